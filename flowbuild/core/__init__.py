@@ -1,0 +1,1 @@
+"""Values: canonical JSON, digests, labels and ids, errors, events, actions. No IO, no clock."""

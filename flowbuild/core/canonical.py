@@ -1,0 +1,64 @@
+"""Canonical JSON (RFC 8785) and digests: the identity of everything.
+
+Knows nothing of files. Two encoders, one form: msgspec for documents without floats, with ASCII keys and
+integers below 2^53, which is nearly all of them; rfc8785 for the rest. A differential test holds them equal.
+
+Shapes:  Digest, 64 lowercase hex characters, SHA-256.
+Errors:  BadAttribute when a value has no canonical form (NaN, infinity, |n| > 2^53-1, a key that is no string,
+         a lone surrogate).
+Source:  RFC 8785; seed 001, canonical JSON policy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NewType
+
+import msgspec
+
+from flowbuild.core.errors import BadAttribute
+
+Digest = NewType("Digest", str)
+
+MAX_INTEGER = 2**53 - 1
+
+_fast = msgspec.json.Encoder(order="deterministic")
+
+
+def canonical(doc: Any) -> bytes:
+    """The RFC 8785 bytes of a JSON value. Tuples count as lists."""
+    if _is_plain(doc):
+        return _fast.encode(doc)
+    import rfc8785
+
+    try:
+        return rfc8785.dumps(doc)
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
+        raise BadAttribute(f"value has no canonical JSON form: {error}") from None
+
+
+def digest(doc: Any) -> Digest:
+    """SHA-256 of the canonical bytes of a JSON value."""
+    return sha256(canonical(doc))
+
+
+def sha256(data: bytes) -> Digest:
+    """SHA-256 of bytes."""
+    return Digest(hashlib.sha256(data).hexdigest())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the fast encoder gives the canonical form of a value. The guard of the fast road."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii() and "\x7f" not in value
+    if kind is dict:
+        return all(type(k) is str and k.isascii() and "\x7f" not in k and _is_plain(v) for k, v in value.items())
+    if kind is list or kind is tuple:
+        return all(map(_is_plain, value))
+    if kind is int:
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    return value is None or kind is bool
+
+
+EMPTY_CONTEXT = digest({})
