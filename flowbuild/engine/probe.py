@@ -52,12 +52,17 @@ def command(module: str = "probe") -> list[str]:
 
 def main() -> int:
     """Read a request, print a row."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave through the fixtures, which then go
-    syscalls.adopt_orphans()
+    take_charge()
     row = run(json.load(sys.stdin))
     _end_descendants()
     sys.stdout.write(json.dumps(row, sort_keys=True, separators=(",", ":")) + "\n")
     return 0
+
+
+def take_charge() -> None:
+    """Be answerable for every descendant, and on SIGTERM leave through the fixtures, which then go."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    syscalls.adopt_orphans()
 
 
 def run(request: Mapping[str, Any]) -> dict[str, Any]:
