@@ -1,0 +1,1 @@
+"""Targets to states: lowering, plans, and the graph that is evaluated."""
