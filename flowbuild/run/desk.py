@@ -74,7 +74,14 @@ class RunDesk:
         return bind(state, products, self._engine_doc, self._facts)
 
     def remembered(self, state: State, action: Action) -> Record | None:
-        if self._decision is not Decision.REUSE_OR_PERFORM or state.label in self._forced:
+        return self.known(state, action) if self._decision is Decision.REUSE_OR_PERFORM else None
+
+    def is_forced(self, state: State) -> bool:
+        return state.label in self._forced
+
+    def known(self, state: State, action: Action) -> Record | None:
+        """What the memo and the store still hold of an action, unless it is forced."""
+        if self.is_forced(state):
             return None
         record = self._memo.lookup(action.key)
         if record is None:
@@ -88,7 +95,7 @@ class RunDesk:
         self._record.begin()
         for data in (canonical(action.doc), *action.listings):
             self._cas.put(data)
-        if state.label in self._forced:
+        if self.is_forced(state):
             self.replaced.add(action.key)
         return self._engine.perform(action, self._io)
 
