@@ -13,6 +13,7 @@ Errors:  StoreCorrupt for an object that is absent or damaged; DiskRefused.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -192,7 +193,7 @@ class Cas:
         place = self._place(digest)
         try:
             return _open(place)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             raise StoreCorrupt(f"object {digest} is not in the store ({self._root})", remedy=_AGAIN) from None
 
     def _damaged(self, digest: Digest, descriptor: int) -> StoreCorrupt:
@@ -246,7 +247,17 @@ def _is_sealed(found: os.stat_result) -> bool:
 
 
 def _open(place: str) -> int:
-    return os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """Open an object. What is no regular file is no object: FileNotFoundError, as if it were not there."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return descriptor
 
 
 def _names(directory: str) -> list[str]:
