@@ -7,7 +7,8 @@ Shapes:  record, {operations: {`key:value`: {status, mechanism, abi, errno, errn
          sandbox_check_self: {source, sandboxed, ...}, apply_report, apply_ok, failure_stage}.
          enforced: every canary was refused. degraded: some were (`leaves` names the others), or all by means that the
          apply report calls degraded, or this host refuses all of them anyway, which proves nothing (`untested`).
-         unavailable: it can't be applied, or stops nothing. errno is the first canary's, or that of the mechanism that failed.
+         unavailable: it can't be applied, or stops nothing. errno is the first canary's, or the failed
+         mechanism's.
 Errors:  exit 0 with a record, whatever it says. Anything else says that the preflight itself broke.
 """
 

@@ -20,7 +20,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flowbuild.engine import fixtures, operations, restrict, syscalls
@@ -37,7 +37,7 @@ class Observed(NamedTuple):
     """What the probing process reported, as far as it came."""
 
     stage: str = "bootstrap"
-    report: list[dict[str, Any]] = []  # noqa: RUF012  never changed
+    report: Sequence[dict[str, Any]] = ()
     answered: bool = False
     errno: int | None = None
     call: str | None = None
@@ -126,10 +126,22 @@ def _end(child: int) -> int:
 
 
 def _end_descendants() -> None:
-    """Wait for what the probe left behind, all of which has been killed."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
+    """End what a probed program left running: its orphans have become children of this process."""
+    deadline = time.monotonic() + 1
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                for child in _children():
+                    os.kill(child, signal.SIGKILL)
+                time.sleep(0.001)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as listing:
+            return [int(child) for child in listing.read().split()]
+    except OSError:  # nothing here can be told apart from nothing left
+        return []
 
 
 def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
@@ -151,7 +163,7 @@ def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
             "errno_name": errno.errorcode.get(seen.errno or 0),
             "failure_stage": seen.stage if failure else None,
             "failure_kind": failure,
-            "apply_report": seen.report,
+            "apply_report": list(seen.report),
         },
         "probe_details": {"call": seen.call},
         "exit_code": {"allow": 0, "deny": 1}.get(actual or ""),
