@@ -8,6 +8,7 @@ journal and a bundle; all other targets are one run together. They share the ses
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flowbuild.bundle.experiment import Experiment
+from flowbuild.bundle.experiment import Committed, Draft, Experiment
+from flowbuild.bundle.layout import SUMMARY_TEXT
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.event import StateStatus
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
@@ -52,6 +54,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen)
         self.count: Counter[StateStatus] = Counter()
+        self.same: list[str] = []  # runs whose last bundle already says it all
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -145,15 +148,27 @@ class Build:
         built, run_id = self.graph.targets[label], new_run_id()
         numbers = self.experiment.numbers(self.graph, built)
         out_root = self.workspace.root / (self.request.out or "out") / label.directory
-        draft = self.experiment.draft(self.graph, built, out_root, run_id)
+        draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, self.request.durability)
-        for line in committed.lines:
-            self.console.line(line)
-        lines.extend(committed.paths)
-        self.up_to_date_note = committed.note
+        committed = draft.finish(run, result, Policy(self.request.policy), self.request.durability)
+        self._show_committed(label, committed, lines)
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
+
+    def _show_committed(self, label: Label, committed: Committed, lines: list[str]) -> None:
+        shown = os.path.relpath(committed.path / SUMMARY_TEXT) if committed.path else ""
+        short = (committed.run_id or "")[:8]
+        self.console.emit({"run": str(label), "run_id": committed.run_id, "status": committed.status, "path": shown})
+        if not committed.is_new:
+            self.same.append(short)
+            lines.append(f"  {label}   {shown}")
+            return
+        for name, covers in committed.lanes:
+            agreed = f"  {committed.headline}" if name == committed.lanes[-1][0] else ""
+            self.console.line(f"  {self.console.paint('done', 'done   ')} {name:<16} {covers:<26}{agreed}".rstrip())
+        for reason in committed.reasons:
+            self.console.always(f"{committed.status}: {reason}")
+        lines.append(f"  committed {short}  {shown}")
 
     def _new_run(
         self,
@@ -208,8 +223,9 @@ class Build:
                 "exit_code": code,
             }
         )
-        if code == 0 and not performed:
-            self.console.line(f"up to date: {' '.join(self.request.patterns)} ({seconds:.2f} s)")
+        if code == 0 and not performed and not any("committed" in line for line in lines):
+            runs = "".join(f"run {short}, " for short in self.same)
+            self.console.line(f"up to date: {' '.join(self.request.patterns)} ({runs}{seconds:.2f} s)")
             lines = lines if self.console.verbose else ()
         else:
             more = f", {waiting} not started" if waiting else ""

@@ -35,7 +35,7 @@ def test(request: Request, update_goldens: bool) -> int:
 def _update(build: Build) -> int:
     """Build what the goldens compare, and write it where they expect it."""
     goldens = [built.golden for label in build.wanted if (built := build.graph.targets[label]).golden is not None]
-    result, code = build.evaluate(sorted({golden.actual.state for golden in goldens if hasattr(golden.actual, "state")}))
+    result, code = build.evaluate(sorted({golden.actual.state for golden in goldens}))
     for golden in goldens:
         item = golden.actual
         if item.state in result.products:

@@ -109,6 +109,13 @@ class State:
             yield from self.code.modules.values()
 
 
+class Golden(NamedTuple):
+    """What a golden compares: an output, and the workspace path that holds what is expected."""
+
+    actual: Product
+    expected: str
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """What a target became: its states' numbers, and what other targets and people see of it.
@@ -125,7 +132,7 @@ class Built:
     bundle: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     test: bool = False
-    golden: Mapping[str, Any] | None = None
+    golden: Golden | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,11 @@ class StateGraph:
 
     def closure(self, labels: Iterable[Label]) -> list[int]:
         """The numbers of all states that these targets need, their own included, ascending."""
-        todo = [n for label in self.spread(labels) for n in self.roots(self.targets[label])]
+        return self.behind(n for label in self.spread(labels) for n in self.roots(self.targets[label]))
+
+    def behind(self, numbers: Iterable[int]) -> list[int]:
+        """These states and all that they need, ascending."""
+        todo = list(numbers)
         seen = bytearray(len(self.states))
         while todo:
             number = todo.pop()

@@ -49,7 +49,7 @@ class Run:
         self._session = session
         self._directory = session.run_directory(run_id)
         self.record = Record(run_id, place, flushes=flushes)
-        desk = RunDesk(
+        self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
             forced=forced,
@@ -64,7 +64,7 @@ class Run:
             search_path=session.workspace.path,
             directory=self._directory,
         )
-        self._evaluation = Evaluation(graph, wanted, desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going)
+        self._evaluation = Evaluation(graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going)
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
