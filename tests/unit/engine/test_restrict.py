@@ -88,6 +88,54 @@ def test_an_ordinary_user_is_held_as_well() -> None:
         assert (row["actual"], row["runtime_result"]) == (root["actual"], root["runtime_result"])
 
 
+@ON_LINUX
+def test_any_restriction_drops_privileges_for_what_is_run_as_well() -> None:
+    said = under({"environment": "scrub"}, "os.execv('/bin/cat', ['cat', '/proc/self/status'])")
+    status = dict(line.split(":\t") for line in said.splitlines() if ":\t" in line)
+    assert {status[name].strip("0 ") for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {""}
+    assert status["NoNewPrivs"] == "1"
+
+
+@FILTERS
+def test_no_exec_holds_for_a_program_in_memory() -> None:
+    code = """
+from pathlib import Path
+memory = os.memfd_create("program")
+os.write(memory, Path("/bin/cat").read_bytes())
+try:
+    os.execve(memory, ["cat", "/etc/hosts"], {})
+except PermissionError as error:
+    print(error.errno)
+"""
+    assert under({"exec": "deny"}, code) == f"{errno.EACCES}\n"
+
+
+@FILTERS
+def test_no_network_leaves_local_sockets_and_nothing_else() -> None:
+    code = """
+import socket
+from flowbuild.engine.syscalls import syscall
+def answer(act, *arguments):
+    try:
+        act(*arguments)
+        return 0
+    except OSError as error:
+        return error.errno
+MPTCP = 262
+kinds = [(socket.AF_UNIX, 1), (socket.AF_INET, 1), (socket.AF_INET, 1, MPTCP), (socket.AF_INET6, 2)]
+kinds += [(socket.AF_NETLINK, 3)]
+print([answer(socket.socket, *kind) for kind in kinds], answer(socket.socketpair), answer(syscall, 425, 1, None))
+"""
+    assert under({"network": "deny"}, code) == f"{[0] + [errno.EACCES] * 4} 0 {errno.EACCES}\n"
+
+
+def under(policy: dict[str, str], code: str) -> str:
+    """What a process prints that has applied a policy to itself."""
+    text = "import os, sys; sys.path.append(sys.argv[1]); from flowbuild.engine import restrict"
+    text += f"\nrestrict.apply({policy!r}, staged='/tmp')\n{code}"
+    return hosts.raw([*hosts.PYTHON, "-c", text, hosts.ROOT]).decode()
+
+
 @FILTERS
 @pytest.mark.parametrize("value", VALUES["files"])
 @pytest.mark.parametrize("operation", ["file-read-data", "file-write-data", "file-read-metadata"])
