@@ -2,6 +2,8 @@
 
 Knows nothing of policies. Fixtures are made without restriction, before the probing process is forked.
 
+Processes end with the harness however it ends; a harness that is killed outright leaves its small tree in TMPDIR.
+
 Shapes:  a tree has `staged/` and `outside/`, each with `file` and `directory/`. `place` says where a target is.
 Errors:  OSError when the host can't make one.
 """

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hosts
@@ -31,10 +32,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_rows_are_the_same_on_every_run(operation: str) -> None:
-    asked = json.dumps(hosts.request(operation, EVERYTHING)).encode()
-    assert hosts.raw(probe.command(), asked) == hosts.raw(probe.command(), asked)
+def test_rows_are_the_same_on_every_run(place: Path) -> None:
+    asked = [hosts.request(each, policy) for each in OPERATIONS for policy in (None, EVERYTHING)]
+    text = json.dumps(hosts.rows(asked))
+    assert text == json.dumps(hosts.rows(asked))
+    assert str(place) not in text and "flowbuild-probe" not in text
 
 
 def test_the_shape_of_a_row() -> None:
@@ -99,6 +101,15 @@ def test_it_runs_from_anywhere_without_an_environment(tmp_path: Path) -> None:
     assert json.loads(ended.stdout)["actual"] == "allow"
 
 
+def test_a_descriptor_of_who_started_the_harness_is_out_of_reach() -> None:
+    reading, writing = os.pipe()
+    asked = json.dumps(hosts.request("file-read-data", target=f"/dev/fd/{reading}", timeout_ms=500)).encode()
+    ended = subprocess.run(probe.command(), input=asked, capture_output=True, pass_fds=[reading])
+    os.close(reading)
+    os.close(writing)
+    assert json.loads(ended.stdout)["runtime_result"]["errno_name"] in ("ENOENT", "EBADF")
+
+
 def test_nothing_stays_on_disk(place: Path) -> None:
     for operation in ("file-write-create", "file-write-unlink"):
         hosts.row(hosts.request(operation))
@@ -117,14 +128,11 @@ def test_a_harness_that_is_asked_to_end_cleans_up(place: Path, end: signal.Signa
 @pytest.mark.parametrize("operation", ["file-read-data", "process-exec"])
 def test_a_harness_that_is_killed_leaves_nothing_running(place: Path, operation: str) -> None:
     with _waiting_harness(place, operation) as harness:
+        _await(lambda: len(_descendants(harness.pid)) == {"file-read-data": 1, "process-exec": 2}[operation])
         family = _descendants(harness.pid)
-        assert len(family) == {"file-read-data": 1, "process-exec": 2}[operation]
         harness.kill()
         harness.wait()
-        deadline = time.monotonic() + 5
-        while any(map(_is_running, family)) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert [pid for pid in family if _is_running(pid)] == []
+        _await(lambda: not any(map(_is_running, family)))
 
 
 @ON_LINUX
@@ -135,7 +143,7 @@ def test_a_daemon_that_a_probed_program_starts_is_ended(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _waiting_harness(place: Path, operation: str = "file-read-data"):  # type: ignore[no-untyped-def]
+def _waiting_harness(place: Path, operation: str = "file-read-data") -> Iterator[subprocess.Popen[bytes]]:
     """A harness whose probe waits until it is ended."""
     os.mkfifo(place / "pipe")
     _program(place / "program", "exec sleep 60")
@@ -145,9 +153,16 @@ def _waiting_harness(place: Path, operation: str = "file-read-data"):  # type: i
         assert harness.stdin
         harness.stdin.write(asked)
         harness.stdin.close()
-        time.sleep(0.3)
+        _await(lambda: any(path.name.startswith("flowbuild-probe") for path in place.iterdir()))
         yield harness
     (place / "program").unlink()
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def _program(path: Path, text: str) -> None:
