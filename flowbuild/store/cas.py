@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import NotAnArtifact, StoreCorrupt
 from flowbuild.store.boot import Unflushed
-from flowbuild.store.draft import Draft, sweep, write_all
+from flowbuild.store.draft import Draft, sweep
 from flowbuild.store.files import remove_tree
 from flowbuild.store.flush import flush_filesystem
 from flowbuild.store.refusal import refused
@@ -83,7 +83,7 @@ class Cas:
             except FileNotFoundError:
                 return False
             try:
-                return _is_sealed(os.fstat(descriptor)) and pour(descriptor, None)[0] == digest
+                return _is_sealed(os.fstat(descriptor)) and pour(descriptor)[0] == digest
             finally:
                 os.close(descriptor)
 
@@ -101,8 +101,8 @@ class Cas:
         digest = sha256(data)
         if self.intact(digest, len(data)):
             return digest
-        with refused(self._place(digest)), self._draft() as draft:
-            write_all(draft.descriptor, data)
+        with self._draft() as draft:
+            draft.write(data)
             self._install(draft, digest)
         return digest
 
@@ -110,45 +110,41 @@ class Cas:
         """Store a file's bytes as they are read, once; what is stored is what was hashed."""
         with refused(path):
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang us
-        try:
-            found = os.fstat(source)
-            if not stat.S_ISREG(found.st_mode):
-                raise NotAnArtifact(f"{path} is not a regular file")
-            if found.st_size <= CHUNK:
-                with refused(path):
+            try:
+                found = os.fstat(source)
+                if not stat.S_ISREG(found.st_mode):
+                    raise NotAnArtifact(f"{path} is not a regular file")
+                if found.st_size <= CHUNK:
                     data = os.read(source, CHUNK + 1)
-                if len(data) == found.st_size:
-                    return self.put(data), len(data)
-                os.lseek(source, 0, os.SEEK_SET)  # it changes as we read
-            with refused(path), self._draft() as draft:
-                if clone(source, draft.descriptor):
-                    digest, size = pour(draft.descriptor, None)  # the clone, not the source, which may change
-                else:
-                    digest, size = pour(source, draft.descriptor)
-                if not self.intact(digest, size):
-                    self._install(draft, digest)
-                return digest, size
-        finally:
-            os.close(source)
+                    if len(data) == found.st_size:
+                        return self.put(data), len(data)
+                    os.lseek(source, 0, os.SEEK_SET)  # it changes as we read
+                return self._put_stream(source)
+            finally:
+                os.close(source)
+
+    def _put_stream(self, source: int) -> tuple[Digest, int]:
+        with self._draft() as draft:
+            if clone(source, draft.descriptor):
+                digest, size = pour(draft.descriptor)  # the clone, not the source, which may change
+            else:
+                digest, size = pour(source, draft.write)
+            if not self.intact(digest, size):
+                self._install(draft, digest)
+            return digest, size
 
     def _draft(self) -> Draft:
         self._unflushed.enter()
-        return Draft(self._root)
+        return Draft(self._root, self._root)
 
     def _install(self, draft: Draft, digest: Digest) -> None:
-        """Seal a draft, and give it its name. The mode first: once the name is there the object must be whole."""
+        """Seal a draft, and give it its name, healing what is damaged there."""
         place = self._place(digest)
-        os.fchmod(draft.descriptor, 0o444)
-        os.utime(draft.descriptor, ns=(SEALED_NS, SEALED_NS))
-        draft.close()
-        try:
-            draft.install(place)
-        except FileNotFoundError:
+        with refused(self._root):
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            draft.install(place)
-        except IsADirectoryError:
+        if os.path.isdir(place):
             remove_tree(Path(place))
-            draft.install(place)
+        draft.install(place, mode=0o444, mtime_ns=SEALED_NS)
 
     def flush(self) -> bool:
         """Everything stored so far is on the disk. False when this file system cannot say so."""
@@ -174,18 +170,18 @@ class Cas:
 
         The bytes are hashed as they leave. `verify=False` is for callers that hash them anyway.
         """
-        with refused(target):
+        with refused(self._place(digest)):
             descriptor = self._open(digest)
             try:
-                with Draft(os.path.dirname(target)) as draft:
+                with Draft(os.path.dirname(target), target) as draft:
                     if not verify:
                         copy(descriptor, draft.descriptor)
-                    elif (
-                        pour(descriptor, None if clone(descriptor, draft.descriptor) else draft.descriptor)[0] != digest
-                    ):
-                        raise self._damaged(digest, descriptor)
-                    os.fchmod(draft.descriptor, 0o755 if executable else 0o644)
-                    draft.install(os.fspath(target))
+                    else:
+                        is_cloned = clone(descriptor, draft.descriptor)
+                        found, _ = pour(descriptor, None if is_cloned else draft.write)
+                        if found != digest:
+                            raise self._damaged(digest, descriptor)
+                    draft.install(os.fspath(target), mode=0o755 if executable else 0o644)
             finally:
                 os.close(descriptor)
 
@@ -236,7 +232,7 @@ class Cas:
                 return  # what is not sealed counts as absent already
             descriptor = _open(place)
             try:
-                if pour(descriptor, None)[0] != digest:
+                if pour(descriptor)[0] != digest:
                     self._discard_this(digest, descriptor)
             finally:
                 os.close(descriptor)

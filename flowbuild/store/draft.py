@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
+from flowbuild.store.refusal import refused
+
 PREFIX = ".tmp-"
 
 
@@ -29,39 +31,52 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 class Draft:
-    """`with Draft(directory) as draft:` write to `draft.descriptor`, then `draft.install(target)`.
+    """`with Draft(directory, about) as draft:` write to it, then `draft.install(target, mode=…)`.
 
-    Left without `install`, by an error or not, the file is removed.
+    Left without `install`, by an error or not, the file is removed. What the system refuses here is refused about
+    `about`, the name that a person knows; reading from elsewhere meanwhile is the caller's to name.
     """
 
-    __slots__ = ("_is_installed", "_is_open", "descriptor", "path")
+    __slots__ = ("_about", "_is_installed", "_is_open", "descriptor", "path")
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, about: os.PathLike[str] | str) -> None:
         self.path = f"{directory or '.'}/{unique_name()}"
-        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._about = about
+        with refused(about):
+            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._is_open = True
         self._is_installed = False
 
     def __enter__(self) -> Draft:
         return self
 
-    def close(self) -> None:
-        """Close the file before it gets its name: some file systems report a failed write only here."""
+    def write(self, data: bytes) -> None:
+        """Add these bytes at the end."""
+        with refused(self._about):
+            write_all(self.descriptor, data)
+
+    def install(self, target: str, *, mode: int, mtime_ns: int | None = None) -> None:
+        """Give the file its mode and time, whatever the umask, and last of all its name, replacing what has it."""
+        with refused(self._about):
+            os.fchmod(self.descriptor, mode)
+            if mtime_ns is not None:
+                os.utime(self.descriptor, ns=(mtime_ns, mtime_ns))
+            self._close()
+            os.rename(self.path, target)
+        self._is_installed = True
+
+    def _close(self) -> None:
+        # Before the file gets its name: some file systems report a failed write only here.
         if self._is_open:
             self._is_open = False
             os.close(self.descriptor)
-
-    def install(self, target: str) -> None:
-        """Give the file its name, replacing what has it."""
-        self.close()
-        os.rename(self.path, target)
-        self._is_installed = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.close()
+            with refused(self._about):
+                self._close()
         finally:
             if not self._is_installed:
                 with suppress(OSError):

@@ -15,7 +15,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from flowbuild.store.draft import Draft, unique_name, write_all
+from flowbuild.store.draft import Draft, unique_name
 from flowbuild.store.flush import flush_descriptor, flush_directory, flush_file, flush_filesystem
 from flowbuild.store.lock import Lock
 from flowbuild.store.refusal import refused
@@ -45,12 +45,11 @@ def atomic_write(path: Path, data: bytes, *, flush: bool = False, mode: int = 0o
 
     The name itself is durable after `flush_directory(path.parent)`: one call for many files.
     """
-    with refused(path), Draft(os.path.dirname(path)) as draft:
-        write_all(draft.descriptor, data)
-        os.fchmod(draft.descriptor, mode)
+    with refused(path), Draft(os.path.dirname(path), path) as draft:
+        draft.write(data)
         if flush:
             flush_descriptor(draft.descriptor)
-        draft.install(os.fspath(path))
+        draft.install(os.fspath(path), mode=mode)
 
 
 def copy_file(source: Path, target: Path, *, executable: bool | None = None) -> None:
@@ -61,12 +60,11 @@ def copy_file(source: Path, target: Path, *, executable: bool | None = None) -> 
     with refused(source):
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with refused(target), Draft(os.path.dirname(target)) as draft:
+        with refused(target), Draft(os.path.dirname(target), target) as draft:
             if executable is None:
                 executable = bool(os.fstat(reading).st_mode & stat.S_IXUSR)
             copy(reading, draft.descriptor)
-            os.fchmod(draft.descriptor, 0o755 if executable else 0o644)
-            draft.install(os.fspath(target))
+            draft.install(os.fspath(target), mode=0o755 if executable else 0o644)
     finally:
         os.close(reading)
 

@@ -157,12 +157,11 @@ class Memo:
                 record = self._decode(line)
                 if record is not None and keep(record):
                     kept[key] = line
-            with Draft(os.path.dirname(self._path)) as draft:
+            with Draft(os.path.dirname(self._path), self._path) as draft:
                 data = b"".join(line + b"\n" for line in kept.values())
-                write_all(draft.descriptor, data)
-                os.fchmod(draft.descriptor, 0o644)
+                draft.write(data)
                 found = os.fstat(draft.descriptor)
-                draft.install(self._path)
+                draft.install(self._path, mode=0o644)
         self._lines, self._offset, self.damaged = kept, len(data), 0
         self._file = (found.st_dev, found.st_ino)
 

@@ -134,7 +134,7 @@ class Stamps:
                     os.lseek(descriptor, 0, os.SEEK_SET)
                     before = os.fstat(descriptor)
                     is_settled = self._is_older(before)
-                    sha256, _size = pour(descriptor, None)
+                    sha256, _size = pour(descriptor)
                     row = _Row(
                         before.st_size,
                         before.st_mtime_ns,

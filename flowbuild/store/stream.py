@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 
 from flowbuild.core.canonical import Digest
 from flowbuild.store.draft import write_all
@@ -44,7 +45,7 @@ def copy(source: int, target: int) -> None:
         return
     os.lseek(source, 0, os.SEEK_SET)
     os.lseek(target, 0, os.SEEK_SET)
-    pour(source, target)
+    pour(source, lambda data: write_all(target, data))
 
 
 def _copy_in_kernel(source: int, target: int) -> bool:
@@ -63,12 +64,12 @@ def _copy_in_kernel(source: int, target: int) -> bool:
     return copied > 0
 
 
-def pour(source: int, target: int | None) -> tuple[Digest, int]:
-    """Read from here to the end, write it (if there is a target), and give digest and size: one read for all."""
+def pour(source: int, write: Callable[[bytes], None] | None = None) -> tuple[Digest, int]:
+    """Read from here to the end, write it if asked to, and give digest and size: one read for all."""
     state, size = hashlib.sha256(), 0
     while data := os.read(source, CHUNK):
         state.update(data)
         size += len(data)
-        if target is not None:
-            write_all(target, data)
+        if write is not None:
+            write(data)
     return Digest(state.hexdigest()), size

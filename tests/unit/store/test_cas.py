@@ -225,7 +225,7 @@ def test_sweeps_what_killed_writers_left(cas: Cas) -> None:
 
 def test_memory_stays_flat_for_a_large_file(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
-        file.truncate(256 << 20)
+        file.truncate(128 << 20)
     script = (
         "import resource, sys; from pathlib import Path; from flowbuild.store.cas import Cas\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

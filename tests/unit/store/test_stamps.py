@@ -20,9 +20,9 @@ class Reads:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, real = 0, module.pour
 
-        def pour(source: int, target: int | None) -> tuple[str, int]:
+        def pour(source: int) -> tuple[str, int]:
             self.count += 1
-            return real(source, target)
+            return real(source)
 
         monkeypatch.setattr(module, "pour", pour)
 
@@ -145,8 +145,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_settled(
 ) -> None:
     real = module.pour
 
-    def pour(source: int, target: int | None) -> tuple[str, int]:
-        found = real(source, target)
+    def pour(source: int) -> tuple[str, int]:
+        found = real(source)
         with file.open("ab") as writing:
             writing.write(b"!")
         settle()

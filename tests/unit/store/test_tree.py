@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flowbuild.core.canonical import Digest, sha256
+from flowbuild.core.canonical import sha256
 from flowbuild.core.errors import NotAnArtifact, StoreCorrupt
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.tree import Artifact, Entry, collect, entries, intact, listing, listing_bytes, materialize
