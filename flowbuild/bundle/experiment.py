@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Writer, begin
-from flowbuild.bundle.documents import bundle_status, documents, missing
+from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
 from flowbuild.bundle.load import Bundle, load
 from flowbuild.bundle.summary import headline, reasons
@@ -49,6 +49,7 @@ class Committed(NamedTuple):
     lanes: tuple[tuple[str, str], ...] = ()
     headline: str = ""
     reasons: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 class Experiment:
@@ -102,7 +103,16 @@ class Draft:
 
     def begin(self) -> Path:
         """Make the run's directory, in progress; where the journal goes."""
-        self._writer = begin(self._out_root, self._run_id, self._evidence({}, None))
+        status = run_status(
+            run_id=self._run_id,
+            world_id=str(self._session.facts.world()["world_id"]),
+            channel=self._session.channel,
+            plan=(self._built.bundle or {})["plan"],
+            state="in_progress",
+            writer_pid=os.getpid(),
+            updated_at_unix=self._started,
+        )
+        self._writer = begin(self._out_root, self._run_id, pretty(status))
         return self._writer.path
 
     def finish(self, run: Run, result: Result, policy: Policy, durability: str) -> Committed:
@@ -117,15 +127,22 @@ class Draft:
         run.complete()
         writer = self._writer
         assert writer is not None, "completing a run makes its directory"
-        for name, data in documents(evidence).items():
+        found = documents(evidence)
+        for name, data in found.items():
             writer.add(name, data)
         writer.add(layout.MANIFEST, canonical(run.manifest))
         for digest, data in self._objects(run, result):
             writer.add_object(digest, data)
-        status = bundle_status(evidence)
+        writer.adopt(layout.JOURNAL)
+        status = json.loads(found[layout.SUMMARY])["status"]
         moves = TABLE[policy].moves_latest and not self._experiment.is_filtered and status in ("ok", "partial")
-        index_status = "failed" if status == "failed" else "ok"
-        writer.commit(index_status, missing=missing(evidence, writer.paths), move_latest=moves, durability=durability)
+        done = writer.commit(
+            bundle_status(evidence),
+            world_id=evidence.world_id,
+            missing=missing(evidence, found),
+            move_latest=moves,
+            durability=durability,
+        )
         return Committed(
             status,
             1 if status == "failed" else 0,
@@ -135,6 +152,7 @@ class Draft:
             tuple(self._lanes(evidence)),
             headline(evidence),
             tuple(reasons(evidence)),
+            done.warning,
         )
 
     def _rows(self, result: Result) -> Iterator[tuple[Cell, Row]]:

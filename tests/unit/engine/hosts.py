@@ -75,12 +75,12 @@ def record(outer: Sequence[Rule] = (), command: Sequence[str] = ()) -> dict[str,
 
 def raw(command: Sequence[str], stdin: bytes = b"", outer: Sequence[Rule] = ()) -> bytes:
     """What a program prints, under an outer filter."""
-    ended = subprocess.run(command, input=stdin, capture_output=True, preexec_fn=_under(outer), timeout=60)
+    ended = subprocess.run(command, input=stdin, capture_output=True, preexec_fn=under(outer), timeout=60)
     assert ended.returncode == 0, ended.stderr.decode()
     return ended.stdout
 
 
-def _under(outer: Sequence[Rule]) -> Callable[[], None] | None:
+def under(outer: Sequence[Rule]) -> Callable[[], None] | None:
     if not outer:
         return None
 
