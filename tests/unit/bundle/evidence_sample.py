@@ -119,4 +119,4 @@ def agreeing(**changes: Any) -> Evidence:
         profile: tuple(row(probe, profile, "deny" if (profile, probe) in denied else "allow") for probe in probes)
         for profile in REGISTRY["profiles"]
     }
-    return sample(scenario=scenario, **changes)
+    return sample(**{"scenario": scenario, **changes})
