@@ -195,7 +195,7 @@ def test_runtime_results() -> None:
 def test_a_probe_of_the_runtime_results() -> None:
     probe = doc("runtime_results.json")["staged-only"]["probes"][2]
     report = probe["runtime_result"].pop("apply_report")
-    assert [step["mechanism"] for step in report] == ["landlock"]
+    assert [step["mechanism"] for step in report] == ["capset", "landlock"]
     assert probe == {
         "name": "signal",
         "expectation_id": "staged-only.signal",

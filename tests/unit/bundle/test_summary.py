@@ -45,6 +45,11 @@ def test_the_page_reads_as_it_did() -> None:
     assert text(sample()) == (Path(__file__).parent / "summary.golden.md").read_text()
 
 
+def test_only_the_mechanisms_of_the_restriction_itself_are_named() -> None:
+    assert "| EPERM | landlock ABI 7 | unexpected_deny |" in text(sample())
+    assert "capset" not in text(sample())
+
+
 def test_a_run_that_agrees_has_nothing_to_look_at() -> None:
     found = text(agreeing())
     assert found.startswith("# //e:plan: ok\n\n9 agree.\n\n## Every probe under every profile\n")
