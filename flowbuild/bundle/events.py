@@ -22,7 +22,6 @@ def event(view: View, pair: Pair) -> Doc:
     """One observation of the scenario lane, without its null fields."""
     row = _asked(pair)
     operation, target = pair.entry["operation"], pair.entry["target"]
-    path = target if str(operation).startswith("file-") else None
     decision = _decision_path(row)
     found = {
         "world_id": view.evidence.world_id,
@@ -32,7 +31,7 @@ def event(view: View, pair: Pair) -> Doc:
         "expectation_id": pair.entry["expectation_id"],
         "operation": operation,
         "target": target,
-        "requested_path": path,
+        "requested_path": target if str(operation).startswith("file-") else None,
         "observed_path": row.details.get("observed_path"),
         "observed_path_source": row.details.get("observed_path_source"),
         "normalized_path": row.details.get("normalized_path"),

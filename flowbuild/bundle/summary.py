@@ -33,7 +33,7 @@ def summary_text(seen: View) -> str:
     lines = [f"# {_cell(evidence.plan['plan_id'])}: {seen.status}", "", f"{_headline(seen)}.", ""]
     lines += [f"- {_cell(reason)}" for reason in _reasons(seen)]
     lines += [""] * bool(_reasons(seen))
-    if rows := [_mismatch_row(pair) for pair in mismatches(seen)]:
+    if rows := [_mismatch_row(pair, seen) for pair in mismatches(seen)]:
         head = ("profile", "probe", "expected", "seen", "errno", "mechanism", "why")
         lines += ["## Not as expected", "", *_table(head, rows), ""]
     lines += ["## Every probe under every profile", "", "Each cell says `expected / seen`.", ""]
@@ -75,15 +75,21 @@ def _why_blocked(pair: Pair, seen: View) -> str:
     row = pair.scenario
     if row is None or row.result.failure_stage != "apply":
         return _failure(row) if row else "no result"
-    restrict = seen.evidence.restrictions.get(pair.profile, {}).get("restrict", {})
-    wanted = {f"{key}:{value}" for key, value in restrict.items()}
-    report = [step for step in row.result.apply_report if not wanted or step.get("operation") in wanted]
+    report = _own_steps(pair, seen)
     applied = {step.get("operation") for step in report if step.get("status") != "unavailable"}
     failed = [step for step in report if step.get("operation") not in applied]
     named = dict.fromkeys(str(step.get("operation")) for step in failed)
     if not named:
         return _failure(row)
     return "; ".join(f"{name} could not be applied: {', '.join(_steps(name, failed))}" for name in named)
+
+
+def _own_steps(pair: Pair, seen: View) -> list[Doc]:
+    """The apply report's steps for what this profile restricts; others, such as dropped privileges, come with any."""
+    restrict = seen.evidence.restrictions.get(pair.profile, {}).get("restrict", {})
+    wanted = {f"{key}:{value}" for key, value in restrict.items()}
+    report = pair.scenario.result.apply_report if pair.scenario else ()
+    return [step for step in report if step.get("operation") in wanted]
 
 
 def _steps(operation: str, report: Iterable[Doc]) -> list[str]:
@@ -104,10 +110,10 @@ def _failure(row: Row) -> str:
     return f"{row.result.failure_kind or 'stopped'}{stage}{name}"
 
 
-def _mismatch_row(pair: Pair) -> list[str]:
+def _mismatch_row(pair: Pair, seen: View) -> list[str]:
     row = pair.scenario
-    report = row.result.apply_report if row else ()
-    mechanisms = dict.fromkeys(_mechanism(step) for step in report if step.get("status") != "unavailable")
+    applied = [step for step in _own_steps(pair, seen) if step.get("status") != "unavailable"]
+    mechanisms = dict.fromkeys(_mechanism(step) for step in applied)
     return [
         pair.profile,
         pair.entry["name"],
@@ -151,8 +157,8 @@ def _enforced(evidence: Evidence) -> list[str]:
     operations = (evidence.preflight or {}).get("operations") or {}
     if not operations:
         return ["Nothing was checked before this run."]
-    head = ("restriction", "status", "mechanism", "ABI", "errno")
-    keys = ("status", "mechanism", "abi", "errno_name")
+    head = ("restriction", "status", "mechanism", "ABI", "errno", "lets through")
+    keys = ("status", "mechanism", "abi", "errno_name", "leaves")
     rows = [[name, *(_text(operations[name].get(key)) for key in keys)] for name in sorted(operations)]
     return _table(head, rows)
 
@@ -183,4 +189,6 @@ def _cell(text: str) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)

@@ -22,7 +22,7 @@ REGISTRY: dict[str, Any] = {
 }
 PREFLIGHT: dict[str, Any] = {
     "operations": {
-        "files:staged": {"status": "enforced", "mechanism": "landlock", "abi": 7, "errno": None, "errno_name": None},
+        "files:staged": {"status": "degraded", "mechanism": "landlock", "abi": 7, "leaves": ["file-write-truncate"]},
         "network:deny": {
             "status": "unavailable",
             "mechanism": "seccomp",
@@ -41,6 +41,7 @@ PREFLIGHT: dict[str, Any] = {
     "stderr": "",
 }
 LANDLOCK = {"operation": "files:staged", "mechanism": "landlock", "status": "enforced", "abi": 7}
+PRIVILEGES = {"operation": "privileges", "mechanism": "capset", "status": "enforced"}
 NO_TCP = {"operation": "network:deny", "mechanism": "landlock", "status": "unavailable", "abi": 3}
 NO_SECCOMP = {"operation": "network:deny", "mechanism": "seccomp", "status": "unavailable", "errno_name": "ENOSYS"}
 
@@ -98,7 +99,7 @@ def sample(**changes: Any) -> Evidence:
             "staged-only": (
                 row("read-outside", "staged-only", "deny", apply_report=[LANDLOCK]),
                 row("tcp-connect", "staged-only", "allow", apply_report=[LANDLOCK]),
-                row("signal", "staged-only", "deny", errno=1, errno_name="EPERM", apply_report=[LANDLOCK]),
+                row("signal", "staged-only", "deny", errno=1, errno_name="EPERM", apply_report=[PRIVILEGES, LANDLOCK]),
             ),
             "no-network": tuple(blocked(probe) for probe in probes),
         },
@@ -119,4 +120,4 @@ def agreeing(**changes: Any) -> Evidence:
         profile: tuple(row(probe, profile, "deny" if (profile, probe) in denied else "allow") for probe in probes)
         for profile in REGISTRY["profiles"]
     }
-    return sample(scenario=scenario, **changes)
+    return sample(**{"scenario": scenario, **changes})
