@@ -1,0 +1,1 @@
+"""Engines: from an action to its events."""
