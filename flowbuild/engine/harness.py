@@ -42,7 +42,8 @@ def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[s
     row = None if error else _row(captures[0].log.read_bytes() if captures[0].log else b"")
     if error is None and row is None:
         error = ErrorInfo("probe_broke", "the probe harness said something else than one JSON object")
-    return told(Outcome(_keep(row, io, place) if row is not None else {}, error), captures, io)
+    outcome = Outcome(_keep(row, io, place) if row is not None else {}, error, remember=_is_answer(row))
+    return told(outcome, captures, io)
 
 
 def _harness() -> Callable[[], list[str]]:
@@ -58,6 +59,12 @@ def _row(said: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
+
+
+def _is_answer(row: dict[str, Any] | None) -> bool:
+    """Whether a row may be served again: a probe that timed out or was short of something has said nothing."""
+    result = (row or {}).get("runtime_result")
+    return isinstance(result, dict) and result.get("failure_stage") != "probe"
 
 
 def _refuse(constant: str) -> None:
