@@ -208,7 +208,7 @@ def _copy(source: Path | bytes, target: Path, *, flush: bool) -> None:
     with refused(source):
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with refused(target), Draft(os.path.dirname(target)) as draft:
+        with Draft(os.path.dirname(target), target) as draft, refused(target):
             copy(reading, draft.descriptor)
             os.fchmod(draft.descriptor, 0o644)
             if flush:

@@ -216,7 +216,7 @@ class Draft:
                 yield action.key, canonical(action.doc)
         for products in result.products.values():
             for artifact in products.values():
-                if artifact.sha256 not in given and artifact.size <= self._session.workspace.bundle_max_input:
+                if artifact.sha256 not in given and artifact.size <= self._session.workspace.config.bundle_max_input:
                     given.add(artifact.sha256)
                     yield artifact.sha256, self._session.cas.read(artifact.sha256)
 

@@ -52,7 +52,7 @@ class Build:
         self.workspace = find(self.start)
         self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        self.catalog = Catalog(self.workspace, self.session.seen)
+        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed)
         self.count: Counter[StateStatus] = Counter()
         self.same: list[str] = []  # runs whose last bundle already says it all
 

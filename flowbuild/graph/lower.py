@@ -17,10 +17,9 @@ from typing import Any
 from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, raise_all
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.graph.scope import Lowering, Scope
+from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
-from flowbuild.load.attributes import coerce
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 
@@ -59,7 +58,7 @@ def needs(catalog: Catalog, target: Target) -> Iterator[tuple[Label, tuple[str |
     """The labels that a target's attributes name, each with the place of the value."""
     attributes = catalog.rules[target.rule].attributes
     for name, value in target.attrs.items():
-        if name in attributes and attributes[name].holds_labels:
+        if name in attributes and holds(attributes[name], LABELS):
             for text, pointer in _strings(value, (name,)):
                 if is_label(text):
                     yield parse(text, target.label.package).target, pointer

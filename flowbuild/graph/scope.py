@@ -22,8 +22,18 @@ from flowbuild.load.catalog import Catalog
 from flowbuild.load.expression import render
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
+from flowbuild.load.types import Attribute
 
 Files = File | list[File] | dict[str, Any]
+
+# Types of attributes whose values may be labels, and those whose values become files.
+LABELS = frozenset({"label", "file", "files", "inputs"})
+FILES = frozenset({"file", "files", "inputs"})
+
+
+def holds(attribute: Attribute, types: frozenset[str]) -> bool:
+    """Whether an attribute, or the items of its list or map, are of one of these types."""
+    return attribute.type in types or (attribute.items is not None and holds(attribute.items, types))
 
 
 @dataclass(slots=True)

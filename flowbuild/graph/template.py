@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.graph.code import code_of
-from flowbuild.graph.scope import Scope, as_inputs
-from flowbuild.graph.state import Built, Code, File, Input, State
-from flowbuild.load.attributes import check_value
-from flowbuild.load.expression import is_expression, render_script, render_words, split_words
+from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
+from flowbuild.graph.state import Built, Code, File, Input, Source, State
+from flowbuild.load.attributes import render_attribute
+from flowbuild.load.expression import is_whole
 from flowbuild.load.rule import StateTemplate
+from flowbuild.load.words import render_script, render_words, split_words
 
 
 def lower_templates(scope: Scope) -> Built:
@@ -32,9 +33,7 @@ def lower_templates(scope: Scope) -> Built:
         if template.when is not None and not _render(scope, template.when, names):
             continue
         made = [_state(scope, template, {**names, **chosen}, suffix) for chosen, suffix in _each(scope, template, names)]
-        outputs = {name: [scope.product(number, name) for number in made] for name in template.outputs_of(made, scope)}
-        single = template.each is None
-        states[template.name] = {"outputs": {name: files[0] if single else files for name, files in outputs.items()}}
+        states[template.name] = {"outputs": _products(scope, template, made)}
     shown = _render(scope, scope.rule.outputs, names)
     return scope.finish(as_inputs(shown))
 
@@ -43,17 +42,12 @@ def resolve_attributes(scope: Scope) -> None:
     """Fill `scope.attr`: files for attributes that name files, the rendered value for the others."""
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
-        if value is None or attribute.is_template:
-            scope.attr[name] = value
-        elif attribute.holds_files:
-            scope.attr[name] = scope.files(value, name)
-        else:
-            scope.attr[name] = scope.render(value, scope.names(), name)
-            if scope.attr[name] is not value:
-                try:
-                    check_value(attribute, scope.attr[name])
-                except FlowError as error:
-                    raise scope.fault(error, name) from None
+        try:
+            if value is not None:
+                value = render_attribute(attribute, value, scope.names(), scope.package)
+        except FlowError as error:
+            raise scope.fault(error, name) from None
+        scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
 
 
 def _render(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
@@ -63,6 +57,14 @@ def _render(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
     except FlowError as error:
         error.message = f"rule {scope.rule.name}: {error.message}"
         raise
+
+
+def _products(scope: Scope, template: StateTemplate, made: list[int]) -> dict[str, Any]:
+    """What expressions see of a template's outputs: a file, or with `each` the list of them in item order."""
+    if template.each is None:
+        return {name: scope.product(made[0], name) for name in scope.states[made[0]].outputs}
+    names = dict.fromkeys(name for number in made for name in scope.states[number].outputs)
+    return {name: [scope.product(number, name) for number in made] for name in names}
 
 
 def _each(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -81,7 +83,7 @@ def _each(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> It
 
 
 def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix: str) -> int:
-    inputs = _files(scope, _render(scope, template.inputs, names))
+    inputs = _files(scope, template, _render(scope, template.inputs, names))
     declared = _render(scope, template.outputs, {**names, "inputs": inputs})
     placed = scope.place(declared)
     package = scope.package
@@ -102,7 +104,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         declared=declared,
         outputs=placed,
         env=_environment(env),
-        stage=scope.catalog.workspace.stage if stage is None else bool(stage),
+        stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",
         code=parts.code,
@@ -126,11 +128,27 @@ class _Written(str):
         return self
 
 
-def _files(scope: Scope, value: Any) -> dict[str, Any]:
-    """A state's inputs as files: expressions gave files already, plain text is a path or a label."""
+def _files(scope: Scope, template: StateTemplate, value: Any) -> dict[str, Any]:
+    """A state's inputs as files: expressions gave files already, plain text is a path or a label.
+
+    With `missing: allowed`, a source that is not there is an empty list to its reader.
+    """
     if not isinstance(value, Mapping):
         raise BadRule(f"rule {scope.rule.name}: `inputs` of a state must be a map of names to files")
-    return {name: scope.files(one) for name, one in value.items() if one is not None}
+    found = {name: scope.files(one) for name, one in value.items() if one is not None}
+    if template.missing == "allowed":
+        return {name: [] if _is_absent(scope, files) else files for name, files in found.items()}
+    return found
+
+
+def _is_absent(scope: Scope, files: Any) -> bool:
+    if not isinstance(files, File) or not isinstance(files.item, Source):
+        return False
+    path = files.item.path
+    if (scope.catalog.workspace.root / path).is_file():
+        return False
+    scope.catalog.seen.absent(path)
+    return True
 
 
 def _environment(value: Any) -> dict[str, str | None]:
@@ -169,7 +187,7 @@ def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _P
 
 def _template_text(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
     """A command's text: when the rule passes an attribute on, the attribute's own text, not yet rendered."""
-    return _render(scope, value, names) if isinstance(value, str) and is_expression(value) else value
+    return _render(scope, value, names) if isinstance(value, str) and is_whole(value) else value
 
 
 def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:

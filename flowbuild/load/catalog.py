@@ -15,10 +15,13 @@ from flowbuild.core.errors import Location, NoMatch, UnknownTarget
 from flowbuild.core.label import Label, Pattern
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load import glob as globs
-from flowbuild.load.package import BUILD_FILE, Package, Target, load_package
-from flowbuild.load.rule import Rule, load_rules
+from flowbuild.load.document import ParsedFiles
+from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
+from flowbuild.load.package import Package, Target, load_package
+from flowbuild.load.rule import Rule
+from flowbuild.load.rulefile import load_rules
 from flowbuild.load.source import locate
-from flowbuild.load.workspace import Workspace
+from flowbuild.load.workspace import Workspace, find_rule_files, packages
 
 
 class Seen(Protocol):
@@ -34,9 +37,11 @@ class Seen(Protocol):
 class Catalog:
     """Everything that the text files of a workspace say, read lazily."""
 
-    def __init__(self, workspace: Workspace, seen: Seen) -> None:
+    def __init__(self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None = None) -> None:
         self.workspace = workspace
         self.seen = seen
+        self._parsed = parsed
+        seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
         self._rules: Mapping[str, Rule] | None = None
 
@@ -44,7 +49,9 @@ class Catalog:
     def rules(self) -> Mapping[str, Rule]:
         """Every rule, the workspace's own and the built-in ones, by name."""
         if self._rules is None:
-            self._rules = load_rules(self.workspace, self.seen)
+            for file in find_rule_files(self.workspace, self._visited):
+                self.seen.file(str(file.path))
+            self._rules = load_rules(self.workspace, self._visited, self._parsed)
         return self._rules
 
     def package(self, name: str) -> Package | None:
@@ -55,7 +62,7 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
-            self._packages[name] = load_package(self.workspace, name, self.rules)
+            self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
 
     def target(self, label: Label, asked_at: Location | None = None) -> Target:
@@ -63,7 +70,8 @@ class Catalog:
         package = self.package(label.package)
         if package is None:
             path = f"{label.package}/{BUILD_FILE}" if label.package else BUILD_FILE
-            near = did_you_mean(f"//{label.package}", (f"//{name}" for name in self.packages("")))
+            every = self.packages(Pattern("", tree=True))
+            near = did_you_mean(f"//{label.package}", (f"//{name}" for name in every))
             raise UnknownTarget(f"no package //{label.package}: {path} is not there", remedy=near, location=asked_at)
         if label.name not in package.targets:
             near = did_you_mean(label.name, package.targets)
@@ -71,9 +79,15 @@ class Catalog:
             raise UnknownTarget(message, remedy=near, location=asked_at)
         return package.targets[label.name]
 
-    def packages(self, below: str) -> list[str]:
-        """The directories at and below one that hold a BUILD.yaml, sorted."""
-        return self.workspace.packages(below, self.seen.directory)
+    def packages(self, pattern: Pattern) -> list[str]:
+        """The directories that a pattern reaches and that hold a BUILD.yaml, sorted."""
+        return packages(self.workspace, pattern, self._visited)
+
+    def _visited(self, directory: str) -> None:
+        if (self.workspace.root / directory).is_dir():
+            self.seen.directory(directory)
+        else:
+            self.seen.absent(directory)
 
     def select(self, patterns: Sequence[Pattern]) -> list[Label]:
         """The labels that patterns pick, in stable order: each positive one must match something."""
@@ -92,7 +106,7 @@ class Catalog:
     def _matching(self, pattern: Pattern) -> list[Label]:
         if pattern.name is not None:
             return [self.target(Label(pattern.package, pattern.name)).label]
-        names = self.packages(pattern.package) if pattern.tree else [pattern.package]
+        names = self.packages(pattern) if pattern.tree else [pattern.package]
         loaded = [self.package(name) for name in names]
         if not pattern.tree and loaded == [None]:
             self.target(Label(pattern.package, "all"))
@@ -101,7 +115,7 @@ class Catalog:
     def glob(self, package: str, patterns: Sequence[str], exclude: Sequence[str]) -> list[str]:
         """The files of a package that patterns match, as workspace paths."""
         space = self.workspace
-        return globs.expand(space.root, package, patterns, exclude, space.ignored, self.seen.directory)
+        return globs.expand(space.root, package, patterns, exclude, space.ignore, self._visited)
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""

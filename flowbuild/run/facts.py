@@ -16,9 +16,9 @@ from typing import Any
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
 from flowbuild.graph.state import Code, State
-from flowbuild.load.catalog import Seen
+from flowbuild.load.catalog import Seen as Watch
 from flowbuild.load.distributions import Distributions
-from flowbuild.store.stamps import Stamps
+from flowbuild.store.stamps import Seen, Stamps
 
 
 class HostFacts:
@@ -31,7 +31,7 @@ class HostFacts:
         stamps: Stamps,
         distributions: Distributions,
         world: Callable[[], Mapping[str, Any]],
-        seen: Seen,
+        seen: Watch,
         variables: Mapping[str, str],
     ) -> None:
         self._root = root
@@ -61,7 +61,8 @@ class HostFacts:
 
     def moved(self, paths: list[str]) -> list[str]:
         """Which of these files changed since they were hashed."""
-        moved = [path for path in paths if path in self._sources and self._stamps.moved(self._root / path)]
+        seen = {path: Seen(*self._sources[path]) for path in paths if path in self._sources}
+        moved = [path for path, saw in seen.items() if self._stamps.moved(self._root / path, saw)]
         for path in moved:
             del self._sources[path]
         return moved

@@ -61,7 +61,7 @@ class Run:
             record=self.record,
             signals=session.signals,
             workspace=session.workspace.root,
-            search_path=session.workspace.path,
+            search_path=session.workspace.config.path,
             directory=self._directory,
         )
         self._evaluation = Evaluation(graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going)

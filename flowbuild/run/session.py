@@ -18,6 +18,7 @@ from flowbuild.load.distributions import Distributions
 from flowbuild.load.workspace import Workspace
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
+from flowbuild.run.parsed import ParsedTable
 from flowbuild.run.signals import Signals
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo
@@ -62,18 +63,19 @@ class Session:
         self.workspace = workspace
         self.channel = channel
         self.state_directory = workspace.root / ".flowbuild"
-        self.cache = workspace.cache
+        self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
         self.stamps = Stamps.load(self.state_directory / "stamps")
+        self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
         self.last = LastTable(self.state_directory / "last")
-        self.rows = Rows(self.state_directory)
+        self.rows = Rows(workspace.root)
         self.seen = SeenRows(workspace.root, self.rows, frozenset({"out", ".flowbuild", ".git", "__pycache__"}))
         self.engine: Engine = PythonEngine()
         self.signals = Signals()
         self.facts = HostFacts(
             workspace.root,
-            workspace.path,
+            workspace.config.path,
             self.stamps,
             Distributions(self.state_directory / "distributions"),
             world,
@@ -89,6 +91,7 @@ class Session:
         try:
             self.engine.close()
             self.stamps.save()
+            self.parsed.save()
             self.last.save()
         finally:
             self.signals.__exit__(None, None, None)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import FlowError
 from flowbuild.core.label import Label
 from flowbuild.graph.state import Product, StateGraph
@@ -51,16 +52,16 @@ def _show(session: Session, path: str, artifact: Artifact) -> None:
     whole = all(_is_shown(session, root / place, Artifact(e.sha256, 0, e.executable)) for place, e in wanted.items())
     if not whole or _files(root / path) != {str(root / place) for place in wanted}:
         materialize(cas, artifact, root / path)
-    session.rows.stored(str(cas.path(artifact.sha256)))
+    session.rows.stored(cas.path(artifact.sha256))
     for directory in {place.rpartition("/")[0] for place in wanted} | {path}:
         session.rows.directory(str(root / directory), frozenset())
     for place, entry in wanted.items():
         _watch(session, place, entry.sha256)
 
 
-def _watch(session: Session, path: str, digest: str) -> None:
-    session.rows.file(str(session.workspace.root / path))
-    session.rows.stored(str(session.cas.path(digest)))  # type: ignore[arg-type]
+def _watch(session: Session, path: str, digest: Digest) -> None:
+    session.rows.output(session.workspace.root / path)
+    session.rows.stored(session.cas.path(digest))
 
 
 def _is_shown(session: Session, place: Path, artifact: Artifact) -> bool:
