@@ -9,21 +9,20 @@ journal and a bundle; all other targets are one run together. They share the ses
 from __future__ import annotations
 
 import os
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
-from flowbuild.bundle.layout import SUMMARY_TEXT
+from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT
 from flowbuild.core.errors import BadFlag
-from flowbuild.core.event import StateStatus
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
-from flowbuild.front.arguments import Request
+from flowbuild.front.arguments import Request, is_provable, key
+from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console
+from flowbuild.front.report import Made, Report
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -39,6 +38,7 @@ from flowbuild.run.session import Session
 from flowbuild.run.shown import show, shown_paths
 from flowbuild.run.why import Why
 from flowbuild.store.files import ensure_directory
+from flowbuild.store.rows import write
 
 
 class Build:
@@ -47,14 +47,12 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.started = time.monotonic()
         self.start = Path(request.directory or ".").resolve()
         self.workspace = find(self.start)
         self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed)
-        self.count: Counter[StateStatus] = Counter()
-        self.same: list[str] = []  # runs whose last bundle already says it all
+        self.report = Report(request, console, self.workspace.root)
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -104,14 +102,13 @@ class Build:
         """Build and commit what is asked for; the exit code."""
         runs = [label for label in self.wanted if self.graph.targets[label].bundle is not None]
         others = [label for label in self.wanted if label not in runs]
-        lines: list[str] = []
-        code = 0
-        if others:
-            code = self._build_plain(others, lines)
+        code = self._build_plain(others) if others else 0
         for label in runs:
             if code == 0 or self.request.keep_going != Continue.NEVER:
-                code = max(code, self._build_run(label, lines))
-        self._report(lines, code)
+                code = max(code, self._build_run(label))
+        self.report.say(code)
+        if code == 0 and is_provable(self.request):
+            self._remember_null(code)
         return code
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
@@ -129,22 +126,20 @@ class Build:
             owner, dot, short = name.rpartition(".")
             yield (parse(owner), short, value) if dot and owner.startswith("//") else (None, name, value)
 
-    def _build_plain(self, labels: Sequence[Label], lines: list[str]) -> int:
-        self.labels, self.wanted = list(labels), list(labels)
-        result, code = self.evaluate()
+    def _build_plain(self, labels: Sequence[Label]) -> int:
+        result, code = self.evaluate(self.graph.closure(labels))
         show(self.session, self.graph, labels, result.products)
-        if self.session.cas.flush and self.request.durability == "all":
+        if self.request.durability == "all":
             self.session.cas.flush()
-        wide = max(len(str(label)) for label in labels)
         for label in labels:
-            paths = list(shown_paths(self.graph, label).values())
+            paths = tuple(shown_paths(self.graph, label).values())
             if paths and all(number in result.products for number in self.graph.targets[label].states):
-                lines.append(f"  {label!s:<{wide}}   {', '.join(paths)}")
+                self.report.made.append(Made(label, paths))
         for state, guilty in blocked_by(self.graph, result):
             self.console.line(f"  not started  {state.label} needs {guilty.label}")
         return code
 
-    def _build_run(self, label: Label, lines: list[str]) -> int:
+    def _build_run(self, label: Label) -> int:
         built, run_id = self.graph.targets[label], new_run_id()
         numbers = self.experiment.numbers(self.graph, built)
         out_root = self.workspace.root / (self.request.out or "out") / label.directory
@@ -152,23 +147,41 @@ class Build:
         run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self.request.durability)
-        self._show_committed(label, committed, lines)
+        self._show_committed(label, committed)
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
-    def _show_committed(self, label: Label, committed: Committed, lines: list[str]) -> None:
-        shown = os.path.relpath(committed.path / SUMMARY_TEXT) if committed.path else ""
-        short = (committed.run_id or "")[:8]
-        self.console.emit({"run": str(label), "run_id": committed.run_id, "status": committed.status, "path": shown})
-        if not committed.is_new:
-            self.same.append(short)
-            lines.append(f"  {label}   {shown}")
-            return
+    def _show_committed(self, label: Label, committed: Committed) -> None:
+        path = os.path.relpath(committed.path / SUMMARY_TEXT, self.workspace.root) if committed.path else ""
+        doc = {"run": str(label), "run_id": committed.run_id, "status": committed.status, "path": path}
+        self.console.emit(doc)
         for name, covers in committed.lanes:
             agreed = f"  {committed.headline}" if name == committed.lanes[-1][0] else ""
             self.console.line(f"  {self.console.paint('done', 'done   ')} {name:<16} {covers:<26}{agreed}".rstrip())
         for reason in committed.reasons:
             self.console.always(f"{committed.status}: {reason}")
-        lines.append(f"  committed {short}  {shown}")
+        if committed.warning:
+            self.console.error(f"flowbuild: {committed.warning}")
+        paths = (path,) if path else ()
+        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        if committed.path is not None:
+            self._watch_bundle(committed.path)
+
+    def _watch_bundle(self, path: Path) -> None:
+        """The null road holds only while LATEST and every file of its bundle are what they were."""
+        self.session.rows.output(path.parent / LATEST)
+        for entry in path.rglob("*"):
+            if entry.is_file():
+                self.session.rows.output(entry)
+
+    def _remember_null(self, code: int) -> None:
+        """Write the null table: what was read is unchanged since, so the same request has the same answer."""
+        session, found = self.session, arguments_place(self.request)
+        for name in session.facts.asked_variables:
+            session.rows.environment(name)
+        if session.facts.asked_world is not None:
+            session.rows.world(str(session.facts.asked_world["world_id"]))
+        if found is not None:
+            write(session.rows, key(self.request, found[1]), self.report.null_text(code))
 
     def _new_run(
         self,
@@ -208,30 +221,8 @@ class Build:
                 progress.show(next(steps), run.run_id)
         except StopIteration as end:
             result: Result = end.value
-        self.count.update(result.status.values())
+        self.report.count.update(result.status.values())
         return result
-
-    def _report(self, lines: Sequence[str], code: int) -> None:
-        seconds = time.monotonic() - self.started
-        performed, reused, failed, waiting = (
-            self.count[status]
-            for status in (StateStatus.COMPLETED, StateStatus.REUSED, StateStatus.FAILED, StateStatus.NOT_STARTED)
-        )
-        self.console.emit(
-            {
-                "summary": {"performed": performed, "reused": reused, "failed": failed, "not_started": waiting},
-                "exit_code": code,
-            }
-        )
-        if code == 0 and not performed and not any("committed" in line for line in lines):
-            runs = "".join(f"run {short}, " for short in self.same)
-            self.console.line(f"up to date: {' '.join(self.request.patterns)} ({runs}{seconds:.2f} s)")
-            lines = lines if self.console.verbose else ()
-        else:
-            more = f", {waiting} not started" if waiting else ""
-            self.console.line(f"{performed} performed, {reused} reused, {failed} failed{more} in {seconds:.2f} s")
-        for line in lines:
-            self.console.line(line)
 
 
 def _code(result: Result) -> int:
@@ -241,3 +232,11 @@ def _code(result: Result) -> int:
 def _made(directory: Path) -> Path:
     ensure_directory(directory)
     return directory
+
+
+def build(request: Request) -> int:
+    """The command."""
+    from flowbuild.front.cli import console
+
+    with Build(request, console(request)) as one:
+        return one.build()

@@ -171,7 +171,7 @@ def version() -> int:
 
 def _request(command: str, given: dict[str, Any]) -> Request:
     """The request behind a command's arguments."""
-    names = set(Request.__slots__) - {"command", "patterns"}
+    names = vars(Request()).keys() - {"command", "patterns"}
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
     _check_choices(values)
     return Request(command, _patterns(given["labels"]), **values)

@@ -51,6 +51,10 @@ class Console:
         if not self.as_json:
             self._write(text)
 
+    def raw(self, text: str) -> None:
+        """One line as it is, whatever was asked for."""
+        self._write(text)
+
     def error(self, text: str) -> None:
         """A message for standard error."""
         self._clear()
@@ -98,11 +102,11 @@ class Progress:
         self.started = time.monotonic()
         self.performed = self.reused = self.failed = 0
 
-    def show(self, events: Sequence[Event], envelope: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def show(self, events: Sequence[Event], run_id: str) -> None:
         """Show a batch of events, in order."""
         for event in events:
             if self._console.as_json:
-                self._console.emit(envelope(to_doc(event)))
+                self._console.emit({"event": to_doc(event), "run_id": run_id})
             self._take(event)
         if self._console.is_live:
             self._console.status(self.live_line())

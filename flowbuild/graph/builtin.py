@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from posixpath import relpath
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, FlowError, raise_all
@@ -24,7 +25,7 @@ from flowbuild.graph.evidence import (
 )
 from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
 from flowbuild.graph.scope import Scope, as_input
-from flowbuild.graph.state import Built, Input, State
+from flowbuild.graph.state import Built, Code, File, Golden, Input, Product, Source, State
 from flowbuild.load.package import Target
 
 
@@ -40,6 +41,40 @@ def group(scope: Scope) -> Built:
     """Several targets under one label."""
     members = tuple(parse(text, scope.package).target for text in scope.target.attrs["targets"])
     return scope.finish({}, members=members)
+
+
+def golden(scope: Scope) -> Built:
+    """A test: an output of another target beside the file that says what it should be."""
+    attrs = scope.target.attrs
+    actual, path = scope.files(attrs["actual"], "actual"), attrs["expected"]
+    if not isinstance(actual, File) or not isinstance(actual.item, Product):
+        raise scope.fault(BadAttribute(f"{attrs['actual']} is not one output of a target"), "actual")
+    is_there = (scope.catalog.workspace.root / path).exists()
+    if not is_there:
+        scope.catalog.seen.absent(path)
+    expected = [File(Source(path), scope.package)] if is_there else []
+    values = {"volatile": attrs["volatile"], "label": str(scope.target.label), "golden": path}
+    declared = {"verdict": "verdict.json"}
+    arguments: dict[str, Any] = {"actual": {"path": str(actual)}, "expected": {"paths": list(map(str, expected))}}
+    arguments |= {name: {"value": value} for name, value in values.items()}
+    placed = scope.place(declared)
+    arguments["verdict"] = {"path": relpath(f"/{placed['verdict']}", f"/{scope.package}")}
+    handler = "flowbuild.engine.golden:compare"
+    scope.add(
+        State(
+            id=scope.state_id("main", "compare"),
+            label=scope.target.label,
+            kind="python",
+            package=scope.package,
+            with_={"handler": handler, "arguments": arguments},
+            inputs={"actual": as_input(actual), "expected": as_input(expected)},
+            declared=declared,
+            outputs=placed,
+            code=Code(None, *handler.split(":")),
+            title=path,
+        )
+    )
+    return scope.finish({}, golden=Golden(actual.item, path))
 
 
 def registry(scope: Scope) -> Built:

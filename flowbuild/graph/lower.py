@@ -132,10 +132,7 @@ def _settings(
             raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known))
         for one in reached:
             target = catalog.target(one)
-            try:
-                values.setdefault(one, _defaults(target))[name] = coerce(target.params[name], text)
-            except FlowError as error:
-                raise BadFlag(f"--set {name}={text}: {error.message}", remedy=error.remedy) from None
+            values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)
     return values
 
 

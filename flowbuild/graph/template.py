@@ -18,7 +18,7 @@ from flowbuild.graph.code import code_of
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
-from flowbuild.load.expression import is_whole
+from flowbuild.load.expression import is_whole, names_in
 from flowbuild.load.rule import StateTemplate
 from flowbuild.load.words import render_script, render_words, split_words
 
@@ -43,11 +43,22 @@ def resolve_attributes(scope: Scope) -> None:
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
-            if value is not None:
+            if value is not None and not _is_late(value):
                 value = render_attribute(attribute, value, scope.names(), scope.package)
         except FlowError as error:
             raise scope.fault(error, name) from None
         scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
+
+
+def _is_late(value: Any) -> bool:
+    """Whether a value waits for the paths of inputs or outputs; then it is rendered where a state uses it."""
+    return any(name.partition(".")[0] in ("inputs", "outputs") for name in names_in(value))
+
+
+def _late(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
+    """A template's value rendered, and what an attribute in it left for now."""
+    found = _render(scope, value, names)
+    return scope.render(found, names) if _is_late(found) else found
 
 
 def _render(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
@@ -91,7 +102,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     shown = {name: _Written(path, package) for name, path in placed.items()}
     inner = {**names, "inputs": inputs, "outputs": shown}
     parts = KINDS.get(template.kind, _plain)(scope, template, inner)
-    env = _render(scope, template.env, inner) if template.env else {}
+    env = _late(scope, template.env, inner) if template.env else {}
     timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
     state = State(
@@ -167,7 +178,7 @@ class _Parts(NamedTuple):
 
 
 def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
-    return _Parts(_render(scope, template.with_, names))
+    return _Parts(_late(scope, template.with_, names))
 
 
 def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
@@ -191,7 +202,7 @@ def _template_text(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
 
 
 def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
-    given = _render(scope, template.with_, names)
+    given = _late(scope, template.with_, names)
     inputs, outputs, values = names["inputs"], names["outputs"], given.get("with") or {}
     clash = [name for name in values if name in inputs or name in outputs]
     if clash:

@@ -20,7 +20,7 @@ from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
-from flowbuild.load.source import locate
+from flowbuild.load.position import Positions
 from flowbuild.load.workspace import Workspace, find_rule_files, packages
 
 
@@ -120,4 +120,4 @@ class Catalog:
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""
         data = (self.workspace.root / target.path).read_bytes()
-        return locate(data, target.path, (*target.pointer, *pointer))
+        return Positions(data, target.path).find((*target.pointer, *pointer))

@@ -22,7 +22,7 @@ from flowbuild.run.parsed import ParsedTable
 from flowbuild.run.signals import Signals
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo
-from flowbuild.store.null import Rows
+from flowbuild.store.rows import Rows
 from flowbuild.store.stamps import Stamps
 
 
