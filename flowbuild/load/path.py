@@ -54,29 +54,35 @@ def check_name(name: str, whole: str) -> None:
 
 
 def _normal(text: str, package: str) -> str:
-    if not text or text.startswith("/"):
-        problem = "is absolute" if text else "is empty"
-        raise BadPath(f"the path {text!r} {problem}", remedy="write it relative to the package")
-    if "\\" in text:
-        raise BadPath(f"the path {text!r} holds a backslash", remedy="directories are separated by '/'")
-    if text != unicodedata.normalize("NFC", text):
-        raise BadPath(f"the path {text!r} is not in Unicode's composed form (NFC)", remedy="type it again")
-    if text.startswith("-"):
-        raise BadPath(f"the path {text!r} begins with '-': a command would take it for an option", remedy="rename it")
-    is_directory = text.endswith("/")
-    parts = package.split("/") if package else []
+    _check_spelling(text)
+    here = package.split("/") if package else []
+    parts = list(here)
     for part in text.removesuffix("/").split("/"):
-        if not part:
-            raise BadPath(f"the path {text!r} holds an empty name", remedy="write one '/' between names")
         check_name(part, text)
         if part == "..":
             if not parts:
-                raise BadPath(
-                    f"the path {text!r} leaves the workspace", remedy="copy the file into it, or link a target"
-                )
+                raise BadPath(f"the path {text!r} leaves the workspace", remedy="copy what it names into the workspace")
             parts.pop()
         elif part != ".":
             parts.append(part)
-    if not parts or parts == package.split("/"):
+    if not parts or parts == here:
         raise BadPath(f"the path {text!r} names the directory that it starts from", remedy="name something in it")
-    return "/".join(parts) + "/" * is_directory
+    if parts[: len(here)] == here and parts[len(here) :][0].startswith("-"):
+        raise BadPath(f"the path {text!r} begins with '-', like an option of a command", remedy="rename it")
+    return "/".join(parts) + "/" * text.endswith("/")
+
+
+def _check_spelling(text: str) -> None:
+    problem = remedy = ""
+    if not text:
+        problem = "is empty"
+    elif text.startswith("/"):
+        problem, remedy = "is absolute", "write it relative to the package"
+    elif "\\" in text:
+        problem, remedy = "holds a backslash", "directories are separated by '/'"
+    elif "//" in text:
+        problem, remedy = "holds an empty name", "write one '/' between names"
+    elif text != unicodedata.normalize("NFC", text):
+        problem, remedy = "is not in Unicode's composed form (NFC)", "type it again"
+    if problem:
+        raise BadPath(f"the path {text!r} {problem}", remedy=remedy)

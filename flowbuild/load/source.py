@@ -46,8 +46,8 @@ def decode(data: bytes, path: str) -> str:
     """The text of a file: UTF-8 with or without a byte order mark, and no control characters."""
     if len(data) > MAX_BYTES:
         raise BadYaml(
-            f"the file has {len(data):,} bytes, and at most {MAX_BYTES:,} are read",
-            remedy="split it into several packages",
+            f"the file has more than {MAX_BYTES:,} bytes, which is all that is read of one",
+            remedy="split it into several",
             location=Location(path),
         )
     try:
