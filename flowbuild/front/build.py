@@ -16,10 +16,10 @@ from typing import Any
 
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
 from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT
-from flowbuild.core.errors import BadFlag
+from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
-from flowbuild.front.arguments import Request, is_provable, key
+from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console
 from flowbuild.front.report import Made, Report
@@ -238,5 +238,23 @@ def build(request: Request) -> int:
     """The command."""
     from flowbuild.front.cli import console
 
+    check_host(request)
+    if request.policy == "dry":
+        from flowbuild.front.explain import explain
+
+        return explain(request)
     with Build(request, console(request)) as one:
         return one.build()
+
+
+# What the command line knows and this version cannot do yet.
+LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+
+
+def check_host(request: Request) -> None:
+    """Refuse what is asked for and not there, before anything is read."""
+    for name, words in LATER.items():
+        asked = getattr(request, name)
+        if asked in words:
+            known = [word for word in CHOICES[name] if word not in words]
+            raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")

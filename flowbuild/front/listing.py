@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.errors import BadFlag, UnknownRule
-from flowbuild.core.label import is_label, parse
+from flowbuild.core.label import Pattern, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
@@ -40,7 +40,7 @@ def outputs(request: Request) -> int:
 
 
 def _targets(catalog: Catalog) -> Iterator[Row]:
-    for name in catalog.packages(""):
+    for name in catalog.packages(Pattern("", tree=True)):
         package = catalog.package(name)
         for target in package.targets.values() if package else ():
             yield {"label": str(target.label), "rule": target.rule, "doc": target.doc}

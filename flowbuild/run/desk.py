@@ -111,6 +111,9 @@ class RunDesk:
         self._memo.append([record])
         return []
 
+    def interrupt(self) -> None:
+        self._engine.interrupt()
+
     def signalled(self) -> int | None:
         return self._signals.received
 

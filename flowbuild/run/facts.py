@@ -16,9 +16,11 @@ from typing import Any
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
 from flowbuild.graph.state import Code, State
+from flowbuild.engine import probe
 from flowbuild.load.catalog import Seen as Watch
 from flowbuild.load.distributions import Distributions
 from flowbuild.store.stamps import Seen, Stamps
+from flowbuild.store.tree import Entry, listing
 
 
 class HostFacts:
@@ -44,6 +46,7 @@ class HostFacts:
         self._programs: dict[str, Mapping[str, Any] | None] = {}
         self._codes: dict[Code, Mapping[str, Any]] = {}
         self._sources: dict[str, tuple[Digest, bool]] = {}
+        self._harness: Mapping[str, Any] | None = None
         self.asked_variables: set[str] = set()
         self.asked_world: Mapping[str, Any] | None = None
 
@@ -68,6 +71,7 @@ class HostFacts:
         return moved
 
     def variable(self, name: str) -> str | None:
+        self._harness: Mapping[str, Any] | None = None
         self.asked_variables.add(name)
         return self._variables.get(name)
 
@@ -81,6 +85,14 @@ class HostFacts:
         if name not in self._programs:
             self._programs[name] = self._find(name)
         return self._programs[name]
+
+    def harness(self) -> Mapping[str, Any]:
+        """The probe harness: what its own source files say, so that another harness is another action."""
+        if self._harness is None:
+            place = Path(probe.__file__).parent
+            entries = [Entry(name, *self.source(str(place / name))) for name in probe.SOURCES]
+            self._harness = {"name": "probe", "listing": listing(entries)}
+        return self._harness
 
     def _find(self, name: str) -> Mapping[str, Any] | None:
         candidates = [name] if name.startswith("/") else [f"{directory}/{name}" for directory in self._search_path]
