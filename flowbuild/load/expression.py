@@ -4,8 +4,9 @@ Knows nothing of what the names mean. An expression that is only a dotted name, 
 directly; the rest goes to Jinja2 in `sandbox`, imported then. A test holds the two roads equal.
 
 Shapes:  a value that is one whole expression keeps the type of what it names; inside text a string stands as it is,
-         a number and a boolean in JSON's spelling, a list as its items with spaces between. To write the four
-         characters themselves: `${{ '${{' }}`.
+         a number and a boolean in JSON's spelling, a list as its items with spaces between. To write the three
+         characters themselves: `${{ '${{' }}`. Names hold JSON, or objects of the caller's whose class lists in
+         `expression_names` which of their attributes an expression sees.
 Errors:  BadExpression with the expression's text, and the nearest known name.
 Source:  the form is that of GitHub Actions; the language inside is Jinja2's.
 """
@@ -13,7 +14,7 @@ Source:  the form is that of GitHub Actions; the language inside is Jinja2's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from flowbuild.core.canonical import canonical
@@ -101,13 +102,27 @@ def evaluate(body: str, names: Names) -> Any:
 
         return sandbox.evaluate(_bounded(body), names)
     value: Any = names
-    for depth, part in enumerate(path):
-        if not isinstance(value, Mapping):
+    for depth, name in enumerate(path):
+        known = parts_of(value)
+        if known is None:
             raise BadExpression(f"{shown(body)}: {'.'.join(path[:depth])!r} has no parts")
-        if part not in value:
-            raise unknown(body, ".".join(path[:depth]), part, value)
-        value = value[part]
+        if name not in known:
+            raise unknown(body, ".".join(path[:depth]), name, known)
+        value = part_of(value, name)
     return value
+
+
+def parts_of(value: Any) -> Collection[str] | None:
+    """The names in a value: a mapping's keys, or what its class lists as `expression_names`; None when it has none."""
+    if isinstance(value, Mapping):
+        return value.keys()
+    listed: tuple[str, ...] | None = getattr(type(value), "expression_names", None)
+    return listed
+
+
+def part_of(value: Any, name: str) -> Any:
+    """What a value has under one of its `parts_of`."""
+    return value[name] if isinstance(value, Mapping) else getattr(value, name)
 
 
 def names_in(value: Any) -> set[str]:
@@ -143,10 +158,10 @@ def as_text(value: Any, written: str) -> str:
     raise BadExpression(f"{written}: its value is {kind}, which can't stand inside text")
 
 
-def unknown(body: str, owner: str, name: str, known: Names) -> BadExpression:
+def unknown(body: str, owner: str, name: str, known: Iterable[str]) -> BadExpression:
     """The error for a name that is not there."""
     problem = f"{owner!r} has no {name!r}" if owner else f"there is no {name!r}"
-    return BadExpression(f"{shown(body)}: {problem}", remedy=did_you_mean(name, map(str, known)))
+    return BadExpression(f"{shown(body)}: {problem}", remedy=did_you_mean(name, known))
 
 
 def shown(body: str) -> str:

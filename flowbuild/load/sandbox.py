@@ -4,7 +4,7 @@ Knows nothing of the `${{ }}` around an expression. Jinja2's own sandbox refuses
 `%`, a repeated string or a large `range` still exhaust the machine, and every method of `str` is within reach. So the
 room is built the other way round: what is listed here exists, and nothing else does.
 
-Shapes:  `a.b` and `a['b']` look a key up in a mapping, `a[0]` and `a[1:]` in a list or string; `+ - * / // %`, `~`,
+Shapes:  `a.b` and `a['b']` look a part up, `a[0]` and `a[1:]` in a list or string; `+ - * / // %`, `~`,
          comparisons, `and or not`, `x if c else y`, literals, `range(n)`, and the filters and tests of `filters`.
 Errors:  BadExpression with the expression, and the nearest name that there is.
 Source:  Jinja2's ImmutableSandboxedEnvironment; the attacks are those of tests/unit/load/test_sandbox.py.
@@ -12,7 +12,7 @@ Source:  Jinja2's ImmutableSandboxedEnvironment; the attacks are those of tests/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from jinja2.visitor import NodeTransformer
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import BadExpression, UserError
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.load.expression import Names, shown, unknown
+from flowbuild.load.expression import Names, part_of, parts_of, shown, unknown
 from flowbuild.load.filters import FILTERS, OPERATORS, TESTS, Refused, bounded, numbers
 
 MAX_DEPTH = 40
@@ -46,13 +46,12 @@ class _Missing(StrictUndefined):
 
     @property
     def _undefined_message(self) -> str:
-        known = self._undefined_obj if isinstance(self._undefined_obj, Mapping) else ()
-        remedy = did_you_mean(str(self._undefined_name), map(str, known))
+        remedy = did_you_mean(str(self._undefined_name), parts_of(self._undefined_obj) or ())
         return f"there is no {self._undefined_name!r}" + (f"; {remedy}" if remedy else "")
 
 
 class _Room(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox with mappings as the only things that have names in them."""
+    """Jinja2's sandbox where only `parts_of` says what has names in it."""
 
     intercepted_binops = frozenset(OPERATORS)
 
@@ -69,8 +68,9 @@ class _Room(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         if isinstance(obj, Undefined):
             obj._fail_with_undefined_error()
-        if isinstance(obj, Mapping) and isinstance(argument, str):
-            return obj[argument] if argument in obj else self.undefined(obj=obj, name=argument)
+        known = parts_of(obj) if isinstance(argument, str) else None
+        if known is not None:
+            return part_of(obj, argument) if argument in known else self.undefined(obj=obj, name=argument)
         if isinstance(obj, list | tuple | str) and isinstance(argument, int | slice):
             try:
                 return obj[argument]
