@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
-from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT
+from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
@@ -51,7 +51,7 @@ class Build:
         self.workspace = find(self.start)
         self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed)
+        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
 
     def __enter__(self) -> Build:
@@ -117,6 +117,12 @@ class Build:
         run = self._new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
+
+    def committed(self, label: Label) -> list[str]:
+        """Where the last committed bundle of a run target is, from the workspace root; nothing for other targets."""
+        out_root = self.workspace.root / "out" / label.directory
+        run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
+        return [f"out/{label.directory}/{run_id}"] if run_id else []
 
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:

@@ -73,6 +73,15 @@ class Code:
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
 
+    def doc(self) -> dict[str, Any]:
+        """What a worker is told of it."""
+        return {
+            "source": self.source,
+            "module": self.module,
+            "function": self.function,
+            "modules": dict(self.modules),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class State:
