@@ -39,6 +39,7 @@ class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
     __slots__ = ("index", "item", "name", "path")
+    expression_names = ("name", "path", "index")
     item: Item
     name: str
     path: str

@@ -132,6 +132,7 @@ class _Written(str):
     """What expressions see of an output: the path to write, from the package's directory."""
 
     __slots__ = ("name", "path")
+    expression_names = ("name", "path")
 
     def __new__(cls, path: str, package: str) -> _Written:
         from posixpath import basename, relpath, splitext
