@@ -33,7 +33,9 @@ def lower_templates(scope: Scope) -> Built:
     for template in scope.rule.states.values():
         if template.when is not None and not _render(scope, template.when, names):
             continue
-        made = [_state(scope, template, {**names, **chosen}, suffix) for chosen, suffix in _each(scope, template, names)]
+        made = [
+            _state(scope, template, {**names, **chosen}, suffix) for chosen, suffix in _each(scope, template, names)
+        ]
         states[template.name] = {"outputs": _products(scope, template, made)}
     shown = _render(scope, scope.rule.outputs, names)
     return scope.finish(as_inputs(shown))

@@ -38,7 +38,9 @@ class Seen(Protocol):
 class Catalog:
     """Everything that the text files of a workspace say, read lazily."""
 
-    def __init__(self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None, distributions: Distributions) -> None:
+    def __init__(
+        self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None, distributions: Distributions
+    ) -> None:
         self.workspace = workspace
         self.seen = seen
         self._parsed = parsed
