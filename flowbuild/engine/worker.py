@@ -28,8 +28,9 @@ from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare, refusal
 from flowbuild.engine.process import Pump, conclude, end, exited, until_said
-from flowbuild.engine.reaper import Child, Reaper, Start
-from flowbuild.load.handler import import_name
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.spawn import Child, Start
+from flowbuild.load.imports import import_name
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
 # -P: the current directory is not searched. utf8: what a handler reads does not depend on the locale.

@@ -17,7 +17,7 @@ import flowbuild.engine
 from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.worker import Workers
-from flowbuild.load.handler import import_name
+from flowbuild.load.imports import import_name
 
 OUT = "out/bin/words/it/out.txt"
 ROOT = str(Path(flowbuild.engine.__path__[0]).parent.parent)
