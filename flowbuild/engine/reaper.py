@@ -18,6 +18,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from flowbuild.engine.spawn import Child, Start, await_death, spawn
@@ -158,7 +159,8 @@ class Reaper:
         """Kill the orphans that came to us, but for those that a running child may still need."""
         for suspects in self._strangers.values():
             suspects.discard(ended)
-        for _ in range(50):  # a killed stranger leaves us its own children
+        until = time.monotonic() + 1
+        while time.monotonic() < until:  # a killed stranger leaves us its own children
             doomed = []
             for pid in self._orphans():
                 if not self._strangers.setdefault(pid, self._suspects(pid, ended)):

@@ -74,8 +74,13 @@ class Worker:
                 self._said += data
         if not self._said.endswith(b"\n"):
             return None
-        reply, self._said = json.loads(self._said), bytearray()
-        return reply if isinstance(reply, dict) else None
+        said, self._said = bytes(self._said), bytearray()
+        try:
+            reply: dict[str, Any] = json.loads(said)
+        except ValueError:
+            message = "the handler wrote into its worker's pipe"
+            return {"ok": False, "retire": True, "code": "worker_lost", "message": message, "traceback": ""}
+        return reply
 
     def close(self) -> None:
         """Close the pipes."""
