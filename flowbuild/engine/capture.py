@@ -1,0 +1,83 @@
+"""What a child prints: kept in bounded memory and on bounded disk, for people.
+
+Knows nothing of processes. Of one stream the log holds the first half and the last half of a limit, with a line
+between them that says how many bytes are not there.
+
+Shapes:  the log's file appears with the first byte; a stream that said nothing leaves none.
+Errors:  DiskRefused when the log cannot be written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from flowbuild.core.errors import DiskRefused
+
+LIMIT = 1 << 20
+TAIL = 2048
+
+
+class Capture:
+    """One stream of one child."""
+
+    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+        self.path = path
+        self.total = 0
+        self._half = limit // 2
+        self._head = 0  # bytes in the file already
+        self._tail = bytearray()  # the newest bytes that are not in the file, at most two halves of them
+        self._file: BinaryIO | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.total += len(data)
+        room = self._half - self._head
+        if room > 0:
+            self._write(data[:room])
+            self._head += len(data[:room])
+        self._tail += data
+        # Cut only at twice what is kept, so that each byte is moved once on average.
+        if len(self._tail) > 2 * self._half:
+            del self._tail[: -self._half]
+
+    def close(self) -> None:
+        """Write what belongs behind the head, and close the log. Twice is once."""
+        if self._file is None:
+            return
+        behind = min(self.total - self._head, self._half)
+        cut = self.total - self._head - behind
+        try:
+            if cut:
+                self._write(b"\n[... %d bytes are not kept ...]\n" % cut)
+            if behind:
+                self._write(bytes(self._tail[-behind:]))
+        finally:
+            file, self._file = self._file, None
+            self._finish(file)
+
+    @property
+    def tail(self) -> str:
+        """The end of what was said, for messages."""
+        return bytes(self._tail[-TAIL:]).decode("utf-8", "replace")
+
+    @property
+    def log(self) -> Path | None:
+        """Where it is kept, or None when nothing was said."""
+        return self.path if self.total else None
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.path, "wb")  # noqa: SIM115 - closed by close()
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise DiskRefused(f"cannot write {self.path}: {error.strerror}") from None
+
+    def _finish(self, file: BinaryIO) -> None:
+        try:
+            file.close()
+        except OSError as error:
+            raise DiskRefused(f"cannot write {self.path}: {error.strerror}") from None

@@ -1,0 +1,106 @@
+"""Step kind `exec`: a command or a script over declared inputs and outputs.
+
+Knows nothing of targets: words come rendered. Staged, it runs in a fresh directory of its declared inputs; in place, in
+the workspace, as make would.
+
+Shapes:  with: {"command": [word, ...] | "script": text, "env": {name: value}, "stage": bool}. Outcome codes: `exit`,
+         `timeout`, `program_not_found`, `program_refused`, and those of `harvest`.
+Source:  RELIABILITY O1, S2, S3.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.engine.capture import Capture
+from flowbuild.engine.engine import Io, Performance
+from flowbuild.engine.harvest import harvest
+from flowbuild.engine.place import Place, prepare, refusal, shown
+from flowbuild.engine.process import Exit, attend
+from flowbuild.engine.reaper import Reaper, Start
+
+
+def perform(action: Action, io: Io, reaper: Reaper) -> Performance:
+    """Run the command of an action and take what it made."""
+    declared: Mapping[str, str] = action.with_.get("env") or {}
+    place = prepare(action, io, staged=bool(action.with_.get("stage", True)))
+    environment = place.environment(io.environment(action), declared)
+    argv = _words(action, place)
+    captures = streams(action, io)
+    program = "/bin/sh" if "script" in action.with_ else find(argv[0], place.cwd, io.search_path)
+    if isinstance(program, ErrorInfo):
+        return Outcome(error=program)
+    try:
+        child = reaper.start(Start(program, argv, place.cwd, environment))
+    except OSError as refusal_:
+        return Outcome(error=refused(argv[0], refusal_))
+    exit_ = yield from attend(reaper, child, captures, seconds(action))
+    error = failure(exit_)
+    outputs = harvest(action, io, place) if error is None else {}
+    if isinstance(outputs, ErrorInfo):
+        error, outputs = outputs, {}
+    reproduce = place.reproduce(io.workspace, environment, declared, argv) if error else None
+    return told(Outcome(outputs, error, reproduce=reproduce), captures, io)
+
+
+def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
+    """The logs of an action."""
+    return Capture(io.log(action, "stdout")), Capture(io.log(action, "stderr"))
+
+
+def told(outcome: Outcome, captures: tuple[Capture, Capture], io: Io) -> Outcome:
+    """The outcome with what was said on the way."""
+    stdout, stderr = captures
+    log = stderr.log or stdout.log
+    return replace(
+        outcome,
+        stdout_tail=stdout.tail,
+        stderr_tail=outcome.stderr_tail or stderr.tail,
+        log=shown(log, io.workspace) if log else None,
+    )
+
+
+def seconds(action: Action) -> float | None:
+    """The time that an action has."""
+    return None if action.timeout_ms is None else action.timeout_ms / 1000
+
+
+def refused(word: str, error: OSError) -> ErrorInfo:
+    """Why a program that is there does not start."""
+    why = "the interpreter in its first line is not there" if error.errno == errno.ENOENT else error.strerror
+    return ErrorInfo("program_refused", f"cannot start {word}: {why}")
+
+
+def failure(exit_: Exit) -> ErrorInfo | None:
+    """What an exit says about the action; None for success."""
+    details = {"exit_code": exit_.code, "signal": exit_.signal}
+    if exit_.timed_out:
+        return ErrorInfo("timeout", f"timed out after {exit_.seconds:.2f} s", details=details)
+    return None if exit_.code == 0 else ErrorInfo("exit", str(exit_), details=details)
+
+
+def find(word: str, cwd: Path, search_path: tuple[str, ...]) -> str | ErrorInfo:
+    """The file of a program: by search path, or by place when the word has a slash."""
+    if "/" in word:
+        path = cwd / word
+        if path.is_file() and not os.access(path, os.X_OK):
+            return ErrorInfo("program_refused", f"{word} is not executable (chmod +x {word})")
+        return str(path) if path.is_file() else ErrorInfo("program_not_found", f"there is no program {word}")
+    for directory in search_path:
+        path = Path(directory, word)
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+    return ErrorInfo("program_not_found", f"no program {word!r} in {':'.join(search_path) or 'an empty search path'}")
+
+
+def _words(action: Action, place: Place) -> tuple[str, ...]:
+    if "script" not in action.with_:
+        return tuple(action.with_["command"])
+    with refusal(place.script):
+        place.script.write_text(action.with_["script"], encoding="utf-8")
+    return "sh", "-eu", os.path.relpath(place.script, place.cwd)

@@ -1,0 +1,97 @@
+"""The engine seam: what does this action come to?
+
+Knows nothing of graphs, runs or policies, and holds none of them. An engine answers with a generator that yields
+events and waits, and returns an outcome. Not pulling is being paused; `close()` comes only between yields, ends
+what the action started, and returns within five seconds.
+
+Shapes:  `perform(action, io)` yields `Event` or `Wait`; the pump sends back the ready descriptors after a `Wait`.
+Errors:  a failing action is an Outcome with an error, never an exception; EngineError means the engine broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from flowbuild.core.action import Action, Outcome, Staged
+from flowbuild.core.canonical import Digest, digest
+from flowbuild.core.event import Event
+
+
+class Wait(NamedTuple):
+    """Nothing to do until a descriptor is readable or the deadline (monotonic seconds) has passed."""
+
+    descriptors: tuple[int, ...]
+    deadline: float | None = None
+
+
+# What is sent back into the generator: the descriptors that are ready; empty when the deadline passed.
+Ready = tuple[int, ...] | None
+
+Performance = Generator[Event | Wait, Ready, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine says it can perform. Its digest is part of every action key."""
+
+    name: str
+    version: str
+    step_kinds: tuple[str, ...]
+    concurrency: int | None = None
+
+    def doc(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": self.version,
+            "step_kinds": sorted(self.step_kinds),
+            "limits": {"concurrency": self.concurrency},
+        }
+
+    @property
+    def digest(self) -> Digest:
+        return digest(self.doc())
+
+
+class Io(Protocol):
+    """The only door outside for an engine. Paths of actions are relative to the workspace root."""
+
+    def scratch(self, action: Action) -> Path:
+        """A fresh directory of the action's own, which the run removes unless the action failed."""
+
+    def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
+        """Put copies of the inputs below `root`, at their own paths."""
+
+    def collect(self, path: Path) -> Mapping[str, Any] | None:
+        """Take a file or directory into the store; its artifact document, or None when it is not there."""
+
+    def log(self, action: Action, stream: str) -> Path:
+        """Where the captured output of an action is kept for people."""
+
+    def environment(self, action: Action) -> Mapping[str, str]:
+        """The variables an action sees: the declared ones and the fixed few."""
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace's root, for actions that run in place."""
+
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """Where programs are looked up."""
+
+
+class Engine(Protocol):
+    """One implementer of one question."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def perform(self, action: Action, io: Io) -> Performance: ...
+
+    def interrupt(self) -> None:
+        """Ask all that is under way to end, so that closing each performance waits for no grace of its own."""
+
+    def close(self) -> None:
+        """End everything that the engine keeps between actions, such as workers."""

@@ -1,0 +1,352 @@
+"""Children and their end: every process that this session started dies with it.
+
+Knows nothing of actions. Three nets, each for what slips through the one before:
+1. a child leads a session and process group of its own, and the whole group is ended with it;
+2. on Linux we are a subreaper: who left the group by `setsid` and lost its parent becomes our child, is found, killed;
+3. a watcher, a shell that reads a pipe of ours, kills the groups and their descendants when we are gone, whatever
+   ended us.
+
+What remains: a child that daemonized (no ancestor of its own left) when we are killed by SIGKILL, and one whose start
+the watcher had not yet been told. macOS has no subreaper: there the second net is missing.
+
+Errors:  OSError from `start` when the system refuses the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What Python ignores, and what a terminal or `nohup` may have us ignore: children begin with the defaults.
+DEFAULTED = tuple(
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGTERM", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGXFSZ")
+)
+
+# Builtins only, so that it needs no program. At the end of its input it finds who descends from a group that still
+# lives, before killing makes them orphans, then kills both. In a stat line the state follows the
+# name, then come parent, group and session.
+WATCHER = """
+trap '' HUP INT QUIT TERM PIPE TSTP TTIN TTOU
+live=' '
+while read -r op group; do
+  case $op in
+    +) live="$live$group " ;;
+    -) live="${live%% $group *} ${live#* $group }" ;;
+  esac
+done
+case $live in *[0-9]*) ;; *) exit 0 ;; esac
+doomed=$live
+grew=yes
+while [ "$grew" ]; do
+  grew=
+  for stat in /proc/[0-9]*/stat; do
+    read -r line < "$stat" || continue
+    pid=${stat#/proc/}; pid=${pid%/stat}
+    case $doomed in *" $pid "*) continue ;; esac
+    set -- ${line##*) }
+    case $doomed in *" $2 "* | *" $3 "* | *" $4 "*) doomed="$doomed$pid "; grew=yes ;; esac
+  done
+done
+for group in $live; do kill -KILL "-$group"; done
+for pid in $doomed; do kill -KILL "$pid"; done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One program to start. `program` is its file; `descriptors` maps a number in the child to one of ours."""
+
+    program: str
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str]
+    stdin: Path = Path(os.devnull)
+    descriptors: Mapping[int, int] = field(default_factory=dict)
+
+
+class Child:
+    """A started child: its two streams, and whether it still runs. Its group's number is its own."""
+
+    __slots__ = ("idle", "pid", "pidfd", "started", "status", "stdout", "streams", "term_at")
+
+    def __init__(self, pid: int, streams: tuple[int, ...]) -> None:
+        self.pid = pid
+        self.stdout = streams[0]
+        self.streams = list(streams)  # those that are still open
+        self.idle = False
+        self.started = time.monotonic()
+        self.status: int | None = None  # as waitpid gives it
+        self.term_at: float | None = None
+        self.pidfd = _pidfd(pid)
+
+    def begin(self) -> None:
+        """Count the time from now: a kept child has another task."""
+        self.idle = False
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at it."""
+        return time.monotonic() - self.started
+
+    def has_exited(self) -> bool:
+        """Whether it has. With a pidfd it stays a zombie until the end, so that its number can't become another's."""
+        if self.status is not None:
+            return True
+        if self.pidfd is not None:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        self.status = status if pid else None
+        return bool(pid)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        # macOS answers EPERM for a group of zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end; its grace runs from the first time."""
+        if self.term_at is None:
+            self.term_at = time.monotonic()
+            self.signal(signal.SIGTERM)
+
+    def drop_streams(self) -> None:
+        """Stop reading what it says."""
+        for descriptor in self.streams:
+            os.close(descriptor)
+        self.streams.clear()
+
+    def reap(self) -> int:
+        """End the group and take the exit status. The child has exited, or does now."""
+        self.signal(signal.SIGKILL)
+        if self.status is None:
+            status = _await_death(self.pid)
+            self.status = signal.SIGKILL if status is None else status
+        self.drop_streams()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        return self.status
+
+
+class Reaper:
+    """The children of one session. Cheap to make: watcher and subreaper begin with the first child.
+
+    Whoever else in this program starts children in sessions of their own must name them to `adopt`: an unknown
+    child outside our session counts as one that slipped away.
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[int, Child] = {}
+        self._known: set[int] = set()
+        # A stranger may belong to any child that ran when it was first seen; it goes with the last of them.
+        self._strangers: dict[int, set[int]] = {}
+        self._pipe: int | None = None
+        self._watcher: int | None = None
+        self._ready = False
+
+    def start(self, start: Start) -> Child:
+        """Start a program, in a session of its own, with no descriptor but the named ones."""
+        if not self._ready:
+            _prepare()
+            self._ready = True
+        if self._pipe is None:
+            self._watch()
+        out, err = os.pipe(), os.pipe()
+        try:
+            pid = _spawn(start, {1: out[1], 2: err[1], **start.descriptors})
+        except BaseException:
+            os.close(out[0])
+            os.close(err[0])
+            raise
+        finally:
+            os.close(out[1])
+            os.close(err[1])
+        self._tell(b"+ %d\n" % pid)
+        os.set_blocking(out[0], False)
+        os.set_blocking(err[0], False)
+        child = Child(pid, (out[0], err[0]))
+        self._children[pid] = child
+        return child
+
+    def adopt(self, pid: int) -> None:
+        """Count a child that others started as theirs, not as a stranger."""
+        self._known.add(pid)
+
+    def finish(self, child: Child) -> int:
+        """End what is left of a child's group, and who slipped out of it; the exit status."""
+        status = child.reap()
+        self._tell(b"- %d\n" % child.pid)
+        self._children.pop(child.pid, None)
+        self._end_strangers(child.pid)
+        return status
+
+    def rest(self, child: Child) -> None:
+        """A kept child has done its task: end who slipped out of it meanwhile."""
+        child.idle = True
+        self._end_strangers(child.pid)
+
+    def interrupt(self) -> None:
+        """Ask every child to end, all at once: ending them one by one then costs one grace, not one each."""
+        for child in self._children.values():
+            child.terminate()
+
+    def close(self) -> None:
+        """End everything now."""
+        for child in list(self._children.values()):
+            self.finish(child)
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+        if self._watcher is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._watcher, signal.SIGKILL)
+                os.waitpid(self._watcher, 0)
+            self._watcher = None
+
+    def _watch(self) -> None:
+        reading, writing = os.pipe()
+        start = Start("/bin/sh", ("sh", "-c", WATCHER), Path("/"), {})
+        try:
+            null = os.open(os.devnull, os.O_RDWR)
+            try:
+                self._watcher = _spawn(start, {0: reading, 1: null, 2: null})
+            finally:
+                os.close(null)
+        except BaseException:
+            os.close(writing)
+            raise
+        finally:
+            os.close(reading)
+        self._pipe = writing
+        for pid in self._children:
+            self._tell(b"+ %d\n" % pid)
+
+    def _tell(self, line: bytes) -> None:
+        if self._pipe is None:
+            return
+        try:
+            os.write(self._pipe, line)
+        except BrokenPipeError:  # someone killed the watcher: the next start makes another
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _end_strangers(self, ended: int) -> None:
+        """Kill the orphans that came to us, but for those that a running child may still need."""
+        for suspects in self._strangers.values():
+            suspects.discard(ended)
+        for _ in range(50):  # a killed stranger leaves us its own children
+            doomed = []
+            for pid in self._orphans():
+                if not self._strangers.setdefault(pid, self._suspects(pid, ended)):
+                    doomed.append(pid)
+            if not doomed:
+                return
+            for pid in doomed:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                self._strangers.pop(pid, None)
+                _await_death(pid)
+
+    def _suspects(self, pid: int, ended: int) -> set[int]:
+        """Whose an orphan may be: the session says it, unless it made one of its own."""
+        session = _session(pid)
+        if session == ended:
+            return set()
+        busy = {child.pid for child in self._children.values() if not child.idle}
+        return {session} if session in busy else busy
+
+    def _orphans(self) -> list[int]:
+        ours = {*self._children, *self._known, self._watcher}
+        return [pid for pid in _children_of_ours() if pid not in ours and _session(pid) != os.getsid(0)]
+
+
+def _spawn(start: Start, descriptors: Mapping[int, int]) -> int:
+    """posix_spawn in a directory. It takes none, so ours changes for that moment (3 us; `sh -c cd` costs 500)."""
+    raised = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16) for number, fd in descriptors.items()}
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+    if 0 not in descriptors:
+        actions.append((os.POSIX_SPAWN_OPEN, 0, os.fspath(start.stdin), os.O_RDONLY, 0))
+    # Above 15 no source is a target as well, whatever of 0 to 2 we were started without.
+    actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in raised.items()]
+    try:
+        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chdir(start.cwd)
+            return os.posix_spawn(
+                start.program,
+                start.argv,
+                start.environment,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=DEFAULTED,
+            )
+        finally:
+            os.fchdir(here)
+            os.close(here)
+    finally:
+        for fd in raised.values():
+            os.close(fd)
+
+
+def _prepare() -> None:
+    """Once a session: no descriptor that we were started with reaches a child, and orphans come to us."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+                os.set_inheritable(int(name), False)
+    if sys.platform == "linux":
+        import ctypes
+
+        set_child_subreaper = 36  # prctl(2); a kernel that refuses leaves us without the second net
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def _pidfd(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # an older kernel, or a sandbox that refuses it
+        return None
+
+
+def _children_of_ours() -> list[int]:
+    """Every direct child, adopted ones too. Empty where the kernel does not list them."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError):
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return os.getsid(0)
+
+
+def _await_death(pid: int) -> int | None:
+    """Reap a killed process; its status. None when it was reaped already, or hangs inside the kernel for longer."""
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        with contextlib.suppress(ChildProcessError):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
+                time.sleep(0.001)
+                continue
+            return status
+        break
+    return None

@@ -1,0 +1,2 @@
+"""tmp"""
+def code_of(*a): raise NotImplementedError
