@@ -9,6 +9,7 @@ Shapes:  JSON, `{"version": 1, "states": {state_id: [action key, {output: digest
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,23 +31,24 @@ class Last(NamedTuple):
     previous: str | None
 
 
+class _Table(msgspec.Struct):
+    version: int
+    states: dict[str, Last]
+
+
 class LastTable:
     """The table of one checkout."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows: dict[str, list[object]] = {}
+        self._rows: dict[str, Last] = {}
         self._is_changed = False
-        try:
-            doc = msgspec.json.decode(path.read_bytes())
-            if doc["version"] == VERSION:
-                self._rows = doc["states"]
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
-            pass  # derived: an unreadable table is an empty one
+        with suppress(OSError, UnicodeDecodeError, msgspec.DecodeError):  # derived: an unreadable table is an empty one
+            found = msgspec.json.decode(path.read_bytes(), type=_Table)
+            self._rows = found.states if found.version == VERSION else {}
 
     def get(self, state_id: str) -> Last | None:
-        row = self._rows.get(state_id)
-        return Last(*row) if row else None  # type: ignore[arg-type]
+        return self._rows.get(state_id)
 
     def note(
         self, state_id: str, action: str, outputs: Mapping[str, str], run_id: str, ts: int, performed: bool
@@ -59,7 +61,7 @@ class LastTable:
             previous = before.previous
         else:
             previous = before.action if before else None
-        self._rows[state_id] = list(Last(action, dict(outputs), run_id, ts, performed, previous))
+        self._rows[state_id] = Last(action, dict(outputs), run_id, ts, performed, previous)
         self._is_changed = True
 
     def save(self) -> None:
