@@ -78,7 +78,7 @@ def test_a_missing_need_is_told_where_it_is_asked_for(workshop: Workshop) -> Non
     )
     with pytest.raises(UnknownTarget) as caught:
         lowered(workshop)
-    assert str(caught.value.location) == "BUILD.yaml:2:68"
+    assert str(caught.value.location) == "BUILD.yaml:2:60"
     assert caught.value.remedy == "did you mean 'missing'?"
 
 
