@@ -22,7 +22,7 @@ from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
-from flowbuild.front.console import Console
+from flowbuild.front.console import Console, console
 from flowbuild.front.report import Made, Report
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
@@ -247,8 +247,6 @@ def _made(directory: Path) -> Path:
 
 def build(request: Request) -> int:
     """The command."""
-    from flowbuild.front.cli import console
-
     check_host(request)
     if request.policy == "dry":
         from flowbuild.front.explain import explain
