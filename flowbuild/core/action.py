@@ -32,7 +32,8 @@ class Action:
     """One thing for an engine to perform.
 
     `outputs` maps each declared name to the path, relative to the workspace root, where the action writes it.
-    `package` is the directory, relative to the root, that the action runs in.
+    `package` is the directory, relative to the root, that the action runs in. `listings` are the documents behind
+    the listing digests in `doc`, kept so that a difference can name the file.
     """
 
     key: Digest
@@ -43,6 +44,7 @@ class Action:
     staged: tuple[Staged, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
     timeout_ms: int | None = None
+    listings: tuple[bytes, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -77,8 +79,8 @@ class ErrorInfo:
 class Outcome:
     """What an action came to: its outputs' documents by name, or an error.
 
-    `discovered` names workspace files that the action turned out to read; the memo key has room for them.
     `stderr_tail` is for people: the end of what it said. `reproduce` is a command that does the same again.
+    `remember` is False for a result that must be found anew next time, such as a probe that timed out.
     """
 
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Outcome:
     log: str | None = None
     reproduce: str | None = None
     cancelled: bool = False
+    remember: bool = True
 
     @property
     def ok(self) -> bool:

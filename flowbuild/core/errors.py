@@ -16,6 +16,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  └─ EngineLost
     └─ StoreError                  exit 5   the disk, the store or a bundle
        └─ StoreCorrupt  StoreConflict  NotCommitted  DiskRefused
+          NotAnArtifact        an action left a link, a FIFO or a device where it promised a file
 
 Several faults of one file travel together in one `Faults`.
 """
@@ -159,6 +160,9 @@ class NotCommitted(StoreError): ...
 
 
 class DiskRefused(StoreError): ...
+
+
+class NotAnArtifact(StoreError): ...
 
 
 class Faults(ExceptionGroup[FlowError]):

@@ -1,1 +1,1 @@
-"""Engines: from an action to its events."""
+"""Actions to events: the engines, and the policies that a kernel enforces on what they run."""

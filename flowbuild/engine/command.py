@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
@@ -57,13 +58,11 @@ def told(outcome: Outcome, captures: tuple[Capture, Capture], io: Io) -> Outcome
     """The outcome with what was said on the way."""
     stdout, stderr = captures
     log = stderr.log or stdout.log
-    return Outcome(
-        outcome.outputs,
-        outcome.error,
-        stdout.tail,
-        outcome.stderr_tail or stderr.tail,
-        shown(log, io.workspace) if log else None,
-        outcome.reproduce,
+    return replace(
+        outcome,
+        stdout_tail=stdout.tail,
+        stderr_tail=outcome.stderr_tail or stderr.tail,
+        log=shown(log, io.workspace) if log else None,
     )
 
 

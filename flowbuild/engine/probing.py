@@ -1,72 +1,85 @@
-"""Step kind `probe`: one request to the probe harness, one row of evidence back.
+"""The probing process: it seals itself off, applies the policy to itself, performs one operation, and says what came.
 
-Knows nothing of what is probed. The harness restricts itself and tries the operation, so nothing is staged: what it
-may see is what is asked.
+Knows nothing of lanes or rows, nor of who listens. It is forked from the harness with everything loaded that it needs,
+for after the policy it may be unable to read a file or to exec.
 
-Shapes:  with: the request. It goes to the harness as one JSON line on stdin, and the JSON object on the one line that
-         comes back on stdout is the content of the output `row`. Outcome code `probe_broke` when nothing such comes.
+Shapes:  JSON lines on the report's descriptor, each a part of what the harness gathers: `stage` when one is reached
+         (bootstrap, apply, probe), `report` (the apply report), then `answered` with `call` and `errno`, or `failure`.
+Errors:  none leave it: an exception is a `failure`, and the process ends without returning.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from typing import NoReturn
 
-from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import canonical
-from flowbuild.engine.command import failure, refused, seconds, streams, told
-from flowbuild.engine.engine import Io, Performance
-from flowbuild.engine.place import Place, prepare, refusal
-from flowbuild.engine.process import attend
-from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.spawn import Start
+from flowbuild.engine import operations, restrict, syscalls
+from flowbuild.engine.fixtures import Fixtures
+
+_REPORT = 3  # the one descriptor that stays, beside three that lead nowhere
 
 
-def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[str]] | None = None) -> Performance:
-    """Ask the harness, and keep its row."""
-    argv = (command or _harness())()
-    place = prepare(action, io)
-    request = place.scratch / "request.json"
-    with refusal(request):
-        request.write_bytes(canonical(action.with_) + b"\n")
-    captures = streams(action, io)
-    environment = place.environment(io.environment(action), {})
+def probe_here(
+    probe: Mapping[str, str],
+    policy: Mapping[str, str],
+    stand: Fixtures,
+    writing: int,
+    harness: int,
+    limit_ms: int,
+) -> NoReturn:
+    """The child: seal itself off, apply the policy, perform the operation, say what came of it at each stage."""
+    code = 70
     try:
-        child = reaper.start(Start(argv[0], tuple(argv), place.cwd, environment, stdin=request))
-    except OSError as refusal_:
-        return Outcome(error=refused(argv[0], refusal_))
-    exit_ = yield from attend(reaper, child, captures, seconds(action))
-    error = failure(exit_)
-    if error is not None and error.code == "exit":
-        error = ErrorInfo("probe_broke", f"the probe harness broke: {error.message}", details=error.details)
-    row = None if error else _row(captures[0].log.read_bytes() if captures[0].log else b"")
-    if error is None and row is None:
-        error = ErrorInfo("probe_broke", "the probe harness said something else than one JSON object")
-    return told(Outcome(_keep(row, io, place) if row is not None else {}, error), captures, io)
+        _seal(writing, harness, limit_ms)
+        calls: list[str] = []
+        _say(stage="apply")
+        report = restrict.apply(policy, staged=stand.staged)
+        syscalls.die_with(harness)  # changed credentials may have disarmed it
+        rows = [step._asdict() for step in report]
+        if probe["operation"] in restrict.left_open(report):
+            _say(report=rows, failure="not_enforced")
+        else:
+            _say(stage="probe", report=rows)
+            code = _perform(probe, stand, calls)
+    except restrict.PolicyUnavailable as error:
+        _say(report=[step._asdict() for step in error.report], failure="policy_unavailable")
+    except BaseException as error:
+        _say(failure=f"exception:{type(error).__name__}")
+    finally:
+        os._exit(code)
 
 
-def _harness() -> Callable[[], list[str]]:
-    from flowbuild.engine import probe  # starts with the first probe, not with the engine
-
-    return probe.command
-
-
-def _row(said: bytes) -> dict[str, Any] | None:
-    """The one JSON object on the one line, if that is what was said."""
+def _perform(probe: Mapping[str, str], stand: Fixtures, calls: list[str]) -> int:
     try:
-        row = json.loads(said, parse_constant=_refuse) if said.count(b"\n", 0, -1) == 0 else None
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+        operations.OPERATIONS[probe["operation"]].perform(stand.place(probe["target"]), calls)
+    except OSError as error:
+        if not error.errno:  # no answer of a kernel
+            raise
+        _say(answered=True, errno=error.errno, call=calls[-1])
+        return 1
+    _say(answered=True, call=calls[-1])
+    return 0
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _seal(writing: int, harness: int, limit_ms: int) -> None:
+    """Keep no descriptor but the report, no terminal, no core dump; and outlive neither the harness nor the limit."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    syscalls.die_with(harness)
+    signal.setitimer(signal.ITIMER_REAL, limit_ms / 1000 + 1)  # where no parent-death signal exists
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    spare = os.dup(writing) if writing < _REPORT else writing
+    for descriptor in range(_REPORT):
+        os.dup2(nothing, descriptor)
+    if spare != _REPORT:
+        os.dup2(spare, _REPORT, inheritable=False)
+    os.closerange(_REPORT + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
 
 
-def _keep(row: dict[str, Any], io: Io, place: Place) -> dict[str, Any]:
-    path = place.scratch / "row.json"
-    with refusal(path):
-        path.write_bytes(canonical(row))
-    return {"row": io.collect(path)}
+def _say(**words: object) -> None:
+    os.write(_REPORT, json.dumps(words).encode() + b"\n")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flowbuild.core.action import Action
-from flowbuild.engine import command, probing, text
+from flowbuild.engine import command, harness, text
 from flowbuild.engine.engine import Capabilities, Io, Performance
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.worker import Workers
@@ -29,7 +29,7 @@ class PythonEngine:
         # A test asserts that this is total.
         self._table: Mapping[str, Callable[[Action, Io], Performance]] = {
             "exec": lambda action, io: command.perform(action, io, self._reaper),
-            "probe": lambda action, io: probing.perform(action, io, self._reaper),
+            "probe": lambda action, io: harness.perform(action, io, self._reaper),
             "python": self._workers.perform,
             "write": text.perform,
         }

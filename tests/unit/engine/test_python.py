@@ -10,7 +10,7 @@ import pytest
 from tiny_io import TinyIo, action, perform
 
 from flowbuild.core.action import Outcome
-from flowbuild.engine import probing
+from flowbuild.engine import harness
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.reaper import Reaper
 
@@ -44,7 +44,7 @@ def probe(io: TinyIo, program: str, timeout_ms: int | None = None) -> Outcome:
     reaper = Reaper()
     asked = action("probe", {"lane": "baseline", "probe": "exec-true"}, outputs={"row": "row"}, timeout_ms=timeout_ms)
     try:
-        return perform(probing.perform(asked, io, reaper, lambda: [sys.executable, "-c", program]))
+        return perform(harness.perform(asked, io, reaper, lambda: [sys.executable, "-c", program]))
     finally:
         reaper.close()
 

@@ -1,0 +1,266 @@
+"""An experiment's run: from the rows of its lanes to a bundle, or to the finding that the last one still says it all.
+
+Knows nothing of terminals, and nothing of probes but that each left a row. It asks the host once what it can enforce,
+before anything is bound, since that is part of every action that observes the host.
+
+Errors:  EngineLost when the preflight program breaks; StoreError from the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flowbuild.bundle import layout
+from flowbuild.bundle.commit import Writer, begin
+from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
+from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.load import Bundle, load
+from flowbuild.bundle.summary import headline, reasons
+from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
+from flowbuild.core.errors import EngineLost, StoreError
+from flowbuild.core.event import Domain, StateStatus, from_doc
+from flowbuild.core.world import world_id
+from flowbuild.engine import preflight
+from flowbuild.graph.evidence import Cell
+from flowbuild.graph.state import Built, StateGraph
+from flowbuild.run.evaluate import Result
+from flowbuild.run.policy import TABLE, Policy
+from flowbuild.run.record import now_millis
+from flowbuild.run.run import Run
+from flowbuild.run.session import Session
+from flowbuild.store.journal import read
+
+PREFLIGHT_SECONDS = 10
+
+
+class Committed(NamedTuple):
+    """What a run came to. `path` is its bundle, or that of the run that already said the same."""
+
+    status: str
+    code: int
+    is_new: bool
+    run_id: str | None
+    path: Path | None
+    lanes: tuple[tuple[str, str], ...] = ()
+    headline: str = ""
+    reasons: tuple[str, ...] = ()
+    warning: str | None = None
+
+
+class Experiment:
+    """What the experiments of one session share: the host's facts, and the filters of the request."""
+
+    def __init__(self, session: Session, only_profiles: Sequence[str] = (), only_scenarios: Sequence[str] = ()) -> None:
+        self.session = session
+        self.only_profiles = tuple(only_profiles)
+        self.only_scenarios = tuple(only_scenarios)
+        self.preflight: dict[str, Any] | None = None
+
+    def world(self) -> Mapping[str, Any]:
+        """What `observes: host` adds to an action: this host, this channel, and the isolation achieved."""
+        self.preflight = _preflight()
+        return {
+            "world_id": world_id(),
+            "channel": self.session.channel,
+            "isolation": preflight.isolation_digest(self.preflight),
+        }
+
+    def numbers(self, graph: StateGraph, built: Built) -> list[int]:
+        """The states of a run target that the filters leave, and what they need."""
+        cells: Mapping[Cell, int] = (built.bundle or {}).get("cells", {})
+        return graph.behind([number for cell, number in cells.items() if self._is_wanted(cell)])
+
+    def _is_wanted(self, cell: Cell) -> bool:
+        if cell.lane == BASELINE:
+            return not self.only_scenarios or any(s.endswith(f".{cell.probe}") for s in self.only_scenarios)
+        scenario = f"{cell.profile}.{cell.probe}"
+        return (not self.only_profiles or cell.profile in self.only_profiles) and (
+            not self.only_scenarios or scenario in self.only_scenarios
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.only_profiles or self.only_scenarios)
+
+
+class Draft:
+    """One run target's bundle to be."""
+
+    def __init__(self, experiment: Experiment, graph: StateGraph, built: Built, out_root: Path, run_id: str) -> None:
+        self._experiment = experiment
+        self._session = experiment.session
+        self._graph = graph
+        self._built = built
+        self._out_root = out_root
+        self._run_id = run_id
+        self._started = now_millis() // 1000
+        self._writer: Writer | None = None
+
+    def begin(self) -> Path:
+        """Make the run's directory, in progress; where the journal goes."""
+        status = run_status(
+            run_id=self._run_id,
+            world_id=str(self._session.facts.world()["world_id"]),
+            channel=self._session.channel,
+            plan=(self._built.bundle or {})["plan"],
+            state="in_progress",
+            writer_pid=os.getpid(),
+            updated_at_unix=self._started,
+        )
+        self._writer = begin(self._out_root, self._run_id, pretty(status))
+        return self._writer.path
+
+    def finish(self, run: Run, result: Result, policy: Policy, durability: str) -> Committed:
+        """Commit the run; or, when nothing was performed and the last bundle says the same, point to that one."""
+        rows = dict(self._rows(result))
+        evidence = self._evidence(rows, result)
+        if not run.performed:
+            said = self._already_said(run, result) if policy is Policy.BUILD and result.ok else None
+            if said is not None or result.signal is not None:
+                status = said.document(layout.SUMMARY)["status"] if said else "failed"
+                return Committed(status, 0, False, said.index.run_id if said else None, said.path if said else None)
+        run.complete()
+        writer = self._writer
+        assert writer is not None, "completing a run makes its directory"
+        found = documents(evidence)
+        for name, data in found.items():
+            writer.add(name, data)
+        writer.add(layout.MANIFEST, canonical(run.manifest))
+        for digest, data in self._objects(run, result):
+            writer.add_object(digest, data)
+        writer.adopt(layout.JOURNAL)
+        status = json.loads(found[layout.SUMMARY])["status"]
+        moves = TABLE[policy].moves_latest and not self._experiment.is_filtered and status in ("ok", "partial")
+        done = writer.commit(
+            bundle_status(evidence),
+            world_id=evidence.world_id,
+            missing=missing(evidence, found),
+            move_latest=moves,
+            durability=durability,
+        )
+        return Committed(
+            status,
+            1 if status == "failed" else 0,
+            True,
+            self._run_id,
+            writer.path,
+            tuple(self._lanes(evidence)),
+            headline(evidence),
+            tuple(reasons(evidence)),
+            done.warning,
+        )
+
+    def _rows(self, result: Result) -> Iterator[tuple[Cell, Row]]:
+        for cell, number in self._cells().items():
+            if number in result.products:
+                data = self._session.cas.read(result.products[number]["row"].sha256)
+                yield cell, read_row(json.loads(data))
+
+    def _cells(self) -> Mapping[Cell, int]:
+        cells: Mapping[Cell, int] = (self._built.bundle or {})["cells"]
+        return cells
+
+    def _evidence(self, rows: Mapping[Cell, Row], result: Result | None) -> Evidence:
+        bundle = self._built.bundle or {}
+        experiment = self._experiment
+        scenario: dict[str, list[Row]] = {}
+        for cell, row in rows.items():
+            if cell.lane == SCENARIO:
+                scenario.setdefault(str(cell.profile), []).append(row)
+        error, stage = _failure(result)
+        return Evidence(
+            run_id=self._run_id,
+            world_id=str(self._session.facts.world()["world_id"]),
+            channel=self._session.channel,
+            plan=bundle["plan"],
+            probes=bundle["probes"],
+            profiles=bundle["profiles"],
+            restrictions=bundle["restrictions"],
+            lanes=tuple(dict.fromkeys(cell.lane for cell in self._cells())),
+            baseline=tuple(row for cell, row in rows.items() if cell.lane == BASELINE),
+            scenario={profile: tuple(found) for profile, found in scenario.items()},
+            preflight=experiment.preflight,
+            only_profiles=experiment.only_profiles,
+            only_scenarios=experiment.only_scenarios,
+            error=error,
+            failure_stage=stage,
+            started_at_unix=self._started,
+            updated_at_unix=now_millis() // 1000,
+            writer_pid=os.getpid(),
+            output_root=os.path.relpath(self._out_root, self._session.workspace.root),
+        )
+
+    def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
+        """A line for each lane: its name, and how much it covers."""
+        if evidence.baseline:
+            yield "baseline lane", f"{len(evidence.baseline)} probes"
+        if evidence.scenario:
+            probes = max(len(rows) for rows in evidence.scenario.values())
+            yield "scenario lane", f"{len(evidence.scenario)} profiles × {probes} probes"
+
+    def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
+        """What the journal names: the manifest, the empty context, action documents and outputs."""
+        manifest = canonical(run.manifest)
+        yield sha256(manifest), manifest
+        yield EMPTY_CONTEXT, b"{}"
+        given: set[str] = set()
+        for number in result.keys:
+            action = run.desk.bind(self._graph.states[number], result.products)
+            if action.key not in given:
+                given.add(action.key)
+                yield action.key, canonical(action.doc)
+        for products in result.products.values():
+            for artifact in products.values():
+                if artifact.sha256 not in given and artifact.size <= self._session.workspace.config.bundle_max_input:
+                    given.add(artifact.sha256)
+                    yield artifact.sha256, self._session.cas.read(artifact.sha256)
+
+    def _already_said(self, run: Run, result: Result) -> Bundle | None:
+        """The bundle of LATEST, if it loads strictly and records exactly these actions, parameters and channel."""
+        if self._experiment.is_filtered or layout.latest(self._out_root) is None:
+            return None
+        try:
+            bundle = load(self._out_root)
+            if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
+                return None
+            keys = dict(_actions(bundle))
+        except (StoreError, KeyError, ValueError):
+            return None
+        return bundle if keys == {self._graph.states[n].id: key for n, key in result.keys.items()} else None
+
+
+def _actions(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """The action key of every state in a bundle's journal."""
+    for envelope in read(bundle.path / layout.JOURNAL):
+        event = from_doc(envelope["event"])
+        if isinstance(event, Domain) and event.name in ("action_bound", "reused"):
+            yield event.payload["state_id"], event.payload["action"]
+
+
+def _failure(result: Result | None) -> tuple[str | None, str | None]:
+    """Why the run as a whole failed, and at which stage."""
+    if result is None or result.ok:
+        return None, None
+    if result.signal is not None:
+        return f"cancelled by signal {result.signal}", "cancelled"
+    failed = [result.errors[n].message for n in result.numbers(StateStatus.FAILED)]
+    return failed[0] if failed else "not every state was performed", "probe"
+
+
+def _preflight() -> dict[str, Any]:
+    """Run the preflight program, and keep what it says beside how it was run."""
+    command = preflight.command()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
+        record: dict[str, Any] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise EngineLost(
+            f"the preflight broke: {error}", remedy="`flowbuild doctor` says what this host lacks"
+        ) from None
+    shown = ["python", "-m", "flowbuild.engine.preflight"]
+    return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

@@ -1,0 +1,1 @@
+"""People and programs: the command line, the console, and later the debugger, HTTP and the web page."""

@@ -1,0 +1,266 @@
+"""Build: a request from its words to its exit code. The middle of the main road.
+
+Knows nothing of how anything is performed, stored or printed; it puts the floors together.
+
+Approach: read what is asked for and lower it to one graph. Every `run` target asked for is a run of its own, with a
+journal and a bundle; all other targets are one run together. They share the session, so a state is performed once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flowbuild.bundle.experiment import Committed, Draft, Experiment
+from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
+from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
+from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
+from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front.arguments import CHOICES, Request, is_provable, key
+from flowbuild.front.arguments import place as arguments_place
+from flowbuild.front.console import Console
+from flowbuild.front.report import Made, Report
+from flowbuild.graph.lower import Setting, lower
+from flowbuild.graph.state import StateGraph
+from flowbuild.load.catalog import Catalog
+from flowbuild.load.workspace import find
+from flowbuild.run.desk import RunDesk
+from flowbuild.run.evaluate import Continue, Result, blocked_by
+from flowbuild.run.explain import Verdict
+from flowbuild.run.manifest import manifest
+from flowbuild.run.policy import Policy
+from flowbuild.run.remark import remarks
+from flowbuild.run.run import Run
+from flowbuild.run.session import Session
+from flowbuild.run.shown import show, shown_paths
+from flowbuild.run.why import Why
+from flowbuild.store.files import ensure_directory
+from flowbuild.store.rows import write
+
+
+class Build:
+    """One request at work in one workspace: a context that opens the session and closes it."""
+
+    def __init__(self, request: Request, console: Console) -> None:
+        self.request = request
+        self.console = console
+        self.start = Path(request.directory or ".").resolve()
+        self.workspace = find(self.start)
+        self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
+        self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
+        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
+        self.report = Report(request, console, self.workspace.root)
+
+    def __enter__(self) -> Build:
+        self.session.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.session.__exit__(*error)
+
+    @property
+    def package(self) -> str:
+        """The package that relative labels on the command line belong to: the directory somebody stands in."""
+        relative = self.start.relative_to(self.workspace.root).as_posix()
+        return "" if relative == "." else relative
+
+    @cached_property
+    def labels(self) -> list[Label]:
+        """The targets asked for. Tests are built when they are named, and by `flowbuild test`."""
+        patterns = [parse_pattern(text, self.package) for text in self.request.patterns]
+        named = {Label(one.package, one.name) for one in patterns if one.name is not None}
+        is_test = self.request.command == "test"
+        rules = self.catalog.rules
+        found = self.catalog.select(patterns)
+        return [label for label in found if label in named or rules[self.catalog.target(label).rule].test is is_test]
+
+    @cached_property
+    def graph(self) -> StateGraph:
+        return lower(self.catalog, self.labels, list(self._settings()))
+
+    @cached_property
+    def wanted(self) -> list[Label]:
+        """The targets asked for, groups replaced by their members."""
+        return self.graph.spread(self.labels)
+
+    def evaluate(self, numbers: Sequence[int] | None = None) -> tuple[Result, int]:
+        """Build plain targets as one run; with `numbers`, only these states and what they need."""
+        run_id = new_run_id()
+        directory = self.session.run_directory(run_id)
+        chosen = self.graph.closure(self.wanted) if numbers is None else self.graph.behind(numbers)
+        op = op_of(self.labels[0]) if len(self.labels) == 1 else OpId("build")
+        run = self._new_run(chosen, op, " ".join(map(str, self.labels)), {}, run_id, lambda: _made(directory))
+        result = self._follow(run, chosen)
+        if run.performed:
+            run.complete()
+        return result, _code(result)
+
+    def build(self) -> int:
+        """Build and commit what is asked for; the exit code."""
+        runs = [label for label in self.wanted if self.graph.targets[label].bundle is not None]
+        others = [label for label in self.wanted if label not in runs]
+        code = self._build_plain(others) if others else 0
+        for label in runs:
+            if code == 0 or self.request.keep_going != Continue.NEVER:
+                code = max(code, self._build_run(label))
+        self.report.say(code)
+        if code == 0 and is_provable(self.request):
+            self._remember_null(code)
+        return code
+
+    def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
+        """What would happen to every state."""
+        numbers = self.graph.closure(self.wanted)
+        run = self._new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
+        why = Why(self.session.cas, self.session.last, self.graph)
+        return explain(self.graph, numbers, run.desk, self.session.last, why)
+
+    def committed(self, label: Label) -> list[str]:
+        """Where the last committed bundle of a run target is, from the workspace root; nothing for other targets."""
+        out_root = self.workspace.root / "out" / label.directory
+        run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
+        return [f"out/{label.directory}/{run_id}"] if run_id else []
+
+    def _settings(self) -> Iterator[Setting]:
+        for text in self.request.sets:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise BadFlag(f"--set {text}: a value is missing", remedy="write --set name=value")
+            owner, dot, short = name.rpartition(".")
+            yield (parse(owner), short, value) if dot and owner.startswith("//") else (None, name, value)
+
+    def _build_plain(self, labels: Sequence[Label]) -> int:
+        result, code = self.evaluate(self.graph.closure(labels))
+        show(self.session, self.graph, labels, result.products)
+        if self.request.durability == "all":
+            self.session.cas.flush()
+        for label in labels:
+            paths = tuple(shown_paths(self.graph, label).values())
+            if paths and all(number in result.products for number in self.graph.targets[label].states):
+                self.report.made.append(Made(label, paths))
+        for state, guilty in blocked_by(self.graph, result):
+            self.console.line(f"  not started  {state.label} needs {guilty.label}")
+        return code
+
+    def _build_run(self, label: Label) -> int:
+        built, run_id = self.graph.targets[label], new_run_id()
+        numbers = self.experiment.numbers(self.graph, built)
+        out_root = self.workspace.root / (self.request.out or "out") / label.directory
+        draft = Draft(self.experiment, self.graph, built, out_root, run_id)
+        run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
+        result = self._follow(run, numbers)
+        committed = draft.finish(run, result, Policy(self.request.policy), self.request.durability)
+        self._show_committed(label, committed)
+        return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
+
+    def _show_committed(self, label: Label, committed: Committed) -> None:
+        path = os.path.relpath(committed.path / SUMMARY_TEXT, self.workspace.root) if committed.path else ""
+        doc = {"run": str(label), "run_id": committed.run_id, "status": committed.status, "path": path}
+        self.console.emit(doc)
+        for name, covers in committed.lanes:
+            agreed = f"  {committed.headline}" if name == committed.lanes[-1][0] else ""
+            self.console.line(f"  {self.console.paint('done', 'done   ')} {name:<16} {covers:<26}{agreed}".rstrip())
+        for reason in committed.reasons:
+            self.console.always(f"{committed.status}: {reason}")
+        if committed.warning:
+            self.console.error(f"flowbuild: {committed.warning}")
+        paths = (path,) if path else ()
+        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        if committed.path is not None:
+            self._watch_bundle(committed.path)
+
+    def _watch_bundle(self, path: Path) -> None:
+        """The null road holds only while LATEST and every file of its bundle are what they were."""
+        self.session.rows.output(path.parent / LATEST)
+        for entry in path.rglob("*"):
+            if entry.is_file():
+                self.session.rows.output(entry)
+
+    def _remember_null(self, code: int) -> None:
+        """Write the null table: what was read is unchanged since, so the same request has the same answer."""
+        session, found = self.session, arguments_place(self.request)
+        for name in session.facts.asked_variables:
+            session.rows.environment(name)
+        if session.facts.asked_world is not None:
+            session.rows.world(str(session.facts.asked_world["world_id"]))
+        if found is not None:
+            write(session.rows, key(self.request, found[1]), self.report.null_text(code))
+
+    def _new_run(
+        self,
+        numbers: Sequence[int],
+        op: OpId,
+        label: str,
+        params: Mapping[str, Any],
+        run_id: RunId,
+        place: Callable[[], Path],
+    ) -> Run:
+        request = self.request
+        variables = tuple(sorted(self.session.facts.asked_variables))
+        jobs = request.jobs or 1
+        doc = manifest(
+            op, label, params, channel=request.channel, policy=request.policy, jobs=jobs, variables=variables
+        )
+        return Run(
+            self.session,
+            self.graph,
+            numbers,
+            doc,
+            run_id,
+            place,
+            policy=Policy(request.policy),
+            forced={parse(text, self.package).target for text in request.force},
+            jobs=request.jobs,
+            keep_going=Continue(request.keep_going),
+            flushes=request.durability != "none",
+        )
+
+    def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
+        """Drive a run to its end, showing each batch of events."""
+        progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph))
+        steps = run.events()
+        try:
+            while True:
+                progress.show(next(steps), run.run_id)
+        except StopIteration as end:
+            result: Result = end.value
+        self.report.count.update(result.status.values())
+        return result
+
+
+def _code(result: Result) -> int:
+    return 128 + result.signal if result.signal is not None else 0 if result.ok else 1
+
+
+def _made(directory: Path) -> Path:
+    ensure_directory(directory)
+    return directory
+
+
+def build(request: Request) -> int:
+    """The command."""
+    from flowbuild.front.cli import console
+
+    check_host(request)
+    if request.policy == "dry":
+        from flowbuild.front.explain import explain
+
+        return explain(request)
+    with Build(request, console(request)) as one:
+        return one.build()
+
+
+# What the command line knows and this version cannot do yet.
+LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+
+
+def check_host(request: Request) -> None:
+    """Refuse what is asked for and not there, before anything is read."""
+    for name, words in LATER.items():
+        asked = getattr(request, name)
+        if asked in words:
+            known = [word for word in CHOICES[name] if word not in words]
+            raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")

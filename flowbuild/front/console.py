@@ -1,0 +1,176 @@
+"""The console: the same events that the journal holds, as lines for a person.
+
+Knows nothing of how states are performed. A terminal gets a live line of what runs now; anything else gets plain
+lines only. States of lanes are told as one line a lane at the end, by whoever commits the bundle.
+
+Shapes:  `--json` prints one event envelope a line, then one summary object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
+from flowbuild.graph.state import State, StateGraph
+
+# What a line says of a state: the cause, and a note when its output stayed the same.
+Remark = Callable[[State, str, dict[str, str]], tuple[str, str]]
+
+_COLORS = {"done": "32", "failed": "31", "warning": "33", "dim": "2"}
+
+
+class Console:
+    """Where everything that people read goes through."""
+
+    def __init__(
+        self,
+        *,
+        color: str = "auto",
+        quiet: bool = False,
+        verbose: bool = False,
+        as_json: bool = False,
+        out: IO[str] | None = None,
+    ) -> None:
+        self._out = out or sys.stdout
+        terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        plain = "NO_COLOR" in os.environ if color == "auto" else color == "never"
+        self._is_colored = color == "always" or (terminal and not plain)
+        self.is_live = terminal and not quiet and not as_json
+        self.quiet, self.verbose, self.as_json = quiet, verbose, as_json
+        self._progress: Progress | None = None
+
+    def paint(self, kind: str, text: str) -> str:
+        return f"\033[{_COLORS[kind]}m{text}\033[0m" if self._is_colored else text
+
+    def line(self, text: str = "") -> None:
+        """One line of the report; not printed with --quiet or --json."""
+        if not self.quiet and not self.as_json:
+            self._write(text)
+
+    def always(self, text: str) -> None:
+        """One line that --quiet does not take away."""
+        if not self.as_json:
+            self._write(text)
+
+    def raw(self, text: str) -> None:
+        """One line as it is, whatever was asked for."""
+        self._write(text)
+
+    def error(self, text: str) -> None:
+        """A message for standard error."""
+        self._clear()
+        print(text, file=sys.stderr, flush=True)
+
+    def emit(self, doc: Any) -> None:
+        """One JSON object a line, with --json only."""
+        if self.as_json:
+            self._write(json.dumps(doc, ensure_ascii=False, sort_keys=True))
+
+    def follow(self, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> Progress:
+        """Begin to show one run; give its events to `show`."""
+        self._progress = Progress(self, graph, wanted, remark)
+        return self._progress
+
+    def _write(self, text: str) -> None:
+        self._clear()
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def status(self, text: str) -> None:
+        """Replace the live line."""
+        width = os.get_terminal_size(self._out.fileno()).columns if self.is_live else 80
+        self._out.write(f"\r\033[K{text[: width - 1]}")
+        self._out.flush()
+
+    def _clear(self) -> None:
+        if self.is_live:
+            self._out.write("\r\033[K")
+
+
+class Progress:
+    """One run as it goes on."""
+
+    def __init__(self, console: Console, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> None:
+        self._console = console
+        self._remark = remark
+        self._states = {graph.states[number].id: graph.states[number] for number in wanted}
+        self._wide = min(40, max((len(str(state.label)) for state in self._states.values()), default=0))
+        self._running: dict[str, float] = {}
+        self._captured: dict[str, dict[str, Any]] = {}
+        self._outputs: dict[str, dict[str, str]] = {}
+        self._keys: dict[str, str] = {}
+        self._entered: dict[str, float] = {}
+        self.started = time.monotonic()
+        self.performed = self.reused = self.failed = 0
+
+    def show(self, events: Sequence[Event], run_id: str) -> None:
+        """Show a batch of events, in order."""
+        for event in events:
+            if self._console.as_json:
+                self._console.emit({"event": to_doc(event), "run_id": run_id})
+            self._take(event)
+        if self._console.is_live:
+            self._console.status(self.live_line())
+
+    def live_line(self) -> str:
+        """What runs now, done, cached, failed, elapsed."""
+        done = self.performed + self.reused + self.failed
+        names = " ".join(str(self._states[state].label) for state in list(self._running)[:3])
+        more = f" +{len(self._running) - 3}" if len(self._running) > 3 else ""
+        failed = f", {self.failed} failed" if self.failed else ""
+        elapsed = time.monotonic() - self.started
+        return f"[{done}/{len(self._states)}] {self.performed} done, {self.reused} reused{failed}  {elapsed:.1f} s  {names}{more}"
+
+    def _take(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, StateEntered):
+            self._entered[event.state_id] = now
+        elif isinstance(event, Domain):
+            self._take_domain(event)
+        elif isinstance(event, StateFailed):
+            self.failed += 1
+            self._running.pop(event.state_id, None)
+            self._show_failure(self._states[event.state_id], event)
+        elif isinstance(event, StateCompleted) and event.state_id in self._running:
+            self.performed += 1
+            self._show_done(self._states[event.state_id], now - self._running.pop(event.state_id))
+
+    def _take_domain(self, event: Domain) -> None:
+        payload = dict(event.payload)
+        state_id = payload.get("state_id", "")
+        if event.name == "reused":
+            self.reused += 1
+        elif event.name == "action_bound":
+            self._running[state_id] = self._entered[state_id]
+            self._keys[state_id] = payload["action"]
+        elif event.name == "output_captured":
+            self._captured[state_id] = payload
+        elif event.name == "outcome_recorded":
+            self._outputs[state_id] = payload["outputs"]
+        elif event.name == "not_remembered":
+            text = f"  {self._console.paint('warning', 'warning')} {payload['label']}: {payload['reason']}; its result is not remembered"
+            self._console.always(text)
+
+    def _show_done(self, state: State, seconds: float) -> None:
+        if state.kind in QUIET_KINDS and not self._console.verbose:
+            return
+        cause, note = self._remark(state, self._keys[state.id], self._outputs.get(state.id, {}))
+        word = self._console.paint("done", "done   ")
+        text = f"  {word} {state.label!s:<{self._wide}}  {cause or state.title:<30} {seconds:>6.2f} s"
+        self._console.line(f"{text}   {note}".rstrip())
+
+    def _show_failure(self, state: State, event: StateFailed) -> None:
+        captured, info = self._captured.get(state.id, {}), event.error["info"]
+        lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {info['message']}"]
+        lines += [f"    {line}" for line in str(captured.get("stderr_tail") or "").rstrip("\n").splitlines()[-20:]]
+        lines += [f"    {name:<10} {captured[name]}" for name in ("log", "reproduce") if captured.get(name)]
+        self._console.always("\n".join(lines))
+
+
+# Kinds whose states are many and small: told as one line by whoever asked for them.
+QUIET_KINDS = frozenset({"probe"})

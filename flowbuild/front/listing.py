@@ -1,0 +1,161 @@
+"""The commands that only read what is declared or built: `list`, `describe`, `outputs`; and `clean`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.errors import BadFlag, UnknownRule
+from flowbuild.core.label import Pattern, is_label, parse
+from flowbuild.core.suggest import did_you_mean
+from flowbuild.front.arguments import Request
+from flowbuild.front.build import Build
+from flowbuild.front.cli import console
+from flowbuild.front.console import Console
+from flowbuild.load.catalog import Catalog
+from flowbuild.load.package import Target
+from flowbuild.run.shown import shown_paths
+from flowbuild.store.files import remove_tree
+
+Row = dict[str, Any]
+
+
+def outputs(request: Request) -> int:
+    """Print where the outputs of targets are shown, one path a line; exit 1 if one is not built."""
+    out = console(request)
+    missing = 0
+    with Build(request, out) as build:
+        for label in build.wanted:
+            for name, path in shown_paths(build.graph, label).items():
+                is_there = (build.workspace.root / path).exists()
+                missing += not is_there
+                out.emit({"label": str(label), "output": name, "path": path, "exists": is_there})
+                out.line(path if is_there else f"{path}  (not built)")
+            for path in build.committed(label):
+                out.emit({"label": str(label), "output": "bundle", "path": path, "exists": True})
+                out.line(path)
+    return 1 if missing else 0
+
+
+def _targets(catalog: Catalog) -> Iterator[Row]:
+    for name in catalog.packages(Pattern("", tree=True)):
+        package = catalog.package(name)
+        for target in package.targets.values() if package else ():
+            yield {"label": str(target.label), "rule": target.rule, "doc": target.doc}
+
+
+def _rules(catalog: Catalog) -> Iterator[Row]:
+    for rule in catalog.rules.values():
+        yield {"rule": rule.name, "doc": rule.doc, "path": rule.path}
+
+
+def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
+    def entries(catalog: Catalog) -> Iterator[Row]:
+        for row in _targets(catalog):
+            if row["rule"] == "registry":
+                target = catalog.target(parse(row["label"]))
+                for name, entry in target.attrs[key].items():
+                    yield {key[:-1]: name, "registry": row["label"], "doc": entry.get("doc", "")}
+
+    return entries
+
+
+LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
+    "targets": _targets,
+    "rules": _rules,
+    "plans": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "plan"),
+    "registries": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "registry"),
+    "profiles": _entries("profiles"),
+    "probes": _entries("probes"),
+}
+
+
+def list_(request: Request, kind: str) -> int:
+    """Print one row each of what a workspace declares."""
+    if kind not in LISTS:
+        raise BadFlag(f"there is no list of {kind!r}", remedy=did_you_mean(kind, LISTS))
+    out = console(request)
+    with Build(request, out) as build:
+        rows = list(LISTS[kind](build.catalog))
+        widths = [max((len(str(list(row.values())[n])) for row in rows), default=0) for n in range(2)]
+        for row in rows:
+            out.emit(row)
+            first, second, *rest = (str(value or "") for value in row.values())
+            tail = rest[0].splitlines()[0] if rest and rest[0] else ""
+            out.line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {tail}".rstrip())
+    return 0
+
+
+def describe(request: Request, name: str) -> int:
+    """Print what a rule takes, or what a target is and becomes."""
+    out = console(request)
+    if is_label(name):
+        request.patterns = (name,)
+    with Build(request, out) as build:
+        if is_label(name):
+            for label in build.wanted:
+                _describe_target(out, build, build.catalog.target(label))
+            return 0
+        rules = build.catalog.rules
+        if name not in rules:
+            raise UnknownRule(f"there is no rule {name!r}", remedy=did_you_mean(name, rules))
+        rule = rules[name]
+        attributes = {
+            one.name: {"type": one.type, "required": one.required, "default": one.default, "doc": one.doc}
+            for one in rule.attributes.values()
+        }
+        out.emit({"rule": name, "doc": rule.doc, "attributes": attributes})
+        out.line(f"rule {name}: {rule.doc}")
+        for key, row in attributes.items():
+            more = (
+                "required"
+                if row["required"]
+                else ""
+                if row["default"] is None
+                else f"default {json.dumps(row['default'])}"
+            )
+            out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
+    return 0
+
+
+def _describe_target(out: Console, build: Build, target: Target) -> None:
+    where = build.catalog.locate(target)
+    states = [build.graph.states[number] for number in build.graph.targets[target.label].states]
+    shown = shown_paths(build.graph, target.label)
+    out.emit(
+        {
+            "label": str(target.label),
+            "rule": target.rule,
+            "doc": target.doc,
+            "defined_at": str(where),
+            "attributes": dict(target.attrs),
+            "states": [{"state_id": s.id, "kind": s.kind, "outputs": dict(s.outputs)} for s in states],
+            "outputs": shown,
+        }
+    )
+    out.line(f"{target.label}  {target.rule}  {where}" + (f"\n  {target.doc}" if target.doc else ""))
+    for state in states[:20]:
+        out.line(f"  state   {state.id}  {state.title}")
+    if len(states) > 20:
+        out.line(f"  ... and {len(states) - 20} more states")
+    for name, path in shown.items():
+        out.line(f"  output  {name}  {path}")
+
+
+def clean(request: Request, cache: bool) -> int:
+    """Remove shown outputs, stages and logs; with `cache` everything derived. Committed bundles stay."""
+    out = console(request)
+    with Build(request, out) as build:
+        root = build.workspace.root
+    doomed = (
+        [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
+    )
+    doomed += [root / ".flowbuild" / "null"]
+    for path in map(Path, doomed):
+        if path.is_dir():
+            remove_tree(path)
+            out.emit({"removed": str(path.relative_to(root))})
+            out.line(f"removed {path.relative_to(root)}/")
+    return 0

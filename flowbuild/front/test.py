@@ -1,0 +1,46 @@
+"""`flowbuild test`: run test targets, count what passed, and accept new goldens when asked."""
+
+from __future__ import annotations
+
+from flowbuild.core.event import StateStatus
+from flowbuild.front.arguments import Request
+from flowbuild.front.build import Build
+from flowbuild.front.cli import console
+from flowbuild.store.files import ensure_directory
+from flowbuild.store.tree import materialize
+
+
+def test(request: Request, update_goldens: bool) -> int:
+    """Exit 1 if a test failed, or something that a test needs."""
+    out = console(request)
+    with Build(request, out) as build:
+        if update_goldens:
+            return _update(build)
+        result, code = build.evaluate()
+        passed = failed = 0
+        for label in build.wanted:
+            statuses = [result.status[number] for number in build.graph.targets[label].states]
+            is_good = all(status in (StateStatus.COMPLETED, StateStatus.REUSED) for status in statuses)
+            passed, failed = passed + is_good, failed + (not is_good)
+            out.emit({"test": str(label), "passed": is_good})
+            if is_good and out.verbose:
+                out.line(f"  passed  {label}")
+            if StateStatus.FAILED in statuses and build.graph.targets[label].golden is not None:
+                out.line(f"    accept it with: flowbuild test {label} --update-goldens")
+        out.emit({"summary": {"passed": passed, "failed": failed}, "exit_code": code})
+        out.always(f"{failed} failed, {passed} passed" if failed else f"{passed} passed")
+        return code
+
+
+def _update(build: Build) -> int:
+    """Build what the goldens compare, and write it where they expect it."""
+    goldens = [built.golden for label in build.wanted if (built := build.graph.targets[label]).golden is not None]
+    result, code = build.evaluate(sorted({golden.actual.state for golden in goldens}))
+    for golden in goldens:
+        item = golden.actual
+        if item.state in result.products:
+            target = build.workspace.root / golden.expected
+            ensure_directory(target.parent)
+            materialize(build.session.cas, result.products[item.state][item.output], target)
+            build.console.line(f"  updated {golden.expected}")
+    return code

@@ -1,0 +1,88 @@
+"""`flowbuild why LABEL`: why a target ran last time, or did not, told from the root cause."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flowbuild.front.arguments import Request
+from flowbuild.front.build import Build
+from flowbuild.front.cli import console
+from flowbuild.front.explain import shown
+from flowbuild.graph.state import State
+from flowbuild.run.why import Cause, Why, describe, producers
+
+
+def why(request: Request) -> int:
+    """Print what is known of each state of the target."""
+    out = console(request)
+    with Build(request, out) as build:
+        numbers = [number for label in build.wanted for number in build.graph.targets[label].states]
+        asked = Why(build.session.cas, build.session.last, build.graph)
+        for number in numbers:
+            state = build.graph.states[number]
+            cause = asked.cause(number)
+            roots = [root for root in asked.roots(number) if root.state.id != state.id]
+            out.emit(_doc(state, cause, roots))
+            for line in _lines(build, number, cause, roots):
+                out.line(line)
+        if not numbers:
+            out.line(f"{' '.join(request.patterns)} performs nothing of its own")
+    return 0
+
+
+def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause]) -> list[str]:
+    state = build.graph.states[number]
+    name = _name(build, state)
+    if cause is None:
+        return [f"{name} was never built"]
+    note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
+    return _story(build, state, name, cause, roots) + note
+
+
+def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Cause]) -> list[str]:
+    last, day = cause.last, _day(cause.last.ts_millis)
+    if not last.performed:
+        return [
+            f"{name} did not run: its action key {last.action[:8]} was remembered from run {last.run_id[:8]} ({day})."
+        ]
+    if last.previous is None:
+        return [f"{name} ran on {day} (run {last.run_id[:8]}): it was never built before"]
+    if not cause.changes:
+        return [f"{name} ran on {day} (run {last.run_id[:8]}): its last result was not remembered, or --force asked"]
+    because = "an input changed" if cause.changes[0].field.startswith("inputs.") else describe(state, cause.changes[0])
+    lines = [f"{name} ran on {day} (run {last.run_id[:8]}) because {because}:"]
+    for change in cause.changes:
+        origin = [build.graph.states[need] for need in producers(state, change.field)]
+        lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
+    return lines + _root_lines(state, cause, roots)
+
+
+def _root_lines(state: State, cause: Cause, roots: list[Cause]) -> list[str]:
+    lines = []
+    if roots:
+        lines.append("root cause:")
+        lines += [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
+        lines.append(f"it followed from there: {' → '.join([*(str(r.state.label) for r in roots), str(state.label)])}")
+    return lines
+
+
+def _name(build: Build, state: State) -> str:
+    alone = len(build.graph.targets[state.label].states) == 1
+    return str(state.label) if alone else f"{state.label} ({state.title or state.id.rpartition('.')[2]})"
+
+
+def _day(ts_millis: int) -> str:
+    return datetime.fromtimestamp(ts_millis / 1000).strftime("%d %b %H:%M")
+
+
+def _doc(state: State, cause: Cause | None, roots: list[Cause]) -> dict[str, Any]:
+    changes = cause.changes if cause else ()
+    return {
+        "label": str(state.label),
+        "state_id": state.id,
+        "ran": bool(cause and cause.last.performed),
+        "cause": describe(state, changes[0]) if changes else "never built" if cause is None else None,
+        "changes": [change._asdict() for change in changes],
+        "root": [{"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots],
+    }

@@ -1,0 +1,1 @@
+"""Targets to states: the frozen graph that everything after it reads."""

@@ -1,0 +1,174 @@
+"""Lowerings of the built-in rules that cannot be said in YAML.
+
+Knows nothing of digests or engines. Each function takes a scope and returns what the target became; the rule file
+names it in `lower:`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from posixpath import relpath
+from typing import Any
+
+from flowbuild.core.errors import BadAttribute, FlowError, raise_all
+from flowbuild.core.label import parse
+from flowbuild.core.restriction import RESTRICTIONS
+from flowbuild.graph.evidence import (
+    Cell,
+    cells,
+    expected_matrix,
+    plan_document,
+    probes_document,
+    profiles_document,
+    restrictions,
+)
+from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
+from flowbuild.graph.scope import Scope, as_input
+from flowbuild.graph.state import Built, Code, File, Golden, Input, Product, Source, State
+from flowbuild.load.package import Target
+
+
+def filegroup(scope: Scope) -> Built:
+    """Files under one label: no states, one output that is a list."""
+    files = scope.files(scope.target.attrs["files"], "files")
+    if isinstance(files, dict):
+        raise scope.fault(BadAttribute("`files` is a list, a glob or a path, not a mapping"), "files")
+    return scope.finish({"files": as_input(files if isinstance(files, list) else [files])})
+
+
+def group(scope: Scope) -> Built:
+    """Several targets under one label."""
+    members = tuple(parse(text, scope.package).target for text in scope.target.attrs["targets"])
+    return scope.finish({}, members=members)
+
+
+def golden(scope: Scope) -> Built:
+    """A test: an output of another target beside the file that says what it should be."""
+    attrs = scope.target.attrs
+    actual, path = scope.files(attrs["actual"], "actual"), attrs["expected"]
+    if not isinstance(actual, File) or not isinstance(actual.item, Product):
+        raise scope.fault(BadAttribute(f"{attrs['actual']} is not one output of a target"), "actual")
+    is_there = (scope.catalog.workspace.root / path).exists()
+    if not is_there:
+        scope.catalog.seen.absent(path)
+    expected = [File(Source(path), scope.package)] if is_there else []
+    values = {"volatile": attrs["volatile"], "label": str(scope.target.label), "golden": path}
+    declared = {"verdict": "verdict.json"}
+    arguments: dict[str, Any] = {"actual": {"path": str(actual)}, "expected": {"paths": list(map(str, expected))}}
+    arguments |= {name: {"value": value} for name, value in values.items()}
+    placed = scope.place(declared)
+    arguments["verdict"] = {"path": relpath(f"/{placed['verdict']}", f"/{scope.package}")}
+    code = Code(None, "flowbuild.engine.golden", "compare")
+    scope.add(
+        State(
+            id=scope.state_id("main", "compare"),
+            label=scope.target.label,
+            kind="python",
+            package=scope.package,
+            with_={**code.doc(), "arguments": arguments},
+            inputs={"actual": as_input(actual), "expected": as_input(expected)},
+            declared=declared,
+            outputs=placed,
+            code=code,
+            title=path,
+        )
+    )
+    return scope.finish({}, golden=Golden(actual.item, path))
+
+
+def registry(scope: Scope) -> Built:
+    """Probes and profiles, checked, as the documents of seed 003."""
+    _raise(scope, registry_faults(scope.target.attrs, RESTRICTIONS))
+    name, attrs = _registry_id(scope.target), scope.target.attrs
+    documents = {"probes": probes_document(name, attrs), "profiles": profiles_document(name, attrs)}
+    return scope.finish({key: _written(scope, key, doc) for key, doc in documents.items()})
+
+
+def plan(scope: Scope) -> Built:
+    """Which profiles of a registry to run in which lanes, as the document of seed 003."""
+    found, _ = _plan(scope, scope.target)
+    return scope.finish({"plan": _written(scope, "plan", found)})
+
+
+def run(scope: Scope) -> Built:
+    """A plan's cells as states: each probe once without a policy, and once under each profile."""
+    label = parse(scope.target.attrs["plan"], scope.package)
+    planned = scope.catalog.target(label)
+    if planned.rule != "plan":
+        raise scope.fault(BadAttribute(f"{label} is a {planned.rule}, and a plan is needed here"), "plan")
+    document, source = _plan(scope, planned)
+    attrs, registry_id = source.attrs, _registry_id(source)
+    probes, profiles = probes_document(registry_id, attrs), profiles_document(registry_id, attrs)
+    matrix = expected_matrix(document, probes, profiles, "")
+    forbidden = restrictions(attrs)
+    rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix)}
+    bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
+    return scope.finish({}, bundle=bundle)
+
+
+def _plan(scope: Scope, target: Target) -> tuple[dict[str, Any], Target]:
+    """A plan target's document, and the registry target that it reads."""
+    label = parse(target.attrs["registry"], target.label.package)
+    source = scope.catalog.target(label)
+    if source.rule != "registry":
+        raise scope.fault(BadAttribute(f"{label} is a {source.rule}, and a registry is needed here"), "registry")
+    if target is scope.target:
+        _raise(scope, plan_faults(target.attrs, source.attrs))
+    return plan_document(str(target.label), _registry_id(source), target.attrs, source.attrs), source
+
+
+def _registry_id(target: Target) -> str:
+    return target.attrs.get("registry_id") or str(target.label)
+
+
+def _cell(scope: Scope, cell: Cell, forbidden: Mapping[str, Any], attrs: Mapping[str, Any]) -> int:
+    """The state of one probe in one lane. Its row says nothing of the run, so that it may be remembered."""
+    name = f"{cell.profile}_{cell.probe}" if cell.profile else cell.probe
+    declared = {"row": f"{cell.lane}/{cell.profile or 'none'}/{cell.probe}.json"}
+    probe = {"name": cell.probe, "operation": cell.operation, "target": cell.target}
+    restrict = forbidden[cell.profile]["restrict"] if cell.profile else {}
+    with_ = {"lane": cell.lane, "profile": cell.profile, "restrict": restrict, "probe": probe}
+    if cell.operation == "environment-read":
+        with_["planted"] = {"variable": cell.target}
+    return scope.add(
+        State(
+            id=scope.state_id(cell.lane, name),
+            label=scope.target.label,
+            kind="probe",
+            package=scope.package,
+            with_=with_,
+            inputs={},
+            declared=declared,
+            outputs=scope.place(declared),
+            observes_host=True,
+            title=f"{cell.probe} under {cell.profile}" if cell.profile else cell.probe,
+        )
+    )
+
+
+def _written(scope: Scope, name: str, document: Mapping[str, Any]) -> Input:
+    """A state that writes one document, as an output."""
+    declared = {name: f"{name}.json"}
+    content = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    number = scope.add(
+        State(
+            id=scope.state_id("main", name),
+            label=scope.target.label,
+            kind="write",
+            package=scope.package,
+            with_={"content": content},
+            inputs={},
+            declared=declared,
+            outputs=scope.place(declared),
+            title=f"{name}.json",
+        )
+    )
+    return as_input(scope.product(number, name))
+
+
+def _raise(scope: Scope, faults: Iterable[Fault]) -> None:
+    found: list[FlowError] = []
+    for fault in faults:
+        found.append(scope.fault(BadAttribute(fault.message, remedy=fault.remedy), *fault.pointer))
+    raise_all(found)

@@ -1,0 +1,163 @@
+"""Targets to states: the one place where declarations become a graph.
+
+Knows nothing of digests, memos or engines: what it makes is frozen, and the same for every run of the same text.
+
+Approach: find every target that the wanted ones need, in an order in which each comes after its needs; then lower
+each in turn, by its rule's templates or by the Python function that the rule names.
+
+Errors:  UserError, each with the place in the file that is at fault.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, raise_all
+from flowbuild.core.label import Label, is_label, parse
+from flowbuild.core.suggest import did_you_mean
+from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
+from flowbuild.graph.state import Built, State, StateGraph
+from flowbuild.graph.template import lower_templates
+from flowbuild.load.catalog import Catalog
+from flowbuild.load.package import Target
+
+# A set value: the target it is for (None: those named on the command line), the name, the text.
+Setting = tuple[Label | None, str, str]
+
+
+def lower(catalog: Catalog, wanted: Sequence[Label], settings: Sequence[Setting] = ()) -> StateGraph:
+    """The graph of the wanted targets and of everything that they need."""
+    order = _ordered(catalog, wanted)
+    values = _settings(catalog, order, wanted, settings)
+    built: dict[Label, Built] = {}
+    states: list[State] = []
+    faults: list[FlowError] = []
+    for label in order:
+        target = catalog.target(label)
+        scope = Scope(catalog, target, catalog.rules[target.rule], built, states, values.get(label, _defaults(target)))
+        try:
+            built[label] = _lowering(scope)(scope)
+        except FlowError as error:
+            faults.append(error)
+            raise_all(faults)
+    _check_outputs(catalog, states)
+    return StateGraph(tuple(states), built)
+
+
+def _lowering(scope: Scope) -> Lowering:
+    if scope.rule.lower is None:
+        return lower_templates
+    module, _, name = scope.rule.lower.partition(":")
+    function: Lowering = getattr(importlib.import_module(module), name)
+    return function
+
+
+def needs(catalog: Catalog, target: Target) -> Iterator[tuple[Label, tuple[str | int, ...]]]:
+    """The labels that a target's attributes name, each with the place of the value."""
+    attributes = catalog.rules[target.rule].attributes
+    for name, value in target.attrs.items():
+        if name in attributes and holds(attributes[name], LABELS):
+            for text, pointer in _strings(value, (name,)):
+                if is_label(text):
+                    yield parse(text, target.label.package).target, pointer
+
+
+def _strings(value: Any, pointer: tuple[str | int, ...]) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    if isinstance(value, str):
+        yield value, pointer
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _strings(one, (*pointer, name))
+    elif isinstance(value, Sequence):
+        for place, one in enumerate(value):
+            yield from _strings(one, (*pointer, place))
+
+
+def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
+    """Every target needed, each after its needs; declaration order where the edges leave a choice."""
+    done: dict[Label, None] = {}
+    for start in wanted:
+        if start in done:
+            continue
+        path: dict[Label, Iterator[tuple[Label, tuple[str | int, ...]]]] = {
+            start: needs(catalog, catalog.target(start))
+        }
+        while path:
+            label = next(reversed(path))
+            for need, pointer in path[label]:
+                if need in path:
+                    raise _cycle(catalog, [*list(path)[list(path).index(need) :], need])
+                if need not in done:
+                    asked = catalog.target(label)
+                    found = catalog.target(need, catalog.locate(asked, pointer) if _unknown(catalog, need) else None)
+                    path[need] = needs(catalog, found)
+                    break
+            else:
+                done[label] = None
+                del path[label]
+    return list(done)
+
+
+def _unknown(catalog: Catalog, label: Label) -> bool:
+    package = catalog.package(label.package)
+    return package is None or label.name not in package.targets
+
+
+def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
+    """The cycle, each edge with the attribute that makes it."""
+    lines = []
+    for label, need in zip(labels, labels[1:], strict=False):
+        found = needs(catalog, catalog.target(label))
+        pointer = next(pointer for other, pointer in found if other == need)
+        lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")
+    where = catalog.locate(catalog.target(labels[0]))
+    return CycleFound(f"{labels[0]} needs itself:{''.join(lines)}", location=where)
+
+
+def _defaults(target: Target) -> dict[str, Any]:
+    return {name: param.default for name, param in target.params.items()}
+
+
+def _settings(
+    catalog: Catalog, order: Sequence[Label], wanted: Sequence[Label], settings: Sequence[Setting]
+) -> dict[Label, dict[str, Any]]:
+    """The parameters of each target that `--set` reaches."""
+    values: dict[Label, dict[str, Any]] = {}
+    for label, name, text in settings:
+        reached = [label] if label else [one for one in wanted if name in catalog.target(one).params]
+        if not reached or (label and (label not in order or name not in catalog.target(label).params)):
+            among = [label] if label and label in order else wanted
+            known = {param for one in among for param in catalog.target(one).params}
+            shown = f"{label}.{name}" if label else name
+            raise BadFlag(
+                f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known)
+            )
+        for one in reached:
+            target = catalog.target(one)
+            values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)
+    return values
+
+
+def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
+    """Refuse two states that write one path, or one below the other."""
+    owner: dict[str, State] = {}
+    for state in states:
+        for path in state.outputs.values():
+            plain = path.rstrip("/")
+            other = owner.setdefault(plain, state)
+            if other is not state:
+                raise _clash(catalog, state, other, plain)
+    for state in states:
+        for path in state.outputs.values():
+            parent = path.rstrip("/").rpartition("/")[0]
+            while parent.count("/") > 1:
+                if parent in owner:
+                    raise _clash(catalog, state, owner[parent], parent)
+                parent = parent.rpartition("/")[0]
+
+
+def _clash(catalog: Catalog, state: State, other: State, path: str) -> OutputClash:
+    both = f"{other.label} and {state.label}" if other.label != state.label else f"two states of {state.label}"
+    return OutputClash(f"{both} write {path}", location=catalog.locate(catalog.target(state.label)))

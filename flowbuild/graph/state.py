@@ -1,0 +1,190 @@
+"""States and their graph: what would be performed, before anything is.
+
+Knows nothing of digests, engines or runs. A graph is frozen: explain, query and lint stop here. States stand in an
+order in which each comes after all that it needs.
+
+Shapes:  paths are relative to the workspace root, POSIX, a directory ends in a slash. A state's number is its place.
+Errors:  none; `lower` has refused what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from posixpath import basename, relpath, splitext
+from typing import Any, NamedTuple
+
+from flowbuild.core.ids import OpId, StateId
+from flowbuild.core.label import Label
+
+
+class Source(NamedTuple):
+    """A file of the workspace."""
+
+    path: str
+
+
+class Product(NamedTuple):
+    """A named output of the state with this number; `path` is where it stands for whoever reads it."""
+
+    state: int
+    output: str
+    path: str
+
+
+Item = Source | Product
+
+
+class File(str):
+    """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
+
+    __slots__ = ("index", "item", "name", "path")
+    expression_names = ("name", "path", "index")
+    item: Item
+    name: str
+    path: str
+    index: int
+
+    def __new__(cls, item: Item, package: str, index: int = 0) -> File:
+        shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")
+        self = super().__new__(cls, shown)
+        self.item, self.path, self.index = item, shown, index
+        self.name = splitext(basename(item.path.rstrip("/")))[0]
+        return self
+
+
+class Input(NamedTuple):
+    """What one input name stands for. `many` is whether its reader gets a list."""
+
+    items: tuple[Item, ...]
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The Python code that a state performs, as found without importing it.
+
+    `source` is a workspace file, or None when `module` names an installed one. `modules` maps import names to
+    workspace files; `distributions` are the top-level names it imports from installed distributions.
+    """
+
+    source: str | None
+    module: str | None
+    function: str
+    modules: Mapping[str, str] = field(default_factory=dict)
+    distributions: tuple[str, ...] = ()
+
+    def doc(self) -> dict[str, Any]:
+        """What a worker is told of it."""
+        return {
+            "source": self.source,
+            "module": self.module,
+            "function": self.function,
+            "modules": dict(self.modules),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One node: static, before any digest is known. `with_` is rendered; `env` maps None to what is passed through."""
+
+    id: StateId
+    label: Label
+    kind: str
+    package: str
+    with_: Mapping[str, Any]
+    inputs: Mapping[str, Input]
+    declared: Mapping[str, str]  # output name -> path as the target says it
+    outputs: Mapping[str, str]  # output name -> path from the workspace root
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    stage: bool = True
+    timeout_ms: int | None = None
+    observes_host: bool = False
+    code: Code | None = None
+    title: str = ""
+
+    @property
+    def needs(self) -> Iterator[int]:
+        """The numbers of the states whose outputs it reads, with repeats."""
+        return (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
+
+    @property
+    def sources(self) -> Iterator[str]:
+        """The workspace files that it reads, code included."""
+        for one in self.inputs.values():
+            yield from (item.path for item in one.items if type(item) is Source)
+        if self.code is not None:
+            if self.code.source is not None:
+                yield self.code.source
+            yield from self.code.modules.values()
+
+
+class Golden(NamedTuple):
+    """What a golden compares: an output, and the workspace path that holds what is expected."""
+
+    actual: Product
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a target became: its states' numbers, and what other targets and people see of it.
+
+    `members` are the targets that a group stands for; `bundle` is what a run commits, or None.
+    """
+
+    label: Label
+    op: OpId
+    rule: str
+    states: tuple[int, ...]
+    outputs: Mapping[str, Input]
+    members: tuple[Label, ...] = ()
+    bundle: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    test: bool = False
+    golden: Golden | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateGraph:
+    """Every state of a request, in an order that respects every edge."""
+
+    states: tuple[State, ...]
+    targets: Mapping[Label, Built]
+
+    def closure(self, labels: Iterable[Label]) -> list[int]:
+        """The numbers of all states that these targets need, their own included, ascending."""
+        return self.behind(n for label in self.spread(labels) for n in self.roots(self.targets[label]))
+
+    def behind(self, numbers: Iterable[int]) -> list[int]:
+        """These states and all that they need, ascending."""
+        todo = list(numbers)
+        seen = bytearray(len(self.states))
+        while todo:
+            number = todo.pop()
+            if not seen[number]:
+                seen[number] = 1
+                todo.extend(self.states[number].needs)
+        return [n for n, wanted in enumerate(seen) if wanted]
+
+    def spread(self, labels: Iterable[Label]) -> list[Label]:
+        """The targets behind these labels, groups replaced by their members, in order, once each."""
+        found: dict[Label, None] = {}
+        todo = list(reversed(list(labels)))
+        passed: set[Label] = set()
+        while todo:
+            label = todo.pop().target
+            built = self.targets[label]
+            if built.members and label not in passed:
+                passed.add(label)
+                todo.extend(reversed(built.members))
+            elif not built.members:
+                found[label] = None
+        return list(found)
+
+    @staticmethod
+    def roots(built: Built) -> Iterator[int]:
+        """Its own states, and those behind outputs that it only passes on, as a filegroup does."""
+        yield from built.states
+        for one in built.outputs.values():
+            yield from (item.state for item in one.items if type(item) is Product)

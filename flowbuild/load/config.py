@@ -1,0 +1,116 @@
+"""flowbuild.yaml: what a workspace says about itself.
+
+Knows nothing of packages and rules. Every section is a mapping of attributes, checked like those of a target.
+
+Shapes:  Config, with every default filled in.
+Errors:  BadYaml, BadAttribute, UnknownName: all of the file at once, each with its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import UserError
+from flowbuild.load.attributes import Attribute, Checker, expressions
+from flowbuild.load.document import ParsedFiles, parse_file
+from flowbuild.load.ignore import check_patterns
+from flowbuild.load.path import RESERVED
+from flowbuild.load.position import raise_found
+
+_WORDS = Attribute("item", "string")
+
+_SECTIONS: dict[str, Attribute] = {
+    "name": Attribute("name", "string", "the workspace's name; that of its directory by default"),
+    "runtime": Attribute("runtime", "map", "the engine that performs", default={}),
+    "cache": Attribute("cache", "map", "where results are remembered", default={}),
+    "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
+    "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
+    "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
+    "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
+    "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
+}  # fmt: skip
+_RUNTIME = {
+    "engine": Attribute("engine", "string", "python, or the name of another engine", default="python"),
+    "executor": Attribute("executor", "string", "the program of a process engine"),
+}
+_CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
+_BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
+
+DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+DEFAULT_IGNORE = ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added."""
+
+    name: str
+    engine: str
+    executor: str | None
+    cache_dir: Path
+    path: tuple[str, ...]
+    ignore: tuple[str, ...]
+    pools: Mapping[str, int]
+    stage: bool
+    bundle_max_input: int
+    digest: Digest
+
+
+def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = None) -> Config:
+    """The settings that a flowbuild.yaml says; an empty file takes every default."""
+    doc, digest = parse_file(file, shown, cache)
+    to = Checker("")
+    top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
+    for pointer, text in expressions(doc, ()):
+        to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
+    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle")}
+    runtime = to.fields(_RUNTIME, sections["runtime"], ("runtime",), "runtime")
+    cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
+    bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
+    _check_ranges(to, top, bundle)
+    raise_found(to.findings, file, shown)
+    cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
+    return Config(
+        name=top["name"] or root.name,
+        engine=runtime["engine"],
+        executor=runtime["executor"],
+        cache_dir=cache_dir,
+        path=tuple(top["path"] or DEFAULT_PATH),
+        ignore=(*(DEFAULT_IGNORE if top["ignore"] is None else top["ignore"]), *_cache_pattern(root, cache_dir)),
+        pools=top["pools"],
+        stage=top["stage"],
+        bundle_max_input=bundle["max_input"],
+        digest=digest,
+    )
+
+
+def _check_ranges(to: Checker, top: Mapping[str, Any], bundle: Mapping[str, Any]) -> None:
+    for index, directory in enumerate(_list(top["path"])):
+        if not directory.startswith("/") or ":" in directory:
+            to.fault(("path", index), f"{directory!r} is not an absolute directory", "PATH holds absolute directories")
+    for index, pattern in enumerate(_list(top["ignore"])):
+        try:
+            check_patterns([pattern])
+        except UserError as error:
+            to.fault(("ignore", index), error.message, error.remedy)
+    pools = top["pools"] if isinstance(top["pools"], dict) else {}
+    for name, size in pools.items():
+        if type(size) is int and size < 1:
+            to.fault(("pools", name), f"the pool {name!r} has no room", "write a number above zero")
+    if type(bundle["max_input"]) is int and bundle["max_input"] < 0:
+        to.fault(("bundle", "max_input"), "`max_input` is a number of bytes")
+
+
+def _list(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _cache_pattern(root: Path, cache_dir: Path) -> list[str]:
+    """The pattern that keeps a cache within the workspace out of globs, unless it is where it always is."""
+    inside = os.path.relpath(cache_dir, root)
+    return [] if inside.startswith("..") or inside.split("/")[0] in RESERVED else [f"/{inside}/"]

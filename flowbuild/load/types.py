@@ -1,0 +1,333 @@
+"""The types of attributes: what each accepts, and the normal form that it gives.
+
+Knows nothing of rules and targets. A check gives the normal value, or tells its caller what is wrong.
+
+    string integer number boolean any      as in JSON           seconds   a number above zero
+    enum      one of `values`                                   list      of `items`; map: names to `items`
+    path      a file or `directory/`, from the workspace root   label     `//package:target` or with `#output`
+    file      a path or a label                                 pointer   a JSON pointer, `/a/0`
+    files     a file; a list of files and globs; or a glob, {"glob": [...], "exclude": [...], "optional": bool}
+    inputs    names to files                                    outputs   names to paths in the output directory
+    command   a list of words                                   env       names to values, null to pass through
+    handler   `package/file.py:function` or `module:function`   word      text; an integer becomes its digits
+
+Errors:  through Checks: BadAttribute, BadLabel, BadPath, OutputClash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, UnknownName, UserError
+from flowbuild.core.label import is_label, parse
+from flowbuild.core.suggest import did_you_mean
+from flowbuild.load.expression import Names
+from flowbuild.load.glob import check_glob
+from flowbuild.load.ignore import check_patterns
+from flowbuild.load.path import check_output, check_path
+from flowbuild.load.position import Pointer
+from flowbuild.load.source import JSON
+from flowbuild.load.words import split_words
+
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HANDLER = re.compile(r"(?P<file>.+\.py)?(?P<module>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)?:(?P<function>[A-Za-z_]\w*)", re.A)
+_GLOB = frozenset({"glob", "exclude", "optional"})
+NAME_FORM = "a name is a small letter or '_', then small letters, digits and '_'"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What may stand under one name. `values` are those of an enum, `items` the kind of a list's or map's items."""
+
+    name: str
+    type: str
+    doc: str = ""
+    default: JSON = None
+    required: bool = False
+    values: tuple[str, ...] = ()
+    items: Attribute | None = None
+    missing: str = "refused"  # of a path: may the file be absent?
+
+
+class Checks(Protocol):
+    """What a check asks of its caller. `names` is None when a file is read; later, what is normal stays as it is."""
+
+    package: str
+    names: Names | None
+
+    def value(self, attribute: Attribute, value: JSON, pointer: Pointer) -> JSON: ...
+
+    def wrong(self, attribute: Attribute, value: JSON, pointer: Pointer, remedy: str = "") -> JSON: ...
+
+    def fault(
+        self,
+        pointer: Pointer,
+        message: str,
+        remedy: str = "",
+        kind: type[UserError] = BadAttribute,
+        key: bool = False,
+    ) -> None: ...
+
+
+Check = Callable[[Checks, Attribute, JSON, Pointer], JSON]
+
+
+class Type(NamedTuple):
+    """A type: how messages say it, its check, and whether text may stand around an expression in it."""
+
+    doc: str
+    check: Check
+    is_text: bool = False
+    splits: bool = False  # a string of it is split into words, expressions and all
+
+
+def _string(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is int:
+        return to.wrong(attribute, value, at, "quote it")
+    return _word(to, attribute, value, at)
+
+
+def _integer(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return value if type(value) is int else to.wrong(attribute, value, at)
+
+
+def _number(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return value if type(value) in (int, float) else to.wrong(attribute, value, at)
+
+
+def _boolean(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return value if type(value) is bool else to.wrong(attribute, value, at, "write true or false")
+
+
+def _seconds(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return value if type(value) in (int, float) and value > 0 else to.wrong(attribute, value, at)
+
+
+def _any(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return value
+
+
+def _enum(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is str and value in attribute.values:
+        return value
+    return to.wrong(attribute, value, at, did_you_mean(str(value), attribute.values))
+
+
+def _list(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is not list:
+        return to.wrong(attribute, value, at, "write it as [one, two]")
+    items = attribute.items
+    return value if items is None else [to.value(items, item, (*at, index)) for index, item in enumerate(value)]
+
+
+def _map(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is not dict:
+        return to.wrong(attribute, value, at)
+    items = attribute.items
+    return value if items is None else {key: to.value(items, item, (*at, key)) for key, item in value.items()}
+
+
+def _path(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is not str:
+        return to.wrong(attribute, value, at)
+    if is_label(value):
+        return to.wrong(attribute, value, at, "a label can't stand here")
+    return check_path(to.package, value) if to.names is None else value
+
+
+def _label(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is not str:
+        return to.wrong(attribute, value, at)
+    if not is_label(value):
+        raise BadLabel(f"{value!r} is not a label", remedy="a label looks like //package:target or :target")
+    return str(parse(value, to.package))
+
+
+def _file(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is not str:
+        return to.wrong(attribute, value, at)
+    if is_label(value):
+        return str(parse(value, to.package))
+    return check_path(to.package, value) if to.names is None else value
+
+
+def _files(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is str:
+        return _file(to, attribute, value, at)
+    if type(value) is dict:
+        return _glob(to, attribute, value, at)
+    if type(value) is not list:
+        return to.wrong(attribute, value, at)
+    if any(type(item) is list for item in value):
+        return to.wrong(attribute, value, at, "a list of files holds no other list")
+    done: list[JSON] = []
+    for index, item in enumerate(value):
+        checked = to.value(attribute, item, (*at, index))
+        done += checked if type(checked) is list else [checked]  # an expression may have given several
+    return done
+
+
+def _glob(to: Checks, attribute: Attribute, value: dict[str, JSON], at: Pointer) -> JSON:
+    for key in value.keys() - _GLOB:
+        to.fault((*at, key), f"a glob has no {key!r}", did_you_mean(key, _GLOB), UnknownName, key=True)
+    globs, exclude = _texts(to, value, "glob", at), _texts(to, value, "exclude", at)
+    if not value.get("glob"):
+        to.fault(at, f"{attribute.name!r} is a mapping without `glob`", "write {glob: texts/**/*.txt}")
+    for checked, texts, key in ((check_glob, globs, "glob"), (_one_pattern, exclude, "exclude")):
+        for index, text in enumerate(texts):
+            try:
+                if "${{" in text:
+                    raise BadAttribute("a glob holds no expression", remedy="write it out")
+                checked(text)
+            except BadAttribute as error:
+                where = (*at, key, index) if isinstance(value[key], list) else (*at, key)
+                to.fault(where, error.message, error.remedy)
+    optional = value.get("optional", False)
+    if type(optional) is not bool:
+        to.fault((*at, "optional"), "`optional` is true or false")
+    return {"glob": globs, "exclude": exclude, "optional": optional}
+
+
+def _texts(to: Checks, value: dict[str, JSON], key: str, at: Pointer) -> list[str]:
+    given = value.get(key)
+    texts = given if isinstance(given, list) else [] if given is None else [given]
+    if all(type(text) is str for text in texts):
+        return texts
+    to.fault((*at, key), f"`{key}` is a pattern or a list of patterns")
+    return []
+
+
+def _one_pattern(pattern: str) -> None:
+    check_patterns([pattern])
+
+
+def _names(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> dict[str, JSON]:
+    if type(value) is not dict:
+        to.wrong(attribute, value, at)
+        return {}
+    for name in value:
+        if not NAME.fullmatch(name):
+            to.fault((*at, name), f"{name!r} is not a name in {attribute.name!r}", NAME_FORM, key=True)
+    return value
+
+
+def _inputs(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    done: dict[str, JSON] = {}
+    for name, item in _names(to, attribute, value, at).items():
+        if item is None:
+            to.fault((*at, name), f"the input {name!r} names no file", "write a path or a label", key=True)
+        else:
+            done[name] = to.value(_INPUT, item, (*at, name))
+    return done
+
+
+def _outputs(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    done: dict[str, JSON] = {}
+    for name, item in _names(to, attribute, value, at).items():
+        done[name] = to.value(_OUTPUT, item, (*at, name))
+        path = done[name]
+        if len(done) == 1 or type(path) is not str or "${{" in path:
+            continue
+        for other in list(done.values())[:-1]:
+            if type(other) is str and overlap(path, other):
+                to.fault((*at, name), f"the output {path!r} lies where {other!r} does", "", OutputClash)
+                break
+    return done
+
+
+def overlap(one: str, two: str) -> bool:
+    """Whether two paths are one, or one lies in the other, where a file system may not tell capitals apart."""
+    a, b = one.casefold().rstrip("/") + "/", two.casefold().rstrip("/") + "/"
+    return a.startswith(b) or b.startswith(a)
+
+
+def _output(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    return check_output(value) if type(value) is str else to.wrong(attribute, value, at)
+
+
+def _word(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is int:
+        return str(value)
+    if type(value) is not str:
+        return to.wrong(attribute, value, at, "quote it" if value is not None else "")
+    if "\0" in value:
+        to.fault(at, f"{attribute.name!r} holds the character U+0000")
+    return value
+
+
+def _command(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    words: list[str] = []
+    if type(value) is str:
+        words = split_words(value)
+    elif type(value) is list:
+        words = [_word(to, _WORD, word, (*at, index)) for index, word in enumerate(value)]
+    else:
+        return to.wrong(attribute, value, at)
+    if not words or not words[0]:
+        to.fault(at, f"{attribute.name!r} names no program")
+    return words
+
+
+def _env(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if type(value) is list:
+        for index, name in enumerate(value):
+            if type(name) is not str or not _VARIABLE.fullmatch(name):
+                to.fault((*at, index), f"{name!r} is not the name of a variable")
+        return dict.fromkeys(map(str, value))
+    if type(value) is not dict:
+        return to.wrong(attribute, value, at)
+    done: dict[str, JSON] = {}
+    for name, item in value.items():
+        if not _VARIABLE.fullmatch(name):
+            to.fault((*at, name), f"{name!r} is not the name of a variable", key=True)
+        done[name] = None if item is None else to.value(_VALUE, item, (*at, name))
+    return done
+
+
+def _handler(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    found = _HANDLER.fullmatch(value) if type(value) is str else None
+    if not found or bool(found["file"]) == bool(found["module"]):
+        return to.wrong(attribute, value, at, "write file.py:function, or package.module:function")
+    if not found["file"] or to.names is not None:
+        return value
+    return f"{check_path(to.package, found['file'])}:{found['function']}"
+
+
+def _pointer(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    is_one = type(value) is str and (value == "" or value.startswith("/")) and not re.search("~(?![01])", value)
+    return value if is_one else to.wrong(attribute, value, at, "write it like /a/0/b")
+
+
+# A test asserts that the docstring and this table name the same types.
+TYPES: dict[str, Type] = {
+    "any": Type("any value", _any),
+    "boolean": Type("a boolean", _boolean),
+    "command": Type("a command: a string, or a list of words", _command, splits=True),
+    "enum": Type("one of a few words", _enum),
+    "env": Type("a list of variables to pass through, or a mapping of names to values", _env),
+    "file": Type("a path or a label", _file, is_text=True),
+    "files": Type("a path, a label, a list of them, or a {glob: ...}", _files, is_text=True),
+    "handler": Type("a handler: file.py:function or module:function", _handler, is_text=True),
+    "inputs": Type("a mapping of names to files", _inputs),
+    "integer": Type("an integer", _integer),
+    "label": Type("a label", _label, is_text=True),
+    "list": Type("a list", _list),
+    "map": Type("a mapping", _map),
+    "number": Type("a number", _number),
+    "outputs": Type("a mapping of names to paths", _outputs),
+    "path": Type("a path", _path, is_text=True),
+    "pointer": Type("a JSON pointer", _pointer, is_text=True),
+    "seconds": Type("a number of seconds above zero", _seconds),
+    "string": Type("a string", _string, is_text=True),
+    "word": Type("text or an integer", _word, is_text=True),
+    "output": Type("a path below the target's output directory", _output, is_text=True),
+}
+
+_INPUT = Attribute("input", "files")
+_OUTPUT = Attribute("output", "output")
+_VALUE = Attribute("value", "word")
+_WORD = Attribute("word", "word")

@@ -1,0 +1,127 @@
+"""Bind: join a state and the digests of its inputs into an action, and make its key.
+
+Knows nothing of memos, policies or engines at work. The document it makes says everything that the result may
+depend on, and nothing else: no path of the machine, no time, no run id.
+
+Shapes:  the action document, `flowbuild.action.v1`; see docs/design.md, "Action keys".
+Errors:  whatever reading a source gives; UserError for a program or variable that is not there is left to the
+         engine, so that `explain` can speak of states that could not run.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from flowbuild.core.action import Action, Staged
+from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.graph.state import Code, Input, Item, Source, State
+from flowbuild.store.tree import Artifact, Entry, listing_bytes
+
+KEY_VERSION = "flowbuild.action.v1"
+
+# The documents of the outputs of states that are done, by state number.
+Products = Mapping[int, Mapping[str, Artifact]]
+
+
+class Facts(Protocol):
+    """What binding asks of the machine. Answers are kept for a session."""
+
+    def source(self, path: str) -> tuple[Digest, bool]:
+        """The digest of a workspace file, and whether it is executable."""
+
+    def program(self, name: str) -> Mapping[str, Any] | None:
+        """The program behind a bare word: `{"name", "sha256"}` and its interpreter's, or None when there is none."""
+
+    def harness(self) -> Mapping[str, Any]:
+        """The probe harness that ships with flowbuild, as a program."""
+
+    def variable(self, name: str) -> str | None:
+        """A variable of the caller's environment."""
+
+    def code(self, code: Code) -> Mapping[str, Any]:
+        """The `handler` part of a Python state's action."""
+
+    def world(self) -> Mapping[str, Any]:
+        """What `observes: host` adds: world_id, channel, and the digest of the isolation achieved."""
+
+
+def bind(state: State, products: Products, engine: Mapping[str, Any], facts: Facts) -> Action:
+    """The action of a state whose inputs are all known."""
+    staged: list[Staged] = []
+    listings: list[bytes] = []
+    inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
+    with_ = dict(state.with_)
+    if state.kind in ("exec", "python"):
+        with_["env"] = {n: v for n, v in _environment(state, facts) if v is not None}
+        with_["stage"] = state.stage
+    doc: dict[str, Any] = {
+        "schema_version": KEY_VERSION,
+        "step_kind": state.kind,
+        "with": with_,
+        "inputs": inputs,
+        "outputs": dict(state.declared),
+        "engine": engine,
+    }
+    if state.kind == "exec":
+        doc["program"] = _program(state, facts)
+    if state.kind == "probe":
+        doc["program"] = facts.harness()
+    if state.code is not None:
+        doc["handler"] = {**facts.code(state.code), "python": platform.python_version()}
+        staged += [Staged(path, None) for path in _code_files(state.code)]
+    if state.observes_host:
+        doc["world"] = facts.world()
+    data = canonical(doc)
+    return Action(
+        sha256(data),
+        doc,
+        str(state.label),
+        state.id,
+        state.package,
+        tuple(staged),
+        state.outputs,
+        state.timeout_ms,
+        tuple(listings),
+    )
+
+
+def _environment(state: State, facts: Facts) -> Sequence[tuple[str, str | None]]:
+    return [(name, facts.variable(name) if text is None else text) for name, text in sorted(state.env.items())]
+
+
+def _program(state: State, facts: Facts) -> Mapping[str, Any] | None:
+    if "script" in state.with_:
+        return facts.program("/bin/sh")
+    word: str = state.with_["command"][0]
+    # A word with a slash that is no absolute path is a file of the workspace: an input, and covered as one.
+    return facts.program(word) if "/" not in word or word.startswith("/") else None
+
+
+def _code_files(code: Code) -> list[str]:
+    return [path for path in (code.source, *code.modules.values()) if path is not None]
+
+
+def _input(one: Input, products: Products, facts: Facts, staged: list[Staged], listings: list[bytes]) -> dict[str, Any]:
+    if not one.many:
+        return _item(one.items[0], products, facts, staged)
+    entries: list[Entry] = []
+    for item in one.items:
+        doc = _item(item, products, facts, staged)
+        # A directory among several is one line of the listing, under its own listing's digest.
+        entries.append(Entry(doc["path"], doc.get("sha256") or doc["listing"], doc.get("executable", False)))
+    listings.append(listing_bytes(entries))
+    return {"listing": sha256(listings[-1])}
+
+
+def _item(item: Item, products: Products, facts: Facts, staged: list[Staged]) -> dict[str, Any]:
+    if isinstance(item, Source):
+        staged.append(Staged(item.path, None))
+        sha, executable = facts.source(item.path)
+        return {"path": item.path, "sha256": sha, "executable": executable}
+    artifact = products[item.state][item.output]
+    staged.append(Staged(item.path, artifact.doc(item.path)))
+    if artifact.is_directory:
+        return {"path": item.path, "listing": artifact.sha256}
+    return {"path": item.path, "sha256": artifact.sha256, "executable": artifact.executable}

@@ -1,0 +1,279 @@
+"""Evaluate: take ready states in a stable order, reuse or perform each, and yield what happens.
+
+Knows nothing of files, terminals or bundles: it asks a `Desk` what is remembered and hands it what was found.
+
+Approach: states are numbers. A heap holds those whose needs are all met, lowest first. Up to `jobs` performances
+are open at once, each a generator; one selector waits for all of their descriptors. A performance that ends frees
+the states that waited for it. When a state fails, `--continue` says what may still start. A signal closes every
+open performance, and the rest is never started.
+
+Shapes:  yields a list of events a step, in journal order; returns a `Result`.
+Errors:  a failing action is an outcome. What is raised from here is a fault of files, store or engine.
+Source:  Build Systems à la Carte: the topological scheduler.
+"""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.canonical import EMPTY_CONTEXT
+from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
+from flowbuild.engine.engine import Performance, Wait
+from flowbuild.graph.state import State, StateGraph
+from flowbuild.store.memo import Record
+from flowbuild.store.tree import Artifact
+
+
+class Continue(StrEnum):
+    """What may still start after a failure."""
+
+    NEVER = "never"
+    SUCCESSFUL = "dependencies-successful"
+    ALWAYS = "always"
+
+
+class Desk(Protocol):
+    """What the evaluator asks of a run, and what it hands back."""
+
+    def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
+
+    def remembered(self, state: State, action: Action) -> Record | None:
+        """The record to reuse for this action, by policy and by what the store still holds."""
+
+    def perform(self, state: State, action: Action) -> Performance: ...
+
+    def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
+        """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
+
+    def interrupt(self) -> None:
+        """Ask all that is under way to end."""
+
+    def signalled(self) -> int | None:
+        """The signal that asked us to stop, if one came."""
+
+    @property
+    def wakeup(self) -> int | None:
+        """A descriptor that is readable once a signal has come."""
+
+
+@dataclass(slots=True)
+class Result:
+    """Where every wanted state ended. `signal` is set when the run was cancelled."""
+
+    status: dict[int, StateStatus]
+    keys: dict[int, str] = field(default_factory=dict)
+    products: dict[int, Mapping[str, Artifact]] = field(default_factory=dict)
+    errors: dict[int, ErrorInfo] = field(default_factory=dict)
+    signal: int | None = None
+
+    def numbers(self, *wanted: StateStatus) -> list[int]:
+        return [number for number, status in self.status.items() if status in wanted]
+
+    @property
+    def ok(self) -> bool:
+        return self.signal is None and not self.numbers(StateStatus.FAILED, StateStatus.NOT_STARTED)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A performance under way."""
+
+    number: int
+    action: Action
+    steps: Performance
+    started: float
+    descriptors: tuple[int, ...] = ()
+    deadline: float | None = None
+
+
+class Evaluation:
+    """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`."""
+
+    def __init__(
+        self, graph: StateGraph, wanted: Sequence[int], desk: Desk, *, jobs: int, keep_going: Continue = Continue.NEVER
+    ) -> None:
+        self._states = graph.states
+        self._desk = desk
+        self._jobs = jobs
+        self._keep_going = keep_going
+        self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
+        self._selector = selectors.DefaultSelector()
+        self._open: dict[int, _Open] = {}
+        self._stopping = False
+        self._waiting: dict[int, int] = {}
+        self._followers: dict[int, list[int]] = {number: [] for number in wanted}
+        self._ready: list[int] = []
+        for number in wanted:
+            needs = set(self._states[number].needs)
+            self._waiting[number] = len(needs)
+            for need in needs:
+                self._followers[need].append(number)
+            if not needs:
+                self._move(number, StateStatus.READY)
+                self._ready.append(number)
+
+    def run(self) -> Generator[list[Event], None, Result]:
+        """Perform what must be performed; every yield is what happened in one step."""
+        if self._desk.wakeup is not None:
+            self._selector.register(self._desk.wakeup, selectors.EVENT_READ, None)
+        try:
+            while self._ready or self._open:
+                while self._ready and len(self._open) < self._jobs and not self._stopping:
+                    yield self._start(heapq.heappop(self._ready))
+                if self._desk.signalled() is not None:
+                    break
+                if not self._open:
+                    break
+                yield from self._pump()
+            if self._desk.signalled() is not None:
+                self._result.signal = self._desk.signalled()
+                yield from self._cancel()
+        finally:
+            for one in self._open.values():
+                one.steps.close()
+            self._selector.close()
+        for number in self._result.numbers(StateStatus.WAITING, StateStatus.READY):
+            self._move(number, StateStatus.NOT_STARTED)
+        return self._result
+
+    def _move(self, number: int, status: StateStatus) -> None:
+        """Every change of a state's status passes here. See LIFECYCLE."""
+        self._result.status[number] = status
+
+    def _start(self, number: int) -> list[Event]:
+        """Bind one ready state; reuse what is remembered, or open its performance."""
+        state = self._states[number]
+        action = self._desk.bind(state, self._result.products)
+        self._result.keys[number] = action.key
+        events: list[Event] = [StateEntered(state.id, 0, EMPTY_CONTEXT)]
+        record = self._desk.remembered(state, action)
+        if record is not None:
+            self._result.products[number] = record.outputs
+            self._move(number, StateStatus.REUSED)
+            self._free(number)
+            payload = {
+                "action": action.key,
+                "label": action.label,
+                "outputs": _digests(record.outputs),
+                "performed_in": record.run_id,
+                "state_id": state.id,
+            }
+            return [*events, Domain("reused", payload), StateCompleted(state.id, EMPTY_CONTEXT)]
+        self._move(number, StateStatus.RUNNING)
+        bound = {"action": action.key, "label": action.label, "state_id": state.id}
+        self._open[number] = _Open(number, action, self._desk.perform(state, action), time.monotonic())
+        return [*events, Domain("action_bound", bound), *self._advance(self._open[number], None)]
+
+    def _pump(self) -> Generator[list[Event], None, None]:
+        """Wait until something is ready, and advance what it is ready for."""
+        deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
+        timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        ready: dict[int, list[int]] = {}
+        for key, _ in self._selector.select(timeout):
+            if key.data is not None:
+                ready.setdefault(key.data, []).append(key.fd)
+        if self._desk.signalled() is not None:
+            return
+        now = time.monotonic()
+        late = [n for n, one in self._open.items() if one.deadline is not None and one.deadline <= now]
+        for number in sorted({*ready, *late}):
+            events = self._advance(self._open[number], tuple(ready.get(number, ())))
+            if events:
+                yield events
+
+    def _advance(self, one: _Open, ready: tuple[int, ...] | None) -> list[Event]:
+        """Pull one performance until it waits or ends."""
+        events: list[Event] = []
+        try:
+            step = one.steps.send(ready)
+            while not isinstance(step, Wait):
+                events.append(step)
+                step = one.steps.send(None)
+        except StopIteration as end:
+            self._watch(one, ())
+            del self._open[one.number]
+            return events + self._settle(one, end.value)
+        self._watch(one, step.descriptors)
+        one.deadline = step.deadline
+        return events
+
+    def _watch(self, one: _Open, descriptors: tuple[int, ...]) -> None:
+        if descriptors == one.descriptors:
+            return
+        for fd in set(one.descriptors) - set(descriptors):
+            self._selector.unregister(fd)
+        for fd in set(descriptors) - set(one.descriptors):
+            self._selector.register(fd, selectors.EVENT_READ, one.number)
+        one.descriptors = descriptors
+
+    def _settle(self, one: _Open, outcome: Outcome) -> list[Event]:
+        """Record what a performance came to, and free what waited for it."""
+        state, number = self._states[one.number], one.number
+        wall_ms = round((time.monotonic() - one.started) * 1000)
+        if not outcome.ok:
+            return self._fail(one, outcome, StateStatus.FAILED)
+        artifacts = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
+        notes = self._desk.remember(state, one.action, outcome, wall_ms)
+        self._result.products[number] = artifacts
+        self._move(number, StateStatus.COMPLETED)
+        self._free(number)
+        events: list[Event] = [
+            Domain("artifact_written", {"artifact_id": sha, "name": name, "state_id": state.id})
+            for name, sha in _digests(artifacts).items()
+        ]
+        recorded = {"action": one.action.key, "outputs": _digests(artifacts), "state_id": state.id}
+        return [*events, *notes, Domain("outcome_recorded", recorded), StateCompleted(state.id, EMPTY_CONTEXT)]
+
+    def _fail(self, one: _Open, outcome: Outcome, status: StateStatus) -> list[Event]:
+        state = self._states[one.number]
+        info = outcome.error or ErrorInfo("cancelled", "cancelled while it ran")
+        self._result.errors[one.number] = info
+        self._move(one.number, status)
+        if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
+            self._stopping = True
+        captured = {
+            "label": one.action.label,
+            "log": outcome.log,
+            "reproduce": outcome.reproduce,
+            "state_id": state.id,
+            "stderr_tail": outcome.stderr_tail,
+        }
+        error = {"state_id": state.id, "info": info.doc()}
+        return [Domain("output_captured", captured), StateFailed(state.id, error)]
+
+    def _free(self, number: int) -> None:
+        for follower in self._followers[number]:
+            self._waiting[follower] -= 1
+            if not self._waiting[follower]:
+                self._move(follower, StateStatus.READY)
+                heapq.heappush(self._ready, follower)
+
+    def _cancel(self) -> Generator[list[Event], None, None]:
+        """End every open performance; each state's attempt is closed as cancelled."""
+        self._desk.interrupt()
+        for one in list(self._open.values()):
+            self._watch(one, ())
+            one.steps.close()
+            del self._open[one.number]
+            yield self._fail(one, Outcome(cancelled=True), StateStatus.CANCELLED)
+
+
+def _digests(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    return {name: artifact.sha256 for name, artifact in sorted(artifacts.items())}
+
+
+def blocked_by(graph: StateGraph, result: Result) -> Iterable[tuple[State, State]]:
+    """Each state that was not started, with the failed state that it needs, if one is to blame."""
+    cause: dict[int, int] = {number: number for number in result.numbers(StateStatus.FAILED, StateStatus.CANCELLED)}
+    for number in sorted(result.numbers(StateStatus.NOT_STARTED)):
+        guilty = next((cause[need] for need in graph.states[number].needs if need in cause), None)
+        if guilty is not None:
+            cause[number] = guilty
+            yield graph.states[number], graph.states[guilty]

@@ -1,0 +1,72 @@
+"""Explain: what a build would do, and why, without doing it.
+
+Knows nothing of terminals. It binds what can be bound: a state whose inputs are not known, since a state before it
+would run, is `may run`; everything else has a key, and the key decides.
+
+Shapes:  one `Verdict` a state, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from flowbuild.core.action import Action
+from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.desk import RunDesk
+from flowbuild.run.last import LastTable
+from flowbuild.run.why import Change, Why
+from flowbuild.store.tree import Artifact
+
+
+class Would(StrEnum):
+    """What would happen to a state."""
+
+    REUSE = "would be reused"
+    RUN = "would run"
+    MAY = "may run"
+
+
+class Verdict(NamedTuple):
+    """One state: what would happen, what differs from its last action, and which states it waits for."""
+
+    state: State
+    would: Would
+    reason: str
+    changes: tuple[Change, ...] = ()
+    waits_for: tuple[State, ...] = ()
+    key: str | None = None
+
+
+def explain(graph: StateGraph, wanted: Sequence[int], desk: RunDesk, last: LastTable, why: Why) -> Iterator[Verdict]:
+    """The verdict on each wanted state, in the graph's order."""
+    products: dict[int, Mapping[str, Artifact]] = {}
+    for number in wanted:
+        state = graph.states[number]
+        unknown = sorted({need for need in state.needs if need not in products})
+        if unknown:
+            waits = tuple(graph.states[need] for need in unknown)
+            names = ", ".join(dict.fromkeys(str(one.label) for one in waits))
+            yield Verdict(state, Would.MAY, f"if the output of {names} changes", waits_for=waits)
+            continue
+        action = desk.bind(state, products)
+        record = desk.known(state, action)
+        if record is not None:
+            products[number] = record.outputs
+        yield _verdict(state, action, record is not None, desk, last, why)
+
+
+def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: LastTable, why: Why) -> Verdict:
+    before = last.get(state.id)
+    if is_known:
+        return Verdict(state, Would.REUSE, "its action key is remembered", key=action.key)
+    if desk.is_forced(state):
+        return Verdict(state, Would.RUN, "--force asks for it", key=action.key)
+    if action.key in desk.replaced:
+        return Verdict(state, Would.RUN, "an output of its last run is no longer in the store", key=action.key)
+    if before is None:
+        return Verdict(state, Would.RUN, "never built", key=action.key)
+    found = why.compare(state, before.action, action.doc)
+    reason = "its action changed" if found else "its last result was not remembered"
+    return Verdict(state, Would.RUN, reason, found, key=action.key)

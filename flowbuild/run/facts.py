@@ -1,0 +1,142 @@
+"""What binding asks of this machine: digests of sources, programs, code and distributions, and of the host.
+
+Knows nothing of states' order or of outcomes. Every answer is kept for the session, so that one run sees one world;
+every file and absence that an answer depended on is told to `seen`.
+
+Errors:  BadPath for a source that is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import BadPath
+from flowbuild.graph.state import Code, State
+from flowbuild.engine import probe
+from flowbuild.load.catalog import Seen as Watch
+from flowbuild.load.distributions import Distributions, Found
+from flowbuild.load.imports import locate
+from flowbuild.store.stamps import Seen, Stamps
+from flowbuild.store.tree import Entry, listing
+
+
+class HostFacts:
+    """The facts of one session. `world` is asked once, and only if some state observes the host."""
+
+    def __init__(
+        self,
+        root: Path,
+        search_path: tuple[str, ...],
+        stamps: Stamps,
+        distributions: Distributions,
+        world: Callable[[], Mapping[str, Any]],
+        seen: Watch,
+        variables: Mapping[str, str],
+    ) -> None:
+        self._root = root
+        self._search_path = search_path
+        self._stamps = stamps
+        self._distributions = distributions
+        self._world = world
+        self._seen = seen
+        self._variables = variables
+        self._programs: dict[str, Mapping[str, Any] | None] = {}
+        self._sources: dict[str, tuple[Digest, bool]] = {}
+        self._harness: Mapping[str, Any] | None = None
+        self.asked_variables: set[str] = set()
+        self.asked_world: Mapping[str, Any] | None = None
+
+    def source(self, path: str) -> tuple[Digest, bool]:
+        """The digest of a file, relative to the root or absolute, and whether it is executable."""
+        found = self._sources.get(path)
+        if found is None:
+            self._seen.file(path)  # before the digest: a change in between is then seen next time
+            place = self._root / path
+            if not place.is_file():
+                what = "a directory; a directory as an input is written with `glob`" if place.is_dir() else "not there"
+                raise BadPath(f"{path} is {what}")
+            found = self._sources[path] = self._stamps.digest(place)
+        return found
+
+    def moved(self, paths: list[str]) -> list[str]:
+        """Which of these files changed since they were hashed."""
+        seen = {path: Seen(*self._sources[path]) for path in paths if path in self._sources}
+        moved = [path for path, saw in seen.items() if self._stamps.moved(self._root / path, saw)]
+        for path in moved:
+            del self._sources[path]
+        return moved
+
+    def variable(self, name: str) -> str | None:
+        self._harness: Mapping[str, Any] | None = None
+        self.asked_variables.add(name)
+        return self._variables.get(name)
+
+    def world(self) -> Mapping[str, Any]:
+        if self.asked_world is None:
+            self.asked_world = self._world()
+        return self.asked_world
+
+    def program(self, name: str) -> Mapping[str, Any] | None:
+        """The first program of that name in the search path, with its interpreter if it is a script."""
+        if name not in self._programs:
+            self._programs[name] = self._find(name)
+        return self._programs[name]
+
+    def harness(self) -> Mapping[str, Any]:
+        """The probe harness: what its own source files say, so that another harness is another action."""
+        if self._harness is None:
+            place = Path(probe.__file__).parent
+            entries = [Entry(name, *self.source(str(place / name))) for name in probe.SOURCES]
+            self._harness = {"name": "probe", "listing": listing(entries)}
+        return self._harness
+
+    def _find(self, name: str) -> Mapping[str, Any] | None:
+        candidates = [name] if name.startswith("/") else [f"{directory}/{name}" for directory in self._search_path]
+        for candidate in candidates:
+            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+                sha, _ = self.source(candidate)
+                found: dict[str, Any] = {"name": name, "sha256": sha}
+                interpreter = _interpreter(candidate)
+                if interpreter and os.path.isfile(interpreter):
+                    found["interpreter"] = self.source(interpreter)[0]
+                return found
+            self._seen.absent(candidate)
+        return None
+
+    def code(self, code: Code) -> Mapping[str, Any]:
+        """The handler part of an action: source, modules and distributions."""
+        found = self._distributions.behind(code.distributions) if code.distributions else Found({}, ())
+        for path in found.watched:
+            self._seen.file(str(path))
+        return {
+            "function": code.function,
+            "source": self.source(code.source or self._installed(code))[0],
+            "modules": {path: self.source(path)[0] for path in code.modules.values()},
+            "distributions": dict(found.docs),
+        }
+
+    def remembers(self, state: State) -> bool:
+        """Whether the result of a state may be kept: not when it imports what cannot be identified."""
+        code = state.code
+        return code is None or None not in self._distributions.behind(code.distributions).docs.values()
+
+    def _installed(self, code: Code) -> str:
+        """The file of an installed handler module."""
+        place = locate(code.module or "")
+        if place is None:
+            raise BadPath(f"no module {code.module!r} is installed for handler {code.module}:{code.function}")
+        return str(place)
+
+
+def _interpreter(path: str) -> str | None:
+    """The program that a script's first line names; `env NAME` is left to the search path."""
+    with open(path, "rb") as file:
+        first = file.readline(256)
+    if not first.startswith(b"#!"):
+        return None
+    words = first[2:].decode(errors="replace").split()
+    return words[0] if words else None

@@ -1,0 +1,75 @@
+"""The door of an engine to the outside: scratch directories, staging, collecting, logs, the environment.
+
+Knows nothing of what is performed or why. Inputs are copied (or reflinked), never linked: nothing an action does can
+reach a source file or the store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.action import Action, Staged
+from flowbuild.store.cas import Cas
+from flowbuild.store.files import copy_file, ensure_directory, remove_tree
+from flowbuild.store.tree import Artifact, collect, materialize
+
+
+class RunIo:
+    """One run's door. `directory` is the run's own place under `.flowbuild/runs`."""
+
+    def __init__(self, workspace: Path, search_path: tuple[str, ...], cas: Cas, directory: Path) -> None:
+        self.workspace = workspace
+        self.search_path = search_path
+        self._cas = cas
+        self._directory = directory
+        self._made: set[Path] = set()
+
+    def scratch(self, action: Action) -> Path:
+        place = self._directory / "stage" / _place(action)
+        if place.exists():
+            remove_tree(place)
+        ensure_directory(place)
+        return place
+
+    def release(self, action: Action) -> None:
+        """Remove what `scratch` made, once nobody needs it."""
+        remove_tree(self._directory / "stage" / _place(action))
+
+    def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
+        made: set[str] = set()
+        for one in staged:
+            target = root / one.path
+            parent = os.path.dirname(target)
+            if parent not in made:
+                ensure_directory(Path(parent))
+                made.add(parent)
+            if one.artifact is None:
+                copy_file(self.workspace / one.path, target)
+            else:
+                materialize(self._cas, Artifact.from_doc(one.artifact), target)
+
+    def collect(self, path: Path) -> Mapping[str, Any] | None:
+        if not os.path.lexists(path):
+            return None
+        return collect(self._cas, path).doc()
+
+    def log(self, action: Action, stream: str) -> Path:
+        directory = self._directory / "logs"
+        if directory not in self._made:
+            ensure_directory(directory)
+            self._made.add(directory)
+        return directory / f"{_place(action)}.{stream}"
+
+    def environment(self, action: Action) -> Mapping[str, str]:
+        """The declared variables, and the fixed few; HOME and TMPDIR are the engine's to choose."""
+        declared: Mapping[str, str] = action.with_.get("env", {})
+        return {"PATH": ":".join(self.search_path), "LANG": "C.UTF-8", "TZ": "UTC", **declared}
+
+
+def _place(action: Action) -> str:
+    """A state's own name among those of a run: short enough for any file system."""
+    op, _, state = action.state_id.split(".")
+    return f"{op}.{state}"[:200]

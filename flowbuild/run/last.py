@@ -1,0 +1,68 @@
+"""The last table: for each state of this checkout, its last action, outputs and run.
+
+Knows nothing of why anyone asks. Derived from journals: it saves `why`, `explain` and the console a search through
+them. Without it they say "never built", and nothing else changes.
+
+Shapes:  JSON, `{"version": 1, "states": {state_id: [action key, {output: digest}, run id, ts_millis, performed]}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from flowbuild.store.files import atomic_write, ensure_directory
+
+VERSION = 1
+
+
+class Last(NamedTuple):
+    """What a state came to last. `performed` is False when it was reused, `previous` is the key before this one."""
+
+    action: str
+    outputs: Mapping[str, str]
+    run_id: str
+    ts_millis: int
+    performed: bool
+    previous: str | None
+
+
+class LastTable:
+    """The table of one checkout."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: dict[str, list[object]] = {}
+        self._is_changed = False
+        try:
+            doc = msgspec.json.decode(path.read_bytes())
+            if doc["version"] == VERSION:
+                self._rows = doc["states"]
+        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+            pass  # derived: an unreadable table is an empty one
+
+    def get(self, state_id: str) -> Last | None:
+        row = self._rows.get(state_id)
+        return Last(*row) if row else None  # type: ignore[arg-type]
+
+    def note(
+        self, state_id: str, action: str, outputs: Mapping[str, str], run_id: str, ts: int, performed: bool
+    ) -> None:
+        """Remember what a state came to. A reuse of the same action changes nothing."""
+        before = self.get(state_id)
+        if before is not None and before.action == action:
+            if not performed:
+                return
+            previous = before.previous
+        else:
+            previous = before.action if before else None
+        self._rows[state_id] = list(Last(action, dict(outputs), run_id, ts, performed, previous))
+        self._is_changed = True
+
+    def save(self) -> None:
+        if self._is_changed:
+            ensure_directory(self._path.parent)
+            atomic_write(self._path, msgspec.json.encode({"version": VERSION, "states": self._rows}))

@@ -1,0 +1,66 @@
+"""The record of a run: its journal, held back until there is something worth a directory.
+
+Knows nothing of states or bundles. A build that performs nothing and commits nothing leaves nothing behind, so events
+wait in memory until `begin`; from then on each batch is appended before anybody else sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flowbuild.core.event import Event, to_doc
+from flowbuild.core.ids import RunId
+from flowbuild.store.journal import Journal
+
+# Events are flushed to disk this often while a run goes on, and at its end.
+FLUSH_SECONDS = 0.02
+
+
+def now_millis() -> int:
+    """The wall clock. Informational: nothing is decided by it."""
+    return time.time_ns() // 1_000_000
+
+
+class Record:
+    """One run's journal to be. `place` makes the directory that it stands in, once."""
+
+    def __init__(
+        self, run_id: RunId, place: Callable[[], Path], *, flushes: bool, clock: Callable[[], int] = now_millis
+    ) -> None:
+        self.run_id = run_id
+        self._place = place
+        self._flushes = flushes
+        self._clock = clock
+        self._held: list[Event] = []
+        self._journal: Journal | None = None
+        self._flushed = time.monotonic()
+
+    @property
+    def begun(self) -> bool:
+        return self._journal is not None
+
+    def begin(self) -> None:
+        """Make the run's directory and write what was held back."""
+        if self._journal is None:
+            self._journal = Journal.create(self._place() / "journal.jsonl", self.run_id, clock=self._clock)
+            held, self._held = self._held, []
+            self.append(held)
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Keep a batch of events: all of them, in this order."""
+        if self._journal is None:
+            self._held.extend(events)
+            return
+        self._journal.append([to_doc(event) for event in events])
+        if self._flushes and time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._journal.flush()
+            self._flushed = time.monotonic()
+
+    def seal(self) -> None:
+        """After `RunCompleted`: nothing follows."""
+        if self._journal is not None:
+            if self._flushes:
+                self._journal.flush()
+            self._journal.close()

@@ -1,0 +1,116 @@
+"""One run: an evaluation with its journal, from `RunStarted` to `RunCompleted`.
+
+Knows nothing of bundles or terminals. Iterate `events()` to perform it; each batch is in the journal before it is
+yielded. Whoever drives it decides afterwards whether a run that performed nothing is worth keeping.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
+from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
+from flowbuild.core.ids import RunId
+from flowbuild.core.label import Label
+from flowbuild.graph.state import StateGraph
+from flowbuild.run.desk import RunDesk
+from flowbuild.run.evaluate import Continue, Evaluation, Result
+from flowbuild.run.policy import Policy
+from flowbuild.run.record import Record, now_millis
+from flowbuild.run.session import Session
+from flowbuild.store.files import remove_tree
+
+
+class Run:
+    """See the module. `place` makes the directory of the journal when there is something to write."""
+
+    def __init__(
+        self,
+        session: Session,
+        graph: StateGraph,
+        wanted: Sequence[int],
+        manifest: Mapping[str, Any],
+        run_id: RunId,
+        place: Callable[[], Path],
+        *,
+        policy: Policy = Policy.BUILD,
+        forced: Collection[Label] = (),
+        jobs: int | None = None,
+        keep_going: Continue = Continue.NEVER,
+        flushes: bool = True,
+    ) -> None:
+        self.run_id = run_id
+        self.manifest = manifest
+        self.graph = graph
+        self.result: Result | None = None
+        self._session = session
+        self._directory = session.run_directory(run_id)
+        self.record = Record(run_id, place, flushes=flushes)
+        self.desk = RunDesk(
+            run_id=run_id,
+            policy=policy,
+            forced=forced,
+            channel=session.channel,
+            engine=session.engine,
+            facts=session.facts,
+            memo=session.memo,
+            cas=session.cas,
+            record=self.record,
+            signals=session.signals,
+            workspace=session.workspace.root,
+            search_path=session.workspace.config.path,
+            directory=self._directory,
+        )
+        self._evaluation = Evaluation(graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going)
+
+    def events(self) -> Generator[list[Event], None, Result]:
+        """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
+        data = canonical(self.manifest)
+        yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), EMPTY_CONTEXT)])
+        steps = self._evaluation.run()
+        try:
+            while True:
+                yield self._keep(next(steps))
+        except StopIteration as end:
+            result: Result = end.value
+        self.result = result
+        self._note(result)
+        return result
+
+    def complete(self) -> list[Event]:
+        """Seal the journal; afterwards nothing is added to it."""
+        assert self.result is not None, "complete() follows events()"
+        result = self.result
+        status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
+        self.record.begin()
+        events = self._keep([RunCompleted(status, EMPTY_CONTEXT)])
+        self.record.seal()
+        stage = self._directory / "stage"
+        if not result.errors and stage.exists():
+            remove_tree(stage)
+        return events
+
+    @property
+    def performed(self) -> bool:
+        return self.record.begun
+
+    def _keep(self, events: list[Event]) -> list[Event]:
+        self.record.append(events)
+        return events
+
+    def _note(self, result: Result) -> None:
+        """Tell the last table what every state came to."""
+        now = now_millis()
+        for number, status in result.status.items():
+            if status in (StateStatus.COMPLETED, StateStatus.REUSED):
+                state, key = self.graph.states[number], result.keys[number]
+                outputs = {name: artifact.sha256 for name, artifact in result.products[number].items()}
+                performed = status is StateStatus.COMPLETED
+                self._session.last.note(state.id, key, outputs, self._ran_in(key, performed), now, performed)
+
+    def _ran_in(self, key: str, performed: bool) -> str:
+        record = None if performed else self._session.memo.lookup(key)  # type: ignore[arg-type]
+        return record.run_id if record else self.run_id

@@ -1,0 +1,164 @@
+"""Why: the difference between two action documents, and the way back to its root.
+
+Knows nothing of terminals. The key is a digest of the document that is compared here, so the explanation can't
+drift from the truth: no difference if and only if the keys are equal (a property test holds it).
+
+Shapes:  a field is a dotted path into the document, such as `inputs.words.sha256` or `with.env.LC_ALL`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import StoreError
+from flowbuild.graph.state import Product, State, StateGraph
+from flowbuild.run.last import Last, LastTable
+from flowbuild.store.cas import Cas
+
+
+class Change(NamedTuple):
+    """One field that differs; None stands for a field that is not there."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+class Cause(NamedTuple):
+    """Why one state's action is another than before. `followed_from` are the states whose outputs moved it."""
+
+    state: State
+    last: Last
+    changes: tuple[Change, ...]
+    roots: tuple[Change, ...]
+    followed_from: tuple[int, ...]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Every leaf in which two documents differ, in the order of their fields."""
+    return list(_changes("", old, new))
+
+
+def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from _changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+    elif old != new or type(old) is not type(new):
+        yield Change(path, old, new)
+
+
+class Why:
+    """Questions about the last runs of a checkout, answered from action documents in the store."""
+
+    def __init__(self, cas: Cas, last: LastTable, graph: StateGraph) -> None:
+        self._cas = cas
+        self._last = last
+        self._graph = graph
+
+    def document(self, key: str | None) -> Mapping[str, Any] | None:
+        """An action document by its key, or None when the store does not hold it any more."""
+        try:
+            doc: Mapping[str, Any] | None = json.loads(self._cas.read(Digest(key))) if key else None
+        except (StoreError, ValueError):
+            return None
+        return doc
+
+    def compare(self, state: State, old: str | None, new: Mapping[str, Any]) -> tuple[Change, ...]:
+        """What differs between a remembered action and a document; empty when the old one is not known."""
+        before = self.document(old)
+        return tuple(self._named(changes(before, new))) if before is not None else ()
+
+    def cause(self, number: int) -> Cause | None:
+        """Why a state's last action is another than the one before it; None when it was never built."""
+        state = self._graph.states[number]
+        last = self._last.get(state.id)
+        if last is None:
+            return None
+        now = self.document(last.action)
+        found = self.compare(state, last.previous, now) if now is not None else ()
+        return self.classify(number, last, found)
+
+    def classify(self, number: int, last: Last, found: tuple[Change, ...]) -> Cause:
+        """Tell what is a root of its own from what followed from another state's output."""
+        state = self._graph.states[number]
+        followed = [change for change in found if producers(state, change.field)]
+        states = {need for change in followed for need in producers(state, change.field)}
+        return Cause(state, last, found, tuple(c for c in found if c not in followed), tuple(sorted(states)))
+
+    def roots(self, number: int) -> Iterator[Cause]:
+        """The causes at the bottom: states that changed for a reason of their own, each once."""
+        todo, seen = [number], set()
+        while todo:
+            one = todo.pop()
+            cause = self.cause(one) if one not in seen else None
+            seen.add(one)
+            if cause is not None:
+                if cause.roots:
+                    yield cause
+                todo.extend(reversed(cause.followed_from))
+
+    def _named(self, found: list[Change]) -> Iterator[Change]:
+        """Listings opened: a change of several inputs becomes a change of the files in it."""
+        for change in found:
+            old, new = self._listing(change.old), self._listing(change.new)
+            if not change.field.endswith(".listing") or old is None or new is None:
+                yield change
+                continue
+            name = change.field.removesuffix(".listing")
+            yield from (
+                Change(f"{name}[{path}]", old.get(path), new.get(path))
+                for path in sorted({*old, *new})
+                if old.get(path) != new.get(path)
+            )
+
+    def _listing(self, digest: Any) -> dict[str, str] | None:
+        doc: Any = self.document(digest) if isinstance(digest, str) and len(digest) == 64 else None
+        return {row["path"]: row["sha256"] for row in doc} if isinstance(doc, list) else None
+
+
+def producers(state: State, field: str) -> list[int]:
+    """The states behind the input that a changed field belongs to; none for a source or any other field."""
+    if not field.startswith("inputs."):
+        return []
+    name, bracket, path = field.removeprefix("inputs.").partition("[")
+    one = state.inputs.get(name.partition(".")[0])
+    if one is None:
+        return []
+    wanted = path.rstrip("]")
+    return [i.state for i in one.items if isinstance(i, Product) and (not bracket or i.path == wanted)]
+
+
+def describe(state: State, change: Change) -> str:
+    """A change in a few words, for a line of the console: `names.txt changed`, `command changed`, ..."""
+    field = change.field
+    if field.startswith("inputs."):
+        return f"{_input_name(state, field)} {_verb(change)}"
+    if field.startswith("handler."):
+        what = field.split(".", 2)
+        if what[1] == "modules":
+            return f"module {what[2]} {_verb(change)}"
+        if what[1] == "distributions":
+            return f"distribution {what[2].partition('.')[0]} {_verb(change)}"
+        return "handler changed"
+    if field.startswith("with.env."):
+        return f"variable {field.removeprefix('with.env.')} {_verb(change)}"
+    if field.startswith("program"):
+        return "program changed"
+    if field.startswith("world"):
+        return "host changed"
+    return f"{field.removeprefix('with.')} {_verb(change)}"
+
+
+def _verb(change: Change) -> str:
+    return "is new" if change.old is None else "is gone" if change.new is None else "changed"
+
+
+def _input_name(state: State, field: str) -> str:
+    name, _, path = field.removeprefix("inputs.").partition("[")
+    if path:
+        return path.rstrip("]")
+    one = state.inputs.get(name.partition(".")[0])
+    return one.items[0].path if one and len(one.items) == 1 else name.partition(".")[0]

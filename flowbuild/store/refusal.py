@@ -1,0 +1,45 @@
+"""What the operating system refuses, as an error that a person can act on.
+
+Knows nothing of what was being written or why.
+
+Errors:  DiskRefused, with the path, the system's words, the errno's name and, for the usual ones, what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flowbuild.core.errors import DiskRefused
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or inodes there, then run the same command again: what was written is intact",
+    errno.EDQUOT: "your disk quota is used up: free some space, then run the same command again",
+    errno.EROFS: "the file system is mounted read-only: mount it writable, or keep the store elsewhere",
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner, permissions and attributes",
+    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`) or lower -j",
+    errno.ENFILE: "too many files are open on this host",
+    errno.EFBIG: "a limit on file size is set (`ulimit -f`): raise it",
+    errno.EIO: "the disk reports a fault: look at its health, then run `flowbuild cache verify`",
+    errno.ESTALE: "the network file system lost this file: run the same command again",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOLCK: "this file system does not lock: keep the store on a local one",
+}
+
+
+@contextmanager
+def refused(path: os.PathLike[str] | str) -> Iterator[None]:
+    """Turn an OSError into DiskRefused about this path: the one that a person knows, not our temporary name."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        name = errno.errorcode.get(number, f"errno {number}")
+        raise DiskRefused(
+            f"{os.fspath(path)}: {error.strerror or error} ({name})",
+            remedy=_REMEDIES.get(number, ""),
+            details={"path": os.fspath(path), "errno": name},
+        ) from error
