@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowbuild.bundle.commit import Durability
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
 from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
@@ -27,7 +28,6 @@ from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find
-from flowbuild.run.desk import RunDesk
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -152,7 +152,7 @@ class Build:
         draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, Policy(self.request.policy), self.request.durability)
+        committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
         self._show_committed(label, committed)
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
@@ -188,6 +188,11 @@ class Build:
             session.rows.world(str(session.facts.asked_world["world_id"]))
         if found is not None:
             write(session.rows, key(self.request, found[1]), self.report.null_text(code))
+
+    @property
+    def _durability(self) -> Durability:
+        known: tuple[Durability, ...] = ("none", "commit", "all")
+        return next(level for level in known if level == self.request.durability)
 
     def _new_run(
         self,

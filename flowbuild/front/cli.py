@@ -104,10 +104,10 @@ def test(
 def explain(
     labels: Labels,
     directory: Directory = "",
-    sets: Sets = [],
-    force: Force = [],
+    sets: Sets = [],  # noqa: B006
+    force: Force = [],  # noqa: B006
     json: Json = False,
-    verbose: Verbose = False,  # noqa: B006
+    verbose: Verbose = False,
 ) -> int:
     """Say what would run, and why, field by field. Performs nothing."""
     from flowbuild.front.explain import explain as perform
@@ -175,7 +175,7 @@ def version() -> int:
 def _request(command: str, given: dict[str, Any]) -> Request:
     """The request behind a command's arguments."""
     names = vars(Request()).keys() - {"command", "patterns"}
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
+    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
     _check_choices(values)
     return Request(command, _patterns(given["labels"]), **values)
 

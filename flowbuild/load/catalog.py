@@ -19,9 +19,9 @@ from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package
+from flowbuild.load.position import Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
-from flowbuild.load.position import Positions
 from flowbuild.load.workspace import Workspace, find_rule_files, packages
 
 
