@@ -15,7 +15,7 @@ from typing import Any
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.load.distributions import Distributions
-from flowbuild.load.workspace import Workspace
+from flowbuild.load.workspace import open_workspace
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -54,20 +54,20 @@ class Session:
 
     def __init__(
         self,
-        workspace: Workspace,
+        root: Path,
         *,
         channel: str = "direct",
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.workspace = workspace
         self.channel = channel
-        self.state_directory = workspace.root / ".flowbuild"
+        self.state_directory = root / ".flowbuild"
+        self.stamps = Stamps.load(self.state_directory / "stamps")
+        self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
+        self.workspace = workspace = open_workspace(root, cache=self.parsed)
         self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
-        self.stamps = Stamps.load(self.state_directory / "stamps")
-        self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
         self.last = LastTable(self.state_directory / "last")
         self.rows = Rows(workspace.root)
         self.seen = SeenRows(workspace.root, self.rows, frozenset({"out", ".flowbuild", ".git", "__pycache__"}))
