@@ -13,11 +13,13 @@ from time import perf_counter
 
 from flowbuild.front import arguments
 
+ON_WINDOWS = os.name == "nt"
+
 
 def main() -> int:
     """The console script."""
     started = perf_counter()
-    if os.name == "nt":
+    if ON_WINDOWS:
         print("flowbuild does not run on Windows; it does under WSL2", file=sys.stderr)
         return 3
     argv = sys.argv[1:]

@@ -135,5 +135,8 @@ class ScriptedEngine:
         return Outcome(outputs=outputs)
         yield  # a generator that never waits
 
+    def interrupt(self) -> None:
+        """Nothing is ever under way."""
+
     def close(self) -> None:
         """Nothing is kept between actions."""

@@ -210,10 +210,9 @@ def _copy(source: Path | bytes, target: Path, *, flush: bool) -> None:
     try:
         with Draft(os.path.dirname(target), target) as draft, refused(target):
             copy(reading, draft.descriptor)
-            os.fchmod(draft.descriptor, 0o644)
             if flush:
                 flush_descriptor(draft.descriptor)
-            draft.install(os.fspath(target))
+            draft.install(os.fspath(target), mode=0o644)
     finally:
         os.close(reading)
 

@@ -90,5 +90,8 @@ class Engine(Protocol):
 
     def perform(self, action: Action, io: Io) -> Performance: ...
 
+    def interrupt(self) -> None:
+        """Ask all that is under way to end, so that closing each performance waits for no grace of its own."""
+
     def close(self) -> None:
         """End everything that the engine keeps between actions, such as workers."""

@@ -27,6 +27,20 @@ from flowbuild.engine import fixtures, operations, restrict, syscalls
 from flowbuild.engine.probing import probe_here
 
 TIMEOUT_MS = 5000
+
+# What answers depend on: this program's own modules. A test asserts that it loads no other of ours.
+SOURCES = (
+    "enforcement.py",
+    "fixtures.py",
+    "landlock.py",
+    "operations.py",
+    "probe.py",
+    "probing.py",
+    "restrict.py",
+    "seatbelt.py",
+    "seccomp.py",
+    "syscalls.py",
+)
 _BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.{} import main; sys.exit(main())"
 
 # What a host answers when it is short of something; it says nothing about a policy.

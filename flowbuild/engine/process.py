@@ -15,7 +15,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple, TypeVar
 
 from flowbuild.engine.capture import Capture
@@ -53,7 +53,7 @@ def attend(reaper: Reaper, child: Child, captures: tuple[Capture, Capture], time
         if not (yield from until_exit(child, captures, deadline)):
             timed_out = True
             yield from end(child, captures)
-        seconds = time.monotonic() - child.started
+        seconds = child.seconds
         yield from _drain(child, captures, time.monotonic() + LINGER)
     finally:
         status = conclude(reaper, child, captures)
@@ -68,18 +68,33 @@ def exited(status: int, seconds: float, timed_out: bool = False) -> Exit:
 
 def until_exit(child: Child, captures: tuple[Capture, Capture], deadline: float | None) -> Pump[bool]:
     """Pump until the child has exited; False when the deadline came first."""
+    yield from until_said(child, captures, deadline)
+    return child.has_exited()
+
+
+def until_said(
+    child: Child,
+    captures: tuple[Capture, Capture],
+    deadline: float | None,
+    descriptor: int | None = None,
+    answer: Callable[[], T | None] = lambda: None,
+) -> Pump[T | None]:
+    """Pump until `answer`, which reads `descriptor`, has one; None when the child's end or the deadline came first."""
+    also = () if descriptor is None else (descriptor,)
     pause = POLL[0]
     while True:
+        # Looked at first: what a child said before its end is then there to be read.
+        has_exited = child.has_exited()
+        said = answer()
         pump(child, captures)
-        if child.has_exited():
-            return True
         now = time.monotonic()
-        if deadline is not None and now >= deadline:
-            return False
+        if said is not None or has_exited or (deadline is not None and now >= deadline):
+            return said
         if child.pidfd is not None:
-            yield Wait((*child.streams, child.pidfd), deadline)
+            yield Wait((*child.streams, *also, child.pidfd), deadline)
         else:
-            yield Wait(tuple(child.streams), now + pause if deadline is None else min(now + pause, deadline))
+            until = now + pause
+            yield Wait((*child.streams, *also), until if deadline is None else min(until, deadline))
             pause = min(pause * 2, POLL[1])
 
 

@@ -14,6 +14,7 @@ from flowbuild.core.action import Action
 from flowbuild.engine import command, harness, text
 from flowbuild.engine.engine import Capabilities, Io, Performance
 from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.worker import Workers
 
 CAPABILITIES = Capabilities("python", "1", ("exec", "probe", "python", "write"))
 
@@ -24,10 +25,12 @@ class PythonEngine:
     def __init__(self, reaper: Reaper | None = None) -> None:
         self._reaper = reaper or Reaper()
         self._owns_reaper = reaper is None
+        self._workers = Workers(self._reaper)
         # A test asserts that this is total.
         self._table: Mapping[str, Callable[[Action, Io], Performance]] = {
             "exec": lambda action, io: command.perform(action, io, self._reaper),
             "probe": lambda action, io: harness.perform(action, io, self._reaper),
+            "python": self._workers.perform,
             "write": text.perform,
         }
 
@@ -45,5 +48,6 @@ class PythonEngine:
 
     def close(self) -> None:
         """End the workers, and every child if the reaper is our own."""
+        self._workers.close()
         if self._owns_reaper:
             self._reaper.close()

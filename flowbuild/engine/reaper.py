@@ -75,16 +75,27 @@ class Start:
 class Child:
     """A started child: its two streams, and whether it still runs. Its group's number is its own."""
 
-    __slots__ = ("pid", "pidfd", "started", "status", "stdout", "streams", "term_at")
+    __slots__ = ("idle", "pid", "pidfd", "started", "status", "stdout", "streams", "term_at")
 
     def __init__(self, pid: int, streams: tuple[int, ...]) -> None:
         self.pid = pid
         self.stdout = streams[0]
         self.streams = list(streams)  # those that are still open
+        self.idle = False
         self.started = time.monotonic()
         self.status: int | None = None  # as waitpid gives it
         self.term_at: float | None = None
         self.pidfd = _pidfd(pid)
+
+    def begin(self) -> None:
+        """Count the time from now: a kept child has another task."""
+        self.idle = False
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at it."""
+        return time.monotonic() - self.started
 
     def has_exited(self) -> bool:
         """Whether it has. With a pidfd it stays a zombie until the end, so that its number can't become another's."""
@@ -176,10 +187,13 @@ class Reaper:
         status = child.reap()
         self._tell(b"- %d\n" % child.pid)
         self._children.pop(child.pid, None)
-        for suspects in self._strangers.values():
-            suspects.discard(child.pid)
         self._end_strangers(child.pid)
         return status
+
+    def rest(self, child: Child) -> None:
+        """A kept child has done its task: end who slipped out of it meanwhile."""
+        child.idle = True
+        self._end_strangers(child.pid)
 
     def interrupt(self) -> None:
         """Ask every child to end, all at once: ending them one by one then costs one grace, not one each."""
@@ -228,6 +242,8 @@ class Reaper:
 
     def _end_strangers(self, ended: int) -> None:
         """Kill the orphans that came to us, but for those that a running child may still need."""
+        for suspects in self._strangers.values():
+            suspects.discard(ended)
         for _ in range(50):  # a killed stranger leaves us its own children
             doomed = []
             for pid in self._orphans():
@@ -246,7 +262,8 @@ class Reaper:
         session = _session(pid)
         if session == ended:
             return set()
-        return {session} if session in self._children else set(self._children)
+        busy = {child.pid for child in self._children.values() if not child.idle}
+        return {session} if session in busy else busy
 
     def _orphans(self) -> list[int]:
         ours = {*self._children, *self._known, self._watcher}

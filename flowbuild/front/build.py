@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
-from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT
-from flowbuild.core.errors import BadFlag
+from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
+from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
-from flowbuild.front.arguments import Request, is_provable, key
+from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console
 from flowbuild.front.report import Made, Report
@@ -51,7 +51,7 @@ class Build:
         self.workspace = find(self.start)
         self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed)
+        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
 
     def __enter__(self) -> Build:
@@ -117,6 +117,12 @@ class Build:
         run = self._new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
+
+    def committed(self, label: Label) -> list[str]:
+        """Where the last committed bundle of a run target is, from the workspace root; nothing for other targets."""
+        out_root = self.workspace.root / "out" / label.directory
+        run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
+        return [f"out/{label.directory}/{run_id}"] if run_id else []
 
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:
@@ -238,5 +244,23 @@ def build(request: Request) -> int:
     """The command."""
     from flowbuild.front.cli import console
 
+    check_host(request)
+    if request.policy == "dry":
+        from flowbuild.front.explain import explain
+
+        return explain(request)
     with Build(request, console(request)) as one:
         return one.build()
+
+
+# What the command line knows and this version cannot do yet.
+LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+
+
+def check_host(request: Request) -> None:
+    """Refuse what is asked for and not there, before anything is read."""
+    for name, words in LATER.items():
+        asked = getattr(request, name)
+        if asked in words:
+            known = [word for word in CHOICES[name] if word not in words]
+            raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")

@@ -102,7 +102,12 @@ def test(
 
 @app.command(context_settings=LOOSE)
 def explain(
-    labels: Labels, directory: Directory = "", sets: Sets = [], force: Force = [], json: Json = False, verbose: Verbose = False  # noqa: B006
+    labels: Labels,
+    directory: Directory = "",
+    sets: Sets = [],
+    force: Force = [],
+    json: Json = False,
+    verbose: Verbose = False,  # noqa: B006
 ) -> int:
     """Say what would run, and why, field by field. Performs nothing."""
     from flowbuild.front.explain import explain as perform
@@ -111,9 +116,7 @@ def explain(
 
 
 @app.command(context_settings=LOOSE)
-def why(
-    label: Annotated[str, typer.Argument(metavar="LABEL")], directory: Directory = "", json: Json = False
-) -> int:
+def why(label: Annotated[str, typer.Argument(metavar="LABEL")], directory: Directory = "", json: Json = False) -> int:
     """Say why a target ran, or did not run, last time."""
     from flowbuild.front.why import why as perform
 

@@ -28,7 +28,13 @@ class Console:
     """Where everything that people read goes through."""
 
     def __init__(
-        self, *, color: str = "auto", quiet: bool = False, verbose: bool = False, as_json: bool = False, out: IO[str] | None = None
+        self,
+        *,
+        color: str = "auto",
+        quiet: bool = False,
+        verbose: bool = False,
+        as_json: bool = False,
+        out: IO[str] | None = None,
     ) -> None:
         self._out = out or sys.stdout
         terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"

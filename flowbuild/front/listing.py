@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.errors import BadFlag, UnknownRule
-from flowbuild.core.label import is_label, parse
+from flowbuild.core.label import Pattern, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
@@ -40,7 +40,7 @@ def outputs(request: Request) -> int:
 
 
 def _targets(catalog: Catalog) -> Iterator[Row]:
-    for name in catalog.packages(""):
+    for name in catalog.packages(Pattern("", tree=True)):
         package = catalog.package(name)
         for target in package.targets.values() if package else ():
             yield {"label": str(target.label), "rule": target.rule, "doc": target.doc}
@@ -109,7 +109,13 @@ def describe(request: Request, name: str) -> int:
         out.emit({"rule": name, "doc": rule.doc, "attributes": attributes})
         out.line(f"rule {name}: {rule.doc}")
         for key, row in attributes.items():
-            more = "required" if row["required"] else "" if row["default"] is None else f"default {json.dumps(row['default'])}"
+            more = (
+                "required"
+                if row["required"]
+                else ""
+                if row["default"] is None
+                else f"default {json.dumps(row['default'])}"
+            )
             out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
     return 0
 
@@ -143,7 +149,9 @@ def clean(request: Request, cache: bool) -> int:
     out = console(request)
     with Build(request, out) as build:
         root = build.workspace.root
-    doomed = [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
+    doomed = (
+        [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
+    )
     doomed += [root / ".flowbuild" / "null"]
     for path in map(Path, doomed):
         if path.is_dir():

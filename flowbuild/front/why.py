@@ -36,9 +36,16 @@ def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause]) -
     name = _name(build, state)
     if cause is None:
         return [f"{name} was never built"]
+    note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
+    return _story(build, state, name, cause, roots) + note
+
+
+def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Cause]) -> list[str]:
     last, day = cause.last, _day(cause.last.ts_millis)
     if not last.performed:
-        return [f"{name} did not run: its action key {last.action[:8]} was remembered from run {last.run_id[:8]} ({day})."]
+        return [
+            f"{name} did not run: its action key {last.action[:8]} was remembered from run {last.run_id[:8]} ({day})."
+        ]
     if last.previous is None:
         return [f"{name} ran on {day} (run {last.run_id[:8]}): it was never built before"]
     if not cause.changes:
@@ -57,8 +64,6 @@ def _root_lines(state: State, cause: Cause, roots: list[Cause]) -> list[str]:
         lines.append("root cause:")
         lines += [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
         lines.append(f"it followed from there: {' → '.join([*(str(r.state.label) for r in roots), str(state.label)])}")
-    if not state.stage:
-        lines.append("it runs in place (stage: false): what it reads beyond its declared inputs is not known")
     return lines
 
 
@@ -79,7 +84,5 @@ def _doc(state: State, cause: Cause | None, roots: list[Cause]) -> dict[str, Any
         "ran": bool(cause and cause.last.performed),
         "cause": describe(state, changes[0]) if changes else "never built" if cause is None else None,
         "changes": [change._asdict() for change in changes],
-        "root": [
-            {"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots
-        ],
+        "root": [{"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots],
     }

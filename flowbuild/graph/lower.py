@@ -81,7 +81,9 @@ def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
     for start in wanted:
         if start in done:
             continue
-        path: dict[Label, Iterator[tuple[Label, tuple[str | int, ...]]]] = {start: needs(catalog, catalog.target(start))}
+        path: dict[Label, Iterator[tuple[Label, tuple[str | int, ...]]]] = {
+            start: needs(catalog, catalog.target(start))
+        }
         while path:
             label = next(reversed(path))
             for need, pointer in path[label]:
@@ -129,7 +131,9 @@ def _settings(
             among = [label] if label and label in order else wanted
             known = {param for one in among for param in catalog.target(one).params}
             shown = f"{label}.{name}" if label else name
-            raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known))
+            raise BadFlag(
+                f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known)
+            )
         for one in reached:
             target = catalog.target(one)
             values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)

@@ -34,6 +34,9 @@ class Facts(Protocol):
     def program(self, name: str) -> Mapping[str, Any] | None:
         """The program behind a bare word: `{"name", "sha256"}` and its interpreter's, or None when there is none."""
 
+    def harness(self) -> Mapping[str, Any]:
+        """The probe harness that ships with flowbuild, as a program."""
+
     def variable(self, name: str) -> str | None:
         """A variable of the caller's environment."""
 
@@ -63,6 +66,8 @@ def bind(state: State, products: Products, engine: Mapping[str, Any], facts: Fac
     }
     if state.kind == "exec":
         doc["program"] = _program(state, facts)
+    if state.kind == "probe":
+        doc["program"] = facts.harness()
     if state.code is not None:
         doc["handler"] = {**facts.code(state.code), "python": platform.python_version()}
         staged += [Staged(path, None) for path in _code_files(state.code)]
@@ -98,9 +103,7 @@ def _code_files(code: Code) -> list[str]:
     return [path for path in (code.source, *code.modules.values()) if path is not None]
 
 
-def _input(
-    one: Input, products: Products, facts: Facts, staged: list[Staged], listings: list[bytes]
-) -> dict[str, Any]:
+def _input(one: Input, products: Products, facts: Facts, staged: list[Staged], listings: list[bytes]) -> dict[str, Any]:
     if not one.many:
         return _item(one.items[0], products, facts, staged)
     entries: list[Entry] = []

@@ -52,6 +52,9 @@ class Desk(Protocol):
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
 
+    def interrupt(self) -> None:
+        """Ask all that is under way to end."""
+
     def signalled(self) -> int | None:
         """The signal that asked us to stop, if one came."""
 
@@ -254,6 +257,7 @@ class Evaluation:
 
     def _cancel(self) -> Generator[list[Event], None, None]:
         """End every open performance; each state's attempt is closed as cancelled."""
+        self._desk.interrupt()
         for one in list(self._open.values()):
             self._watch(one, ())
             one.steps.close()

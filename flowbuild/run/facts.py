@@ -16,9 +16,12 @@ from typing import Any
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
 from flowbuild.graph.state import Code, State
+from flowbuild.engine import probe
 from flowbuild.load.catalog import Seen as Watch
-from flowbuild.load.distributions import Distributions
+from flowbuild.load.distributions import Distributions, Found
+from flowbuild.load.imports import locate
 from flowbuild.store.stamps import Seen, Stamps
+from flowbuild.store.tree import Entry, listing
 
 
 class HostFacts:
@@ -42,8 +45,8 @@ class HostFacts:
         self._seen = seen
         self._variables = variables
         self._programs: dict[str, Mapping[str, Any] | None] = {}
-        self._codes: dict[Code, Mapping[str, Any]] = {}
         self._sources: dict[str, tuple[Digest, bool]] = {}
+        self._harness: Mapping[str, Any] | None = None
         self.asked_variables: set[str] = set()
         self.asked_world: Mapping[str, Any] | None = None
 
@@ -68,6 +71,7 @@ class HostFacts:
         return moved
 
     def variable(self, name: str) -> str | None:
+        self._harness: Mapping[str, Any] | None = None
         self.asked_variables.add(name)
         return self._variables.get(name)
 
@@ -81,6 +85,14 @@ class HostFacts:
         if name not in self._programs:
             self._programs[name] = self._find(name)
         return self._programs[name]
+
+    def harness(self) -> Mapping[str, Any]:
+        """The probe harness: what its own source files say, so that another harness is another action."""
+        if self._harness is None:
+            place = Path(probe.__file__).parent
+            entries = [Entry(name, *self.source(str(place / name))) for name in probe.SOURCES]
+            self._harness = {"name": "probe", "listing": listing(entries)}
+        return self._harness
 
     def _find(self, name: str) -> Mapping[str, Any] | None:
         candidates = [name] if name.startswith("/") else [f"{directory}/{name}" for directory in self._search_path]
@@ -97,31 +109,27 @@ class HostFacts:
 
     def code(self, code: Code) -> Mapping[str, Any]:
         """The handler part of an action: source, modules and distributions."""
-        source = code.source or self._installed(code)
-        doc: dict[str, Any] = {
+        found = self._distributions.behind(code.distributions) if code.distributions else Found({}, ())
+        for path in found.watched:
+            self._seen.file(str(path))
+        return {
             "function": code.function,
-            "source": self.source(source)[0],
+            "source": self.source(code.source or self._installed(code))[0],
             "modules": {path: self.source(path)[0] for path in code.modules.values()},
-            "distributions": {},
+            "distributions": dict(found.docs),
         }
-        for name, found in self._distributions.closure(code.distributions).items():
-            doc["distributions"][name] = found
-        for watched in self._distributions.watched(code.distributions):
-            self._seen.file(watched)
-        return doc
 
     def remembers(self, state: State) -> bool:
         """Whether the result of a state may be kept: not when it imports what cannot be identified."""
-        return state.code is None or None not in self._distributions.closure(state.code.distributions).values()
+        code = state.code
+        return code is None or None not in self._distributions.behind(code.distributions).docs.values()
 
     def _installed(self, code: Code) -> str:
         """The file of an installed handler module."""
-        from importlib.util import find_spec
-
-        spec = find_spec(code.module or "")
-        if spec is None or spec.origin is None:
+        place = locate(code.module or "")
+        if place is None:
             raise BadPath(f"no module {code.module!r} is installed for handler {code.module}:{code.function}")
-        return spec.origin
+        return str(place)
 
 
 def _interpreter(path: str) -> str | None:

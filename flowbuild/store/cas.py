@@ -203,10 +203,10 @@ class Cas:
         self.listings.pop(digest, None)
         remove_tree(self.path(digest))
 
-    def sweep(self) -> int:
+    def sweep(self, *, older_than_s: float = 3600.0) -> int:
         """Remove what killed writers left behind, and say how many."""
         with refused(self._root):
-            return sweep(self._root)
+            return sweep(self._root, older_than_s=older_than_s)
 
     def _discard_this(self, digest: Digest, descriptor: int) -> None:
         """Remove an object only if it is still the file that was read: somebody may have healed it meanwhile."""

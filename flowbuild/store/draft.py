@@ -84,7 +84,10 @@ class Draft:
 
 
 def sweep(directory: os.PathLike[str] | str, *, older_than_s: float = 3600.0) -> int:
-    """Remove drafts that were last written long ago, and say how many. An hour: no write pauses that long."""
+    """Remove drafts that were last touched long ago, and say how many. An hour: no writer pauses that long.
+
+    The time of change decides, which nobody can set: an object that is about to get its name is dated 2001 already.
+    """
     removed = 0
     before = time.time() - older_than_s
     with suppress(FileNotFoundError), os.scandir(directory) as names:
@@ -92,7 +95,7 @@ def sweep(directory: os.PathLike[str] | str, *, older_than_s: float = 3600.0) ->
             if not name.name.startswith(PREFIX):
                 continue
             with suppress(FileNotFoundError):
-                if name.is_file(follow_symlinks=False) and name.stat(follow_symlinks=False).st_mtime < before:
+                if name.is_file(follow_symlinks=False) and name.stat(follow_symlinks=False).st_ctime < before:
                     os.unlink(name.path)
                     removed += 1
     return removed

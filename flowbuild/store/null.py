@@ -4,11 +4,12 @@ Knows nothing of labels, graphs or runs: a build says what its answer rested on 
 it still stands. What stat can't see is not seen here either; `cache verify` finds the rest.
 
 Approach. `check` is the whole cost of a build that has nothing to do, so it walks no graph and makes no objects. Files
-are grouped by directory, which makes a look-up one name long, and a group keeps its names in one string and *one number*:
-the hash of all its rows. Two states of a group that differ have the same number once in 2^61 changes, which is less
-often than a disk gives back a wrong byte; the numbers themselves would cost as much to read back as to compare.
+are grouped by directory, which makes a look-up one name long. A group keeps its names in one string, and *one number*:
+the hash of all its rows. Two states of a group have the same number once in 2^61 changes, which is less often than a
+disk gives back a wrong byte; keeping every number made the table twice as long and the check a tenth slower.
 CPU time for 30,000 files in 456 directories, Python 3.11, Linux 6.18: os.stat alone 56 ms, this 63, columns of exact
-numbers 69, joined paths 80, os.scandir with entry.stat 95, statx through ctypes 55 and its import 2.
+numbers 69 to 72, and a chdir to each directory 61. Slower still are joined paths (a fifth) and os.scandir with
+entry.stat (a half). statx through ctypes takes 52 and 2 for its import, but knows one system's structures.
 
 Shapes:  .flowbuild/null/<CRC-32 of the key>: a header line, CRC-32 of the body, the body in marshal's form. Another
          header, checksum or key is an absent table. Paths are relative to the workspace root, absolute outside of it.

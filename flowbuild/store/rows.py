@@ -166,16 +166,18 @@ def write(rows: Rows, key: str, text: str) -> bool:
     """Write the table of a request whose answer is `text`, if its rows can be vouched for. Says whether it did."""
     if not rows.is_sound or sys.hash_info.width < 64:  # 31 bits are too few to stand for a group of rows
         return False
+    draft = _draft(rows.root)
     try:
         body = marshal.dumps(_body(rows, key, text))
         if not _is_settled(rows):
             return False
-        draft = _draft(rows.root)
         with open(draft, "xb") as file:
             file.write(header() + checksum(body) + body)
         os.replace(draft, place(rows.root, key))
         _drop_oldest(f"{rows.root}/{PLACE}")
     except OSError:
+        with suppress(OSError):
+            os.unlink(draft)
         return False
     return True
 

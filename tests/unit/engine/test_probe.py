@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import json
@@ -180,3 +181,18 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+def test_the_sources_that_keys_hold_are_all_that_the_harness_imports() -> None:
+    directory = Path(probe.__file__).parent
+    found, todo = set(), ["probe"]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse((directory / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flowbuild.engine"):
+                module = (node.module or "").removeprefix("flowbuild.engine").removeprefix(".")
+                todo += [module] if module else [alias.name for alias in node.names]
+    assert sorted(f"{name}.py" for name in found) == sorted(probe.SOURCES)

@@ -85,7 +85,9 @@ def test_text_has_a_bound_before_it_is_made() -> None:
         render("${{ big }}" * 100_000, {"big": "x" * 100_000})
 
 
-words = st.sampled_from(["inputs", "params", "item", "names", "map", "a", "b", "limit", "keys", "items", "name", "not_there"])
+words = st.sampled_from(
+    ["inputs", "params", "item", "names", "map", "a", "b", "limit", "keys", "items", "name", "not_there"]
+)
 
 
 @given(st.lists(words, min_size=1, max_size=4))

@@ -56,7 +56,10 @@ def test_a_file_that_no_longer_parses_gives_its_path(data: bytes) -> None:
 def test_findings_are_raised_in_the_order_of_the_text(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(TEXT)
-    findings = [Finding(BadAttribute, ("targets", "copy", "x"), "two"), Finding(BadAttribute, ("targets",), "one", "", True)]
+    findings = [
+        Finding(BadAttribute, ("targets", "copy", "x"), "two"),
+        Finding(BadAttribute, ("targets",), "one", "", True),
+    ]
     with pytest.raises(Faults) as caught:
         raise_found(findings, file, "x.yaml")
     assert [str(fault) for fault in caught.value.exceptions] == ["x.yaml:1:1: one", "x.yaml:9:16: two"]

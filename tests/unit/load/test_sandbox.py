@@ -108,7 +108,10 @@ def test_honest_expressions(body: str, value: Any) -> None:
         ("pramas.limit|string", "there is no 'pramas'; did you mean 'params'?"),
         ("params.text|uper", "No filter named 'uper'.; did you mean 'upper'?"),
         ("params.text is sring", "No test named 'sring'.; did you mean 'string'?"),
-        ("params.text.upper()", "there are no methods and functions here; range is the one function; filters are written"),
+        (
+            "params.text.upper()",
+            "there are no methods and functions here; range is the one function; filters are written",
+        ),
         ("9 ** 9", "'pow' has no place in an expression"),
         ("1 2", "'2' is left over at the end"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +169,18 @@ def test_compacting_keeps_what_counts_and_what_is_wanted(tmp_path: Path) -> None
     memo.append([record(6)])
     assert list(Memo(tmp_path / "memo")) == [*kept, record(5), record(6)]
     assert os.listdir(tmp_path) == ["memo"]
+
+
+def test_waits_for_who_is_writing(tmp_path: Path) -> None:
+    Memo(tmp_path / "memo").append([record(1)])
+    thread = threading.Thread(target=lambda: Memo(tmp_path / "memo").append([record(2)]))
+    with (tmp_path / "memo").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive() and len(Memo(tmp_path / "memo")) == 1
+    thread.join(10)
+    assert len(Memo(tmp_path / "memo")) == 2
 
 
 def test_a_deleted_memo_begins_anew(tmp_path: Path) -> None:

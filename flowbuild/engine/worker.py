@@ -1,0 +1,211 @@
+"""Step kind `python`: a handler, called in a worker that stays for the next one.
+
+Knows nothing of targets. A worker serves tasks of one package, one set of variables and one set of modules; what ends
+a task by force (time-out, cancel, crash) ends the worker, and the next task gets a new one.
+
+Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
+         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env"}. `source` and `modules` are paths from the
+         workspace's root, and staged; argument paths are relative to the package's directory.
+         Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `timeout`, and those
+         of `harvest`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flowbuild.engine as engine_package
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.engine.capture import Capture
+from flowbuild.engine.command import failure, seconds, streams, told
+from flowbuild.engine.engine import Io, Performance
+from flowbuild.engine.harvest import harvest
+from flowbuild.engine.place import Place, prepare, refusal
+from flowbuild.engine.process import Pump, conclude, end, exited, until_said
+from flowbuild.engine.reaper import Child, Reaper, Start
+from flowbuild.load.imports import import_name
+
+BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
+# -P: the current directory is not searched. utf8: what a handler reads does not depend on the locale.
+FLAGS = ("-P", "-s", "-X", "utf8")
+IDLE = 8  # workers that may wait for another task
+REPLY = 1 << 20  # bytes of a reply; the worker cuts its own far below
+
+Key = tuple[object, ...]
+
+
+class Worker:
+    """One worker process, and the pipes to it."""
+
+    def __init__(self, reaper: Reaper, environment: Mapping[str, str]) -> None:
+        asking, answering = os.pipe(), os.pipe()
+        root = str(Path(engine_package.__path__[0]).parent.parent)
+        argv = (sys.executable, *FLAGS, "-c", BOOT, root)
+        try:
+            descriptors = {3: asking[0], 4: answering[1]}
+            self.child: Child = reaper.start(Start(argv[0], argv, Path("/"), environment, descriptors=descriptors))
+        except BaseException:
+            os.close(asking[1])
+            os.close(answering[0])
+            raise
+        finally:
+            os.close(asking[0])
+            os.close(answering[1])
+        self._requests, self.replies = asking[1], answering[0]
+        os.set_blocking(self.replies, False)
+        self._said = bytearray()
+
+    def ask(self, request: Path) -> None:
+        """Hand over a task: its path only, so that no pipe fills up."""
+        with contextlib.suppress(BrokenPipeError):  # it is gone, as the pump finds out
+            os.write(self._requests, json.dumps(str(request)).encode() + b"\n")
+
+    def answer(self) -> dict[str, Any] | None:
+        """The reply, when it is there."""
+        with contextlib.suppress(BlockingIOError):
+            while len(self._said) < REPLY and (data := os.read(self.replies, REPLY)):
+                self._said += data
+        if not self._said.endswith(b"\n"):
+            return None
+        reply, self._said = json.loads(self._said), bytearray()
+        return reply if isinstance(reply, dict) else None
+
+    def close(self) -> None:
+        """Close the pipes."""
+        os.close(self._requests)
+        os.close(self.replies)
+
+
+class Workers:
+    """The workers of an engine, and which of them wait."""
+
+    def __init__(self, reaper: Reaper) -> None:
+        self._reaper = reaper
+        self._idle: list[tuple[Key, Worker]] = []
+
+    def perform(self, action: Action, io: Io) -> Performance:
+        """Call the handler of an action and take what it made."""
+        declared: Mapping[str, str] = action.with_.get("env") or {}
+        place = prepare(action, io)
+        given = {**io.environment(action), "PYTHONHASHSEED": "0"}
+        environment = place.environment(given, declared)
+        request = place.scratch / "request.json"
+        with refusal(request):
+            request.write_text(json.dumps(_request(action, io, place, environment)), encoding="utf-8")
+        captures = streams(action, io)
+        worker = self._take(key := _key(action, given), environment)
+        error, trace = yield from self._call(worker, key, request, captures, seconds(action))
+        outputs = harvest(action, io, place) if error is None else {}
+        if isinstance(outputs, ErrorInfo):
+            error, outputs = outputs, {}
+        reproduce = None
+        if error is not None:
+            argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", os.path.relpath(request, place.cwd))
+            reproduce = place.reproduce(io.workspace, environment, declared, argv)
+        return told(Outcome(outputs, error, stderr_tail=trace, reproduce=reproduce), captures, io)
+
+    def close(self) -> None:
+        """End those that wait."""
+        while self._idle:
+            self._end(self._idle.pop()[1])
+
+    def _call(
+        self, worker: Worker, key: Key, request: Path, captures: tuple[Capture, Capture], timeout: float | None
+    ) -> Pump[tuple[ErrorInfo | None, str]]:
+        """One task of one worker: what was wrong with it, and the traceback."""
+        child, reply = worker.child, None
+        child.begin()
+        deadline = None if timeout is None else child.started + timeout
+        timed_out = False
+        try:
+            worker.ask(request)
+            reply = yield from until_said(child, captures, deadline, worker.replies, worker.answer)
+            timed_out = reply is None and not child.has_exited()
+            if timed_out:
+                yield from end(child, captures)
+            spent = child.seconds
+        finally:
+            if reply is not None and not reply["retire"]:
+                self._rest(worker, key, captures)
+            else:
+                status = self._lose(worker, captures)
+        if reply is None:
+            return _lost(status, spent, timed_out), ""
+        if reply["ok"]:
+            return None, ""
+        return ErrorInfo(reply["code"], reply["message"]), reply["traceback"]
+
+    def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
+        """A worker that waits for such a task, or a new one."""
+        for index in range(len(self._idle) - 1, -1, -1):
+            if self._idle[index][0] == key:
+                worker = self._idle.pop(index)[1]
+                if not worker.child.has_exited():
+                    return worker
+                self._end(worker)
+        return Worker(self._reaper, environment)
+
+    def _rest(self, worker: Worker, key: Key, captures: tuple[Capture, Capture]) -> None:
+        for capture in captures:
+            capture.close()
+        self._reaper.rest(worker.child)
+        self._idle.append((key, worker))
+        if len(self._idle) > IDLE:
+            self._end(self._idle.pop(0)[1])
+
+    def _lose(self, worker: Worker, captures: tuple[Capture, Capture]) -> int:
+        worker.close()
+        return conclude(self._reaper, worker.child, captures)
+
+    def _end(self, worker: Worker) -> None:
+        worker.close()
+        self._reaper.finish(worker.child)
+
+
+def _key(action: Action, given: Mapping[str, str]) -> Key:
+    """What a worker must have in common with a task. Homes differ from task to task, and are set by each."""
+    variables = tuple(sorted(item for item in given.items() if item[0] not in ("HOME", "TMPDIR")))
+    return action.package, variables, tuple(sorted(action.with_["modules"])), action.with_.get("module")
+
+
+def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str]) -> dict[str, Any]:
+    """A task as the worker reads it. No variable but the homes: values may be secret, and this is a file."""
+    with_ = action.with_
+    modules = {name: str(place.root / path) for name, path in with_["modules"].items()}
+    source, module = with_.get("source"), with_.get("module")
+    if source is not None:
+        module = import_name(source, action.package)
+        modules[module] = str(place.root / source)
+    return {
+        "arguments": with_["arguments"],
+        "cwd": str(place.cwd),
+        "environment": {name: environment[name] for name in ("HOME", "TMPDIR")},
+        "function": with_["function"],
+        "module": module,
+        "modules": modules,
+        "package": action.package,
+        "root": str(place.root),
+        "search": [entry for entry in sys.path if os.path.isabs(entry)],
+        "source": source,
+        "workspace": str(io.workspace),
+    }
+
+
+def _lost(status: int, spent: float, timed_out: bool) -> ErrorInfo:
+    exit_ = exited(status, spent, timed_out)
+    if timed_out:
+        error = failure(exit_)
+        assert error is not None
+        return error
+    hint = " (out of memory?)" if exit_.signal == 9 else ""
+    return ErrorInfo(
+        "worker_lost",
+        f"the handler ended its worker: {exit_}{hint}",
+        details={"exit_code": exit_.code, "signal": exit_.signal},
+    )

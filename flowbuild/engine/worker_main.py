@@ -1,0 +1,163 @@
+"""A worker: a process that calls handlers, one after another. Standard library only, and few of its modules.
+
+Knows nothing of actions. Each task begins as if it were the first: variables, directory, search path, and the code
+of the workspace are new; only distributions stay imported.
+
+Shapes:  descriptor 3 brings one line a task: the path of its request, a JSON document (see `worker`). Descriptor 4
+         takes one JSON line back: {"ok", "retire", "code", "message", "traceback"}. Standard streams are the handler's.
+         Run with a request's path as its argument it performs that one and says how it went: to reproduce a failure.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flowbuild.engine.guard import Guard, Undeclared
+
+REQUESTS, REPLIES = 3, 4
+KEPT = 64 * 1024  # characters of a message or a traceback: a reply is bounded
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+
+
+def serve() -> None:
+    """Perform tasks until there is no one to ask."""
+    for descriptor in (REQUESTS, REPLIES):
+        os.set_inheritable(descriptor, False)
+    faulthandler.enable()
+    variables, search = dict(os.environ), list(sys.path)
+    with open(REQUESTS, encoding="utf-8") as requests:
+        for line in requests:
+            reply = perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
+            os.write(REPLIES, json.dumps(reply).encode() + b"\n")
+
+
+def perform(request: Request, variables: dict[str, str], search: list[str]) -> Reply:
+    """Call one handler, and leave nothing of it behind."""
+    os.environ.clear()
+    os.environ.update({**variables, **request["environment"]})
+    sys.path[:] = search + [entry for entry in request["search"] if entry not in search]
+    sys.argv[:] = [request["source"] or request["module"]]
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].__dict__["tempdir"] = None  # it remembers the last task's
+    guard = Guard(request["modules"], request["root"], request["workspace"], request["package"])
+    sys.meta_path.insert(0, guard)
+    try:
+        os.chdir(request["cwd"])
+        reply = call(request)
+    finally:
+        sys.meta_path.remove(guard)
+        os.chdir("/")
+        _forget(request)
+    return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
+
+
+def call(request: Request) -> Reply:
+    """Import the handler and call it; {} when it returned None, as it should."""
+    try:
+        try:
+            returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()})
+        finally:
+            _flush()
+    except Undeclared as error:
+        return {"code": "undeclared_module", "message": _cut(str(error)), "traceback": ""}
+    except SystemExit as error:
+        return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
+    except BaseException as error:
+        return _raised(error, request["root"])
+    if returned is not None:
+        said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
+        return {"code": "handler_returned", "message": said, "traceback": ""}
+    return {}
+
+
+def handler(request: Request) -> Callable[..., object]:
+    """The function that a request names."""
+    from importlib import import_module
+
+    return getattr(import_module(request["module"]), request["function"])  # type: ignore[no-any-return]
+
+
+def argument(doc: dict[str, Any]) -> Any:
+    """What a handler is given for one document of an argument."""
+    if "path" in doc:
+        return Path(doc["path"])
+    return [Path(path) for path in doc["paths"]] if "paths" in doc else doc["value"]
+
+
+def _raised(error: BaseException, root: str) -> Reply:
+    """An exception as people read it: from the handler's own frames on, with paths as in the workspace."""
+    import traceback
+
+    if getattr(error, "__flowbuild_message__", False):
+        return {"code": "handler_raised", "message": _cut(str(error)), "traceback": ""}
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frames)).replace(root + os.sep, "")
+    message = "".join(traceback.format_exception_only(type(error), error)).strip().replace(root + os.sep, "")
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}:{error.lineno})" if error.filename else ""
+        message = f"{type(error).__name__}: {error.msg}{where}".replace(root + os.sep, "")
+    return {"code": "handler_raised", "message": _cut(message), "traceback": text[-KEPT:]}
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a frame is the worker's or the import system's."""
+    return file == __file__ or file.startswith("<frozen importlib") or "/importlib/" in file
+
+
+def _cut(text: str, limit: int = KEPT) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _forget(request: Request) -> None:
+    """Drop the code of the workspace, so that the next task reads its own."""
+    staged = os.path.dirname(request["root"]) + os.sep
+    for name, module in list(sys.modules.items()):
+        if name in request["modules"] or str(getattr(module, "__file__", None) or "").startswith(staged):
+            del sys.modules[name]
+    for name in request["modules"]:  # and the namespaces that only led to it
+        while name := name.rpartition(".")[0]:
+            if name in sys.modules and getattr(sys.modules[name], "__file__", None) is None:
+                del sys.modules[name]
+    for entry in [entry for entry in sys.path_importer_cache if entry.startswith(staged)]:
+        del sys.path_importer_cache[entry]
+    if "linecache" in sys.modules:
+        sys.modules["linecache"].clearcache()
+
+
+def _lingers() -> bool:
+    """Whether a thread or a child of the handler still runs: then this process is no clean place any more."""
+    if "threading" in sys.modules and sys.modules["threading"].active_count() > 1:
+        return True
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def reproduce(path: str) -> int:
+    """Perform one request in the foreground."""
+    reply = perform(json.loads(Path(path).read_bytes()), dict(os.environ), list(sys.path))
+    if not reply["ok"]:
+        print((reply["traceback"] or reply["message"]).rstrip("\n"), file=sys.stderr)
+    return 0 if reply["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(reproduce(sys.argv[1]))
