@@ -49,15 +49,15 @@ def sha256(data: bytes) -> Digest:
 
 def _is_plain(value: Any) -> bool:
     """Whether the fast encoder gives the canonical form of a value. The guard of the fast road."""
-    kind = type(value)
+    kind: type = type(value)
     if kind is str:
-        return value.isascii() and "\x7f" not in value
+        return bool(value.isascii() and "\x7f" not in value)
     if kind is dict:
         return all(type(k) is str and k.isascii() and "\x7f" not in k and _is_plain(v) for k, v in value.items())
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
     if kind is int:
-        return -MAX_INTEGER <= value <= MAX_INTEGER
+        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
     return value is None or kind is bool
 
 

@@ -85,7 +85,9 @@ class StateStatus(StrEnum):
 # status -> the statuses that may follow. A test asserts this is total; terminal rows are empty.
 LIFECYCLE: Mapping[StateStatus, frozenset[StateStatus]] = {
     StateStatus.WAITING: frozenset({StateStatus.READY, StateStatus.NOT_STARTED}),
-    StateStatus.READY: frozenset({StateStatus.RUNNING, StateStatus.REUSED, StateStatus.FAILED, StateStatus.NOT_STARTED}),
+    StateStatus.READY: frozenset(
+        {StateStatus.RUNNING, StateStatus.REUSED, StateStatus.FAILED, StateStatus.NOT_STARTED}
+    ),
     StateStatus.RUNNING: frozenset({StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.CANCELLED}),
     StateStatus.COMPLETED: frozenset(),
     StateStatus.REUSED: frozenset(),

@@ -14,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowbuild.bundle.commit import Durability
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
-from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT
+from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
@@ -27,7 +28,6 @@ from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find
-from flowbuild.run.desk import RunDesk
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -51,7 +51,7 @@ class Build:
         self.workspace = find(self.start)
         self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed)
+        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
 
     def __enter__(self) -> Build:
@@ -118,6 +118,12 @@ class Build:
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
 
+    def committed(self, label: Label) -> list[str]:
+        """Where the last committed bundle of a run target is, from the workspace root; nothing for other targets."""
+        out_root = self.workspace.root / "out" / label.directory
+        run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
+        return [f"out/{label.directory}/{run_id}"] if run_id else []
+
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:
             name, equals, value = text.partition("=")
@@ -146,7 +152,7 @@ class Build:
         draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, Policy(self.request.policy), self.request.durability)
+        committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
         self._show_committed(label, committed)
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
@@ -182,6 +188,11 @@ class Build:
             session.rows.world(str(session.facts.asked_world["world_id"]))
         if found is not None:
             write(session.rows, key(self.request, found[1]), self.report.null_text(code))
+
+    @property
+    def _durability(self) -> Durability:
+        known: tuple[Durability, ...] = ("none", "commit", "all")
+        return next(level for level in known if level == self.request.durability)
 
     def _new_run(
         self,

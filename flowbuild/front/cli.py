@@ -102,7 +102,12 @@ def test(
 
 @app.command(context_settings=LOOSE)
 def explain(
-    labels: Labels, directory: Directory = "", sets: Sets = [], force: Force = [], json: Json = False, verbose: Verbose = False  # noqa: B006
+    labels: Labels,
+    directory: Directory = "",
+    sets: Sets = [],  # noqa: B006
+    force: Force = [],  # noqa: B006
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Say what would run, and why, field by field. Performs nothing."""
     from flowbuild.front.explain import explain as perform
@@ -111,9 +116,7 @@ def explain(
 
 
 @app.command(context_settings=LOOSE)
-def why(
-    label: Annotated[str, typer.Argument(metavar="LABEL")], directory: Directory = "", json: Json = False
-) -> int:
+def why(label: Annotated[str, typer.Argument(metavar="LABEL")], directory: Directory = "", json: Json = False) -> int:
     """Say why a target ran, or did not run, last time."""
     from flowbuild.front.why import why as perform
 
@@ -172,7 +175,7 @@ def version() -> int:
 def _request(command: str, given: dict[str, Any]) -> Request:
     """The request behind a command's arguments."""
     names = vars(Request()).keys() - {"command", "patterns"}
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
+    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
     _check_choices(values)
     return Request(command, _patterns(given["labels"]), **values)
 

@@ -28,7 +28,13 @@ class Console:
     """Where everything that people read goes through."""
 
     def __init__(
-        self, *, color: str = "auto", quiet: bool = False, verbose: bool = False, as_json: bool = False, out: IO[str] | None = None
+        self,
+        *,
+        color: str = "auto",
+        quiet: bool = False,
+        verbose: bool = False,
+        as_json: bool = False,
+        out: IO[str] | None = None,
     ) -> None:
         self._out = out or sys.stdout
         terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
@@ -92,7 +98,7 @@ class Progress:
     def __init__(self, console: Console, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> None:
         self._console = console
         self._remark = remark
-        self._states = {graph.states[number].id: graph.states[number] for number in wanted}
+        self._states: dict[str, State] = {graph.states[number].id: graph.states[number] for number in wanted}
         self._wide = min(40, max((len(str(state.label)) for state in self._states.values()), default=0))
         self._running: dict[str, float] = {}
         self._captured: dict[str, dict[str, Any]] = {}
@@ -118,7 +124,8 @@ class Progress:
         more = f" +{len(self._running) - 3}" if len(self._running) > 3 else ""
         failed = f", {self.failed} failed" if self.failed else ""
         elapsed = time.monotonic() - self.started
-        return f"[{done}/{len(self._states)}] {self.performed} done, {self.reused} reused{failed}  {elapsed:.1f} s  {names}{more}"
+        count = f"[{done}/{len(self._states)}] {self.performed} done, {self.reused} reused{failed}"
+        return f"{count}  {elapsed:.1f} s  {names}{more}"
 
     def _take(self, event: Event) -> None:
         now = time.monotonic()
@@ -147,7 +154,8 @@ class Progress:
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
         elif event.name == "not_remembered":
-            text = f"  {self._console.paint('warning', 'warning')} {payload['label']}: {payload['reason']}; its result is not remembered"
+            word = self._console.paint("warning", "warning")
+            text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
 
     def _show_done(self, state: State, seconds: float) -> None:

@@ -109,7 +109,13 @@ def describe(request: Request, name: str) -> int:
         out.emit({"rule": name, "doc": rule.doc, "attributes": attributes})
         out.line(f"rule {name}: {rule.doc}")
         for key, row in attributes.items():
-            more = "required" if row["required"] else "" if row["default"] is None else f"default {json.dumps(row['default'])}"
+            more = (
+                "required"
+                if row["required"]
+                else ""
+                if row["default"] is None
+                else f"default {json.dumps(row['default'])}"
+            )
             out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
     return 0
 
@@ -143,7 +149,9 @@ def clean(request: Request, cache: bool) -> int:
     out = console(request)
     with Build(request, out) as build:
         root = build.workspace.root
-    doomed = [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
+    doomed = (
+        [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
+    )
     doomed += [root / ".flowbuild" / "null"]
     for path in map(Path, doomed):
         if path.is_dir():

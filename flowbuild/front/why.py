@@ -43,7 +43,9 @@ def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause]) -
 def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Cause]) -> list[str]:
     last, day = cause.last, _day(cause.last.ts_millis)
     if not last.performed:
-        return [f"{name} did not run: its action key {last.action[:8]} was remembered from run {last.run_id[:8]} ({day})."]
+        return [
+            f"{name} did not run: its action key {last.action[:8]} was remembered from run {last.run_id[:8]} ({day})."
+        ]
     if last.previous is None:
         return [f"{name} ran on {day} (run {last.run_id[:8]}): it was never built before"]
     if not cause.changes:
@@ -82,7 +84,5 @@ def _doc(state: State, cause: Cause | None, roots: list[Cause]) -> dict[str, Any
         "ran": bool(cause and cause.last.performed),
         "cause": describe(state, changes[0]) if changes else "never built" if cause is None else None,
         "changes": [change._asdict() for change in changes],
-        "root": [
-            {"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots
-        ],
+        "root": [{"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots],
     }

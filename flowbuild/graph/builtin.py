@@ -59,18 +59,18 @@ def golden(scope: Scope) -> Built:
     arguments |= {name: {"value": value} for name, value in values.items()}
     placed = scope.place(declared)
     arguments["verdict"] = {"path": relpath(f"/{placed['verdict']}", f"/{scope.package}")}
-    handler = "flowbuild.engine.golden:compare"
+    code = Code(None, "flowbuild.engine.golden", "compare")
     scope.add(
         State(
             id=scope.state_id("main", "compare"),
             label=scope.target.label,
             kind="python",
             package=scope.package,
-            with_={"handler": handler, "arguments": arguments},
+            with_={**code.doc(), "arguments": arguments},
             inputs={"actual": as_input(actual), "expected": as_input(expected)},
             declared=declared,
             outputs=placed,
-            code=Code(None, *handler.split(":")),
+            code=code,
             title=path,
         )
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, raise_all
@@ -81,7 +82,9 @@ def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
     for start in wanted:
         if start in done:
             continue
-        path: dict[Label, Iterator[tuple[Label, tuple[str | int, ...]]]] = {start: needs(catalog, catalog.target(start))}
+        path: dict[Label, Iterator[tuple[Label, tuple[str | int, ...]]]] = {
+            start: needs(catalog, catalog.target(start))
+        }
         while path:
             label = next(reversed(path))
             for need, pointer in path[label]:
@@ -106,7 +109,7 @@ def _unknown(catalog: Catalog, label: Label) -> bool:
 def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
     """The cycle, each edge with the attribute that makes it."""
     lines = []
-    for label, need in zip(labels, labels[1:], strict=False):
+    for label, need in pairwise(labels):
         found = needs(catalog, catalog.target(label))
         pointer = next(pointer for other, pointer in found if other == need)
         lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")
@@ -129,7 +132,9 @@ def _settings(
             among = [label] if label and label in order else wanted
             known = {param for one in among for param in catalog.target(one).params}
             shown = f"{label}.{name}" if label else name
-            raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known))
+            raise BadFlag(
+                f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known)
+            )
         for one in reached:
             target = catalog.target(one)
             values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)

@@ -39,10 +39,11 @@ class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
     __slots__ = ("index", "item", "name", "path")
+    expression_names = ("name", "path", "index")
     item: Item
     name: str
     path: str
-    index: int
+    index: int  # type: ignore[assignment]  # what a person calls it; nobody searches in a path
 
     def __new__(cls, item: Item, package: str, index: int = 0) -> File:
         shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")
@@ -72,6 +73,15 @@ class Code:
     function: str
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
+
+    def doc(self) -> dict[str, Any]:
+        """What a worker is told of it."""
+        return {
+            "source": self.source,
+            "module": self.module,
+            "function": self.function,
+            "modules": dict(self.modules),
+        }
 
 
 @dataclass(frozen=True, slots=True)

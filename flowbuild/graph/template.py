@@ -18,8 +18,9 @@ from flowbuild.graph.code import code_of
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
-from flowbuild.load.expression import is_whole, names_in
+from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
+from flowbuild.load.types import TYPES
 from flowbuild.load.words import render_script, render_words, split_words
 
 
@@ -32,7 +33,9 @@ def lower_templates(scope: Scope) -> Built:
     for template in scope.rule.states.values():
         if template.when is not None and not _render(scope, template.when, names):
             continue
-        made = [_state(scope, template, {**names, **chosen}, suffix) for chosen, suffix in _each(scope, template, names)]
+        made = [
+            _state(scope, template, {**names, **chosen}, suffix) for chosen, suffix in _each(scope, template, names)
+        ]
         states[template.name] = {"outputs": _products(scope, template, made)}
     shown = _render(scope, scope.rule.outputs, names)
     return scope.finish(as_inputs(shown))
@@ -45,6 +48,8 @@ def resolve_attributes(scope: Scope) -> None:
         try:
             if value is not None and not _is_late(value):
                 value = render_attribute(attribute, value, scope.names(), scope.package)
+                # The items of a plain map or list have no type that would have rendered them.
+                value = value if TYPES[attribute.type].splits else render(value, scope.names())
         except FlowError as error:
             raise scope.fault(error, name) from None
         scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
@@ -129,6 +134,9 @@ class _Written(str):
     """What expressions see of an output: the path to write, from the package's directory."""
 
     __slots__ = ("name", "path")
+    expression_names = ("name", "path")
+    name: str
+    path: str
 
     def __new__(cls, path: str, package: str) -> _Written:
         from posixpath import basename, relpath, splitext
@@ -164,7 +172,7 @@ def _is_absent(scope: Scope, files: Any) -> bool:
 
 def _environment(value: Any) -> dict[str, str | None]:
     if isinstance(value, Mapping):
-        return {name: str(text) for name, text in value.items()}
+        return {name: None if text is None else str(text) for name, text in value.items()}
     return dict.fromkeys(value)
 
 
@@ -182,7 +190,8 @@ def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _
 
 
 def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
-    command, script = (_template_text(scope, template.with_.get(key), names) for key in ("command", "script"))
+    given = template.with_ if isinstance(template.with_, Mapping) else _render(scope, template.with_, names)
+    command, script = (_template_text(scope, given.get(key), names) for key in ("command", "script"))
     try:
         if script is not None:
             return _Parts({"script": render_script(script, names)})
@@ -213,7 +222,7 @@ def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> 
         arguments[name] = {"paths": list(map(str, files))} if isinstance(files, list) else {"path": str(files)}
     arguments |= {name: {"path": str(path)} for name, path in outputs.items()}
     arguments |= {name: {"value": value} for name, value in values.items()}
-    return _Parts({"handler": given["handler"], "arguments": arguments}, code.function, code)
+    return _Parts({**code.doc(), "arguments": arguments}, code.function, code)
 
 
 # kind -> how its `with` is made. Other kinds are rendered as they are.

@@ -15,12 +15,13 @@ from flowbuild.core.errors import Location, NoMatch, UnknownTarget
 from flowbuild.core.label import Label, Pattern
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load import glob as globs
+from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package
+from flowbuild.load.position import Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
-from flowbuild.load.position import Positions
 from flowbuild.load.workspace import Workspace, find_rule_files, packages
 
 
@@ -37,10 +38,13 @@ class Seen(Protocol):
 class Catalog:
     """Everything that the text files of a workspace say, read lazily."""
 
-    def __init__(self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None, distributions: Distributions
+    ) -> None:
         self.workspace = workspace
         self.seen = seen
         self._parsed = parsed
+        self.distributions = distributions
         seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
         self._rules: Mapping[str, Rule] | None = None
@@ -116,6 +120,13 @@ class Catalog:
         """The files of a package that patterns match, as workspace paths."""
         space = self.workspace
         return globs.expand(space.root, package, patterns, exclude, space.ignore, self._visited)
+
+    def owner(self, path: str) -> str:
+        """The package that a file belongs to: the nearest directory above it with a BUILD.yaml."""
+        directory = path.rpartition("/")[0]
+        while directory and self.package(directory) is None:
+            directory = directory.rpartition("/")[0]
+        return directory
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""

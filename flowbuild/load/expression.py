@@ -14,7 +14,7 @@ Source:  the form is that of GitHub Actions; the language inside is Jinja2's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flowbuild.core.canonical import canonical
@@ -58,39 +58,34 @@ def split(text: str) -> Iterator[tuple[str, str | None]]:
         yield text[start:], None
 
 
-def render(value: Any, names: Names, later: frozenset[str] = frozenset()) -> Any:
-    """A JSON value with every expression in its strings rendered, keys excepted.
-
-    An expression that uses a name of `later` stays as it is written: it is rendered when that name is known.
-    """
+def render(value: Any, names: Names) -> Any:
+    """A JSON value with every expression in its strings rendered, keys excepted."""
     if isinstance(value, str):
-        return render_text(value, names, later) if "${{" in value else value
+        return render_text(value, names) if "${{" in value else value
     if isinstance(value, Mapping):
-        return {key: render(item, names, later) for key, item in value.items()}
+        return {key: render(item, names) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [render(item, names, later) for item in value]
+        return [render(item, names) for item in value]
     return value
 
 
-def render_text(text: str, names: Names, later: frozenset[str] = frozenset()) -> Any:
+def render_text(text: str, names: Names) -> Any:
     """One string with its expressions rendered; one whole expression keeps its type."""
     parts = list(split(text))
     if len(parts) == 1 and parts[0][1] is not None:
-        written, body = parts[0][0], parts[0][1]
-        return written if _waits(body, later) else evaluate(body, names)
-    return joined(parts, names, later, as_text)
+        return evaluate(parts[0][1], names)
+    return joined(parts, names, as_text)
 
 
-def joined(
-    parts: list[tuple[str, str | None]], names: Names, later: frozenset[str], spell: Callable[[Any, str], str]
-) -> str:
+def joined(parts: Sequence[tuple[str, str | None]], names: Names, spell: Callable[[Any, str], str]) -> str:
     """The text that parts make, each expression's value spelt by the caller."""
     done: list[str] = []
+    room = MAX_TEXT
     for written, body in parts:
-        plain = body is None or _waits(body, later)
-        done.append(written if plain else spell(evaluate(body or "", names), written))
-    if sum(map(len, done)) > MAX_TEXT:
-        raise BadExpression(f"{parts[0][0][:60]!r}: the rendered text is longer than {MAX_TEXT:,} characters")
+        done.append(written if body is None else spell(evaluate(body, names), written))
+        room -= len(done[-1])
+        if room < 0:
+            raise BadExpression(f"{written[:60]!r}: the rendered text is longer than {MAX_TEXT:,} characters")
     return "".join(done)
 
 
@@ -168,10 +163,6 @@ def shown(body: str) -> str:
     """An expression as it stands in a message."""
     text = " ".join(body.split())
     return f"${{{{ {text[:120]}{'...' if len(text) > 120 else ''} }}}}"
-
-
-def _waits(body: str | None, later: frozenset[str]) -> bool:
-    return bool(later) and any(name.partition(".")[0] in later for name in used(body or ""))
 
 
 def _bounded(body: str) -> str:

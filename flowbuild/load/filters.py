@@ -135,7 +135,7 @@ def _whole(value: Any) -> int:
 
 
 def _unique(value: Any) -> list[Any]:
-    return list({canonical(item): item for item in reversed(_items(value))}.values())[::-1]
+    return list({canonical(item): item for item in _items(value)}.values())
 
 
 def _arithmetic(act: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

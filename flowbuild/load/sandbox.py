@@ -117,10 +117,12 @@ def names(body: str) -> frozenset[str]:
 def _compiled(body: str) -> tuple[Template, frozenset[str]]:
     room = _Room()
     try:
+        if not body.strip():
+            raise BadExpression(f"{shown(body)}: there is nothing between the braces")
         parser = Parser(room, body, state="variable")
         tree = parser.parse_expression()
         if not parser.stream.eos:
-            raise BadExpression(f"{shown(body)}: {str(parser.stream.current)!r} is left over at the end")
+            raise BadExpression(f"{shown(body)}: {str(parser.stream.current.value)!r} is left over at the end")
         _check(tree, body)
         paths = frozenset(_paths(tree))
         result = nodes.Assign(nodes.Name("result", "store"), _Flat().visit(tree), lineno=1)

@@ -19,7 +19,7 @@ from flowbuild.core.canonical import MAX_INTEGER
 Scalar = None | bool | int | float | str
 
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
-_FIRST = frozenset("0123456789-.ntf~")
+_FIRST = frozenset("0123456789-+.ntf~")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")

@@ -60,7 +60,7 @@ def render_words(words: Sequence[str], names: Names) -> list[str]:
 
 def render_script(text: str, names: Names) -> str:
     """A script for the shell, every rendered value quoted; a list becomes words."""
-    return joined(list(split(text)), names, frozenset(), _quoted)
+    return joined(list(split(text)), names, _quoted)
 
 
 def _quoted(value: Any, written: str) -> str:

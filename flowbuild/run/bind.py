@@ -103,9 +103,7 @@ def _code_files(code: Code) -> list[str]:
     return [path for path in (code.source, *code.modules.values()) if path is not None]
 
 
-def _input(
-    one: Input, products: Products, facts: Facts, staged: list[Staged], listings: list[bytes]
-) -> dict[str, Any]:
+def _input(one: Input, products: Products, facts: Facts, staged: list[Staged], listings: list[bytes]) -> dict[str, Any]:
     if not one.many:
         return _item(one.items[0], products, facts, staged)
     entries: list[Entry] = []

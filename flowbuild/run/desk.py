@@ -70,7 +70,9 @@ class RunDesk:
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         if state.kind not in self._kinds:
-            raise CapabilitiesMismatch(f"{state.label}: engine {self._engine_doc['name']} has no step kind {state.kind!r}")
+            raise CapabilitiesMismatch(
+                f"{state.label}: engine {self._engine_doc['name']} has no step kind {state.kind!r}"
+            )
         return bind(state, products, self._engine_doc, self._facts)
 
     def remembered(self, state: State, action: Action) -> Record | None:

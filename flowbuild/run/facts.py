@@ -15,10 +15,11 @@ from typing import Any
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
-from flowbuild.graph.state import Code, State
 from flowbuild.engine import probe
+from flowbuild.graph.state import Code, State
 from flowbuild.load.catalog import Seen as Watch
-from flowbuild.load.distributions import Distributions
+from flowbuild.load.distributions import Distributions, Found
+from flowbuild.load.imports import locate
 from flowbuild.store.stamps import Seen, Stamps
 from flowbuild.store.tree import Entry, listing
 
@@ -44,7 +45,6 @@ class HostFacts:
         self._seen = seen
         self._variables = variables
         self._programs: dict[str, Mapping[str, Any] | None] = {}
-        self._codes: dict[Code, Mapping[str, Any]] = {}
         self._sources: dict[str, tuple[Digest, bool]] = {}
         self._harness: Mapping[str, Any] | None = None
         self.asked_variables: set[str] = set()
@@ -71,7 +71,6 @@ class HostFacts:
         return moved
 
     def variable(self, name: str) -> str | None:
-        self._harness: Mapping[str, Any] | None = None
         self.asked_variables.add(name)
         return self._variables.get(name)
 
@@ -109,31 +108,27 @@ class HostFacts:
 
     def code(self, code: Code) -> Mapping[str, Any]:
         """The handler part of an action: source, modules and distributions."""
-        source = code.source or self._installed(code)
-        doc: dict[str, Any] = {
+        found = self._distributions.behind(code.distributions) if code.distributions else Found({}, ())
+        for path in found.watched:
+            self._seen.file(str(path))
+        return {
             "function": code.function,
-            "source": self.source(source)[0],
+            "source": self.source(code.source or self._installed(code))[0],
             "modules": {path: self.source(path)[0] for path in code.modules.values()},
-            "distributions": {},
+            "distributions": dict(found.docs),
         }
-        for name, found in self._distributions.closure(code.distributions).items():
-            doc["distributions"][name] = found
-        for watched in self._distributions.watched(code.distributions):
-            self._seen.file(watched)
-        return doc
 
     def remembers(self, state: State) -> bool:
         """Whether the result of a state may be kept: not when it imports what cannot be identified."""
-        return state.code is None or None not in self._distributions.closure(state.code.distributions).values()
+        code = state.code
+        return code is None or None not in self._distributions.behind(code.distributions).docs.values()
 
     def _installed(self, code: Code) -> str:
         """The file of an installed handler module."""
-        from importlib.util import find_spec
-
-        spec = find_spec(code.module or "")
-        if spec is None or spec.origin is None:
+        place = locate(code.module or "")
+        if place is None:
             raise BadPath(f"no module {code.module!r} is installed for handler {code.module}:{code.function}")
-        return spec.origin
+        return str(place)
 
 
 def _interpreter(path: str) -> str | None:

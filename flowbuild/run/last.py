@@ -48,7 +48,9 @@ class LastTable:
         row = self._rows.get(state_id)
         return Last(*row) if row else None  # type: ignore[arg-type]
 
-    def note(self, state_id: str, action: str, outputs: Mapping[str, str], run_id: str, ts: int, performed: bool) -> None:
+    def note(
+        self, state_id: str, action: str, outputs: Mapping[str, str], run_id: str, ts: int, performed: bool
+    ) -> None:
         """Remember what a state came to. A reuse of the same action changes nothing."""
         before = self.get(state_id)
         if before is not None and before.action == action:

@@ -62,9 +62,7 @@ TABLE: Mapping[Policy, Row] = {
     ),
     Policy.LIVE: Row(Decision.PERFORM, Decision.PERFORM_UNLESS_IDEMPOTENT, Decision.REUSE_IN_RUN, moves_latest=True),
     Policy.REPLAY: Row(Decision.COMPARE, Decision.SOURCE_OUTCOME, Decision.SOURCE_FACT, moves_latest=False),
-    Policy.VERIFY: Row(
-        Decision.COMPARE, Decision.UNVERIFIED, Decision.REUSE_IN_RUN_AND_COMPARE, moves_latest=False
-    ),
+    Policy.VERIFY: Row(Decision.COMPARE, Decision.UNVERIFIED, Decision.REUSE_IN_RUN_AND_COMPARE, moves_latest=False),
     Policy.DRY: Row(Decision.SAY, Decision.SAY, Decision.SAY, moves_latest=False),
 }
 

@@ -73,11 +73,12 @@ class Session:
         self.seen = SeenRows(workspace.root, self.rows, frozenset({"out", ".flowbuild", ".git", "__pycache__"}))
         self.engine: Engine = PythonEngine()
         self.signals = Signals()
+        self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
             workspace.root,
             workspace.config.path,
             self.stamps,
-            Distributions(self.state_directory / "distributions"),
+            self.distributions,
             world,
             self.seen,
             os.environ if variables is None else variables,

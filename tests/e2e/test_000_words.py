@@ -43,7 +43,9 @@ def test_an_unknown_command_suggests_the_nearest(words: Space) -> None:
 
 
 def test_patterns_pick_and_take_away(words: Space) -> None:
-    words.write("other/BUILD.yaml", "targets:\n  x: {rule: exec, script: 'echo x > ${{ outputs.x }}', outputs: {x: x}}\n")
+    words.write(
+        "other/BUILD.yaml", "targets:\n  x: {rule: exec, script: 'echo x > ${{ outputs.x }}', outputs: {x: x}}\n"
+    )
     assert words.build("//...", "-//words/...").performed == 1
     assert words.build("//words:all").performed == 3
 

@@ -170,7 +170,9 @@ def test_an_added_package_takes_its_files_from_the_glob_and_joins_the_pattern(sp
     space.write("texts/a.txt", "a\n")
     space.write("texts/sub/b.txt", "b\n")
     space.build("//...")
-    space.write("texts/sub/BUILD.yaml", "targets:\n  x: {rule: exec, script: 'echo x > ${{ outputs.x }}', outputs: {x: x}}\n")
+    space.write(
+        "texts/sub/BUILD.yaml", "targets:\n  x: {rule: exec, script: 'echo x > ${{ outputs.x }}', outputs: {x: x}}\n"
+    )
     assert space.build("//...").performed == 2
     assert space.read("out/bin/joined/all.txt") == "a\n"
 

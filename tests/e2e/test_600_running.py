@@ -45,9 +45,7 @@ targets:
 """
 
 
-@pytest.mark.parametrize(
-    ("mode", "performed"), [("never", 0), ("dependencies-successful", 1), ("always", 1)]
-)
+@pytest.mark.parametrize(("mode", "performed"), [("never", 0), ("dependencies-successful", 1), ("always", 1)])
 def test_what_goes_on_after_a_failure(space: Space, mode: str, performed: int) -> None:
     space.write("BUILD.yaml", PAIR)
     ran = space.run("//...", "-j", "1", "--continue", mode)
