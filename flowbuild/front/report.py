@@ -19,7 +19,6 @@ from flowbuild.core.label import Label
 from flowbuild.front.arguments import ELAPSED, ROOT, Request
 from flowbuild.front.console import Console
 
-
 MOST = 20
 """Lines of a kind that the report shows without --verbose."""
 

@@ -160,7 +160,9 @@ def test_a_glob_that_can_not_match_is_refused(find: Find, glob: str) -> None:
         find(glob)
 
 
-@pytest.mark.parametrize("glob", ["[", "[!", "[]", "[z-a].txt", "[[a]", "*a" * 60 + "x", "**/" * 30 + "*.none", "?" * 300])
+@pytest.mark.parametrize(
+    "glob", ["[", "[!", "[]", "[z-a].txt", "[[a]", "*a" * 60 + "x", "**/" * 30 + "*.none", "?" * 300]
+)
 def test_odd_globs_find_nothing_soon(root: Path, find: Find, glob: str) -> None:
     (root / "p" / ("a" * 200)).touch()
     start = time.monotonic()

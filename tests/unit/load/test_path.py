@@ -51,7 +51,9 @@ def test_outputs_stay_where_they_belong(text: str) -> None:
         check_output(text)
 
 
-@pytest.mark.parametrize(("text", "path"), [("a.txt", "a.txt"), ("parts/", "parts/"), ("./a/b c", "a/b c"), ("out/x", "out/x")])
+@pytest.mark.parametrize(
+    ("text", "path"), [("a.txt", "a.txt"), ("parts/", "parts/"), ("./a/b c", "a/b c"), ("out/x", "out/x")]
+)
 def test_outputs(text: str, path: str) -> None:
     assert check_output(text) == path
 

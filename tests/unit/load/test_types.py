@@ -128,7 +128,9 @@ def test_a_whole_expression_passes_every_type(kind: str) -> None:
     assert check_value(Attribute("a", kind, values=("v",) if kind == "enum" else ()), value, "w") in (value, [value])
 
 
-@pytest.mark.parametrize("kind", sorted(name for name, row in types.TYPES.items() if not row.is_text and not row.splits))
+@pytest.mark.parametrize(
+    "kind", sorted(name for name, row in types.TYPES.items() if not row.is_text and not row.splits)
+)
 def test_text_around_an_expression_is_a_string(kind: str) -> None:
     with pytest.raises(FlowError, match="an expression with text around it is a string; write the expression alone"):
         check_value(a(kind), "x${{ params.x }}", "w")

@@ -7,6 +7,7 @@ import pytest
 from flowbuild.core.errors import BadLabel, UserError
 from flowbuild.core.label import parse_pattern
 from flowbuild.load.workspace import find, find_rule_files, open_workspace, packages
+
 from .conftest import Loading
 
 
