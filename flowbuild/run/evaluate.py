@@ -238,6 +238,8 @@ class Evaluation:
         self._move(one.number, status)
         if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
             self._stopping = True
+        if status is StateStatus.FAILED and self._keep_going is Continue.ALWAYS:
+            self._free_tolerant(one.number)
         captured = {
             "label": one.action.label,
             "log": outcome.log,
@@ -250,6 +252,17 @@ class Evaluation:
 
     def _free(self, number: int) -> None:
         for follower in self._followers[number]:
+            self._waiting[follower] -= 1
+            if not self._waiting[follower]:
+                self._move(follower, StateStatus.READY)
+                heapq.heappush(self._ready, follower)
+
+    def _free_tolerant(self, lost: int) -> None:
+        """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
+        for follower in self._followers[lost]:
+            if not self._states[follower].accepts_missing:
+                self._free_tolerant(follower)
+                continue
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)
