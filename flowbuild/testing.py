@@ -78,11 +78,11 @@ class Space:
             start_new_session=True,
         )
 
-    def run(self, *words: str, timeout_s: float = 120, **variables: str) -> Ran:
-        """Run `flowbuild` with these words to its end."""
+    def run(self, *words: str, **variables: str) -> Ran:
+        """Run `flowbuild` with these words to its end, two minutes at most."""
         process = self.start(*words, **variables)
         try:
-            out, err = process.communicate(timeout=timeout_s)
+            out, err = process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from flowbuild.bundle.events import baseline_results, events, runtime_results
 from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Evidence
@@ -70,7 +70,7 @@ def pretty(doc: Any) -> bytes:
     return (json.dumps(doc, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def bundle_status(evidence: Evidence) -> str:
+def bundle_status(evidence: Evidence) -> Literal["ok", "failed"]:
     """The status that the index gets when no file is missing: `ok`, or `failed` when the run failed."""
     return "failed" if view(evidence).status == "failed" else "ok"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowbuild.bundle import layout
-from flowbuild.bundle.commit import Writer, begin
+from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
 from flowbuild.bundle.load import Bundle, load
@@ -115,7 +115,7 @@ class Draft:
         self._writer = begin(self._out_root, self._run_id, pretty(status))
         return self._writer.path
 
-    def finish(self, run: Run, result: Result, policy: Policy, durability: str) -> Committed:
+    def finish(self, run: Run, result: Result, policy: Policy, durability: Durability) -> Committed:
         """Commit the run; or, when nothing was performed and the last bundle says the same, point to that one."""
         rows = dict(self._rows(result))
         evidence = self._evidence(rows, result)
@@ -201,7 +201,7 @@ class Draft:
             yield "baseline lane", f"{len(evidence.baseline)} probes"
         if evidence.scenario:
             probes = max(len(rows) for rows in evidence.scenario.values())
-            yield "scenario lane", f"{len(evidence.scenario)} profiles × {probes} probes"
+            yield "scenario lane", f"{len(evidence.scenario)} profiles × {probes} probes"  # noqa: RUF001  times
 
     def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
         """What the journal names: the manifest, the empty context, action documents and outputs."""

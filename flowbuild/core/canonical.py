@@ -27,13 +27,19 @@ _fast = msgspec.json.Encoder(order="deterministic")
 
 def canonical(doc: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value. Tuples count as lists."""
-    if _is_plain(doc):
-        return _fast.encode(doc)
+    try:
+        return _fast.encode(doc) if _is_plain(doc) else _exact(doc)
+    except RecursionError:
+        raise BadAttribute("value has no canonical JSON form: it is nested too deeply") from None
+
+
+def _exact(doc: Any) -> bytes:
+    """The form of any JSON value, by the reference encoder."""
     import rfc8785
 
     try:
         return rfc8785.dumps(doc)
-    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadAttribute(f"value has no canonical JSON form: {error}") from None
 
 
@@ -49,15 +55,15 @@ def sha256(data: bytes) -> Digest:
 
 def _is_plain(value: Any) -> bool:
     """Whether the fast encoder gives the canonical form of a value. The guard of the fast road."""
-    kind = type(value)
+    kind: type = type(value)
     if kind is str:
-        return value.isascii() and "\x7f" not in value
+        return bool(value.isascii() and "\x7f" not in value)
     if kind is dict:
         return all(type(k) is str and k.isascii() and "\x7f" not in k and _is_plain(v) for k, v in value.items())
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
     if kind is int:
-        return -MAX_INTEGER <= value <= MAX_INTEGER
+        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
     return value is None or kind is bool
 
 

@@ -22,7 +22,8 @@ from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare, refusal, shown
 from flowbuild.engine.process import Exit, attend
-from flowbuild.engine.reaper import Reaper, Start
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.spawn import Start
 
 
 def perform(action: Action, io: Io, reaper: Reaper) -> Performance:

@@ -110,8 +110,8 @@ def _documents(new: Any, old: Any, text: str, volatile: list[str], place: str) -
         return
     for style in STYLES:
         if json.dumps(old, **style) == text.rstrip("\n"):
-            lines = [json.dumps(_ordered(new, old), **style).splitlines(), text.rstrip("\n").splitlines()]
-            for place_, was, is_ in _lines(*lines, place):
+            printed = json.dumps(_ordered(new, old), **style)
+            for place_, was, is_ in _lines(printed.splitlines(), text.splitlines(), place):
                 yield Difference(place_, *(side and side.strip().rstrip(",") for side in (was, is_)))
             return
     yield from _pointers(new, old, place + "#")

@@ -19,7 +19,8 @@ from flowbuild.engine.command import failure, refused, seconds, streams, told
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.place import Place, prepare, refusal
 from flowbuild.engine.process import attend
-from flowbuild.engine.reaper import Reaper, Start
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.spawn import Start
 
 
 def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[str]] | None = None) -> Performance:

@@ -20,7 +20,8 @@ from typing import NamedTuple, TypeVar
 
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.engine import Ready, Wait
-from flowbuild.engine.reaper import Child, Reaper
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.spawn import Child
 
 T = TypeVar("T")
 Pump = Generator[Wait, Ready, T]

@@ -15,20 +15,13 @@ Errors:  OSError from `start` when the system refuses the program.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-# What Python ignores, and what a terminal or `nohup` may have us ignore: children begin with the defaults.
-DEFAULTED = tuple(
-    getattr(signal, name)
-    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGTERM", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGXFSZ")
-)
+from flowbuild.engine.spawn import Child, Start, await_death, spawn
 
 # Builtins only, so that it needs no program. At the end of its input it finds who descends from a group that still
 # lives, before killing makes them orphans, then kills both. In a stat line the state follows the
@@ -60,84 +53,6 @@ for pid in $doomed; do kill -KILL "$pid"; done
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One program to start. `program` is its file; `descriptors` maps a number in the child to one of ours."""
-
-    program: str
-    argv: tuple[str, ...]
-    cwd: Path
-    environment: Mapping[str, str]
-    stdin: Path = Path(os.devnull)
-    descriptors: Mapping[int, int] = field(default_factory=dict)
-
-
-class Child:
-    """A started child: its two streams, and whether it still runs. Its group's number is its own."""
-
-    __slots__ = ("idle", "pid", "pidfd", "started", "status", "stdout", "streams", "term_at")
-
-    def __init__(self, pid: int, streams: tuple[int, ...]) -> None:
-        self.pid = pid
-        self.stdout = streams[0]
-        self.streams = list(streams)  # those that are still open
-        self.idle = False
-        self.started = time.monotonic()
-        self.status: int | None = None  # as waitpid gives it
-        self.term_at: float | None = None
-        self.pidfd = _pidfd(pid)
-
-    def begin(self) -> None:
-        """Count the time from now: a kept child has another task."""
-        self.idle = False
-        self.started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been at it."""
-        return time.monotonic() - self.started
-
-    def has_exited(self) -> bool:
-        """Whether it has. With a pidfd it stays a zombie until the end, so that its number can't become another's."""
-        if self.status is not None:
-            return True
-        if self.pidfd is not None:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        self.status = status if pid else None
-        return bool(pid)
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
-        # macOS answers EPERM for a group of zombies.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
-
-    def terminate(self) -> None:
-        """Ask it to end; its grace runs from the first time."""
-        if self.term_at is None:
-            self.term_at = time.monotonic()
-            self.signal(signal.SIGTERM)
-
-    def drop_streams(self) -> None:
-        """Stop reading what it says."""
-        for descriptor in self.streams:
-            os.close(descriptor)
-        self.streams.clear()
-
-    def reap(self) -> int:
-        """End the group and take the exit status. The child has exited, or does now."""
-        self.signal(signal.SIGKILL)
-        if self.status is None:
-            status = _await_death(self.pid)
-            self.status = signal.SIGKILL if status is None else status
-        self.drop_streams()
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-            self.pidfd = None
-        return self.status
-
-
 class Reaper:
     """The children of one session. Cheap to make: watcher and subreaper begin with the first child.
 
@@ -163,7 +78,7 @@ class Reaper:
             self._watch()
         out, err = os.pipe(), os.pipe()
         try:
-            pid = _spawn(start, {1: out[1], 2: err[1], **start.descriptors})
+            pid = spawn(start, {1: out[1], 2: err[1], **start.descriptors})
         except BaseException:
             os.close(out[0])
             os.close(err[0])
@@ -219,7 +134,7 @@ class Reaper:
         try:
             null = os.open(os.devnull, os.O_RDWR)
             try:
-                self._watcher = _spawn(start, {0: reading, 1: null, 2: null})
+                self._watcher = spawn(start, {0: reading, 1: null, 2: null})
             finally:
                 os.close(null)
         except BaseException:
@@ -244,7 +159,8 @@ class Reaper:
         """Kill the orphans that came to us, but for those that a running child may still need."""
         for suspects in self._strangers.values():
             suspects.discard(ended)
-        for _ in range(50):  # a killed stranger leaves us its own children
+        until = time.monotonic() + 1
+        while time.monotonic() < until:  # a killed stranger leaves us its own children
             doomed = []
             for pid in self._orphans():
                 if not self._strangers.setdefault(pid, self._suspects(pid, ended)):
@@ -255,7 +171,7 @@ class Reaper:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
                 self._strangers.pop(pid, None)
-                _await_death(pid)
+                await_death(pid)
 
     def _suspects(self, pid: int, ended: int) -> set[int]:
         """Whose an orphan may be: the session says it, unless it made one of its own."""
@@ -270,35 +186,6 @@ class Reaper:
         return [pid for pid in _children_of_ours() if pid not in ours and _session(pid) != os.getsid(0)]
 
 
-def _spawn(start: Start, descriptors: Mapping[int, int]) -> int:
-    """posix_spawn in a directory. It takes none, so ours changes for that moment (3 us; `sh -c cd` costs 500)."""
-    raised = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16) for number, fd in descriptors.items()}
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
-    if 0 not in descriptors:
-        actions.append((os.POSIX_SPAWN_OPEN, 0, os.fspath(start.stdin), os.O_RDONLY, 0))
-    # Above 15 no source is a target as well, whatever of 0 to 2 we were started without.
-    actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in raised.items()]
-    try:
-        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.chdir(start.cwd)
-            return os.posix_spawn(
-                start.program,
-                start.argv,
-                start.environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=DEFAULTED,
-            )
-        finally:
-            os.fchdir(here)
-            os.close(here)
-    finally:
-        for fd in raised.values():
-            os.close(fd)
-
-
 def _prepare() -> None:
     """Once a session: no descriptor that we were started with reaches a child, and orphans come to us."""
     for name in os.listdir("/dev/fd"):
@@ -310,15 +197,6 @@ def _prepare() -> None:
 
         set_child_subreaper = 36  # prctl(2); a kernel that refuses leaves us without the second net
         ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
-
-
-def _pidfd(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # an older kernel, or a sandbox that refuses it
-        return None
 
 
 def _children_of_ours() -> list[int]:
@@ -336,17 +214,3 @@ def _session(pid: int) -> int:
         return os.getsid(pid)
     except ProcessLookupError:
         return os.getsid(0)
-
-
-def _await_death(pid: int) -> int | None:
-    """Reap a killed process; its status. None when it was reaped already, or hangs inside the kernel for longer."""
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        with contextlib.suppress(ChildProcessError):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if not found:
-                time.sleep(0.001)
-                continue
-            return status
-        break
-    return None

@@ -28,7 +28,8 @@ from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare, refusal
 from flowbuild.engine.process import Pump, conclude, end, exited, until_said
-from flowbuild.engine.reaper import Child, Reaper, Start
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.spawn import Child, Start
 from flowbuild.load.imports import import_name
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
@@ -73,8 +74,13 @@ class Worker:
                 self._said += data
         if not self._said.endswith(b"\n"):
             return None
-        reply, self._said = json.loads(self._said), bytearray()
-        return reply if isinstance(reply, dict) else None
+        said, self._said = bytes(self._said), bytearray()
+        try:
+            reply: dict[str, Any] = json.loads(said)
+        except ValueError:
+            message = "the handler wrote into its worker's pipe"
+            return {"ok": False, "retire": True, "code": "worker_lost", "message": message, "traceback": ""}
+        return reply
 
     def close(self) -> None:
         """Close the pipes."""
@@ -191,7 +197,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "modules": modules,
         "package": action.package,
         "root": str(place.root),
-        "search": [entry for entry in sys.path if os.path.isabs(entry)],
+        "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,
         "workspace": str(io.workspace),
     }

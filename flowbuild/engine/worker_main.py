@@ -35,7 +35,10 @@ def serve() -> None:
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
         for line in requests:
+            pid = os.getpid()
             reply = perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
+            if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
+                os._exit(0)
             os.write(REPLIES, json.dumps(reply).encode() + b"\n")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
+from flowbuild.front.arguments import Request
 from flowbuild.graph.state import State, StateGraph
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
@@ -92,13 +93,18 @@ class Console:
             self._out.write("\r\033[K")
 
 
+def console(request: Request) -> Console:
+    """The console that a request asks for."""
+    return Console(color=request.color, quiet=request.quiet, verbose=request.verbose, as_json=request.json)
+
+
 class Progress:
     """One run as it goes on."""
 
     def __init__(self, console: Console, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> None:
         self._console = console
         self._remark = remark
-        self._states = {graph.states[number].id: graph.states[number] for number in wanted}
+        self._states: dict[str, State] = {graph.states[number].id: graph.states[number] for number in wanted}
         self._wide = min(40, max((len(str(state.label)) for state in self._states.values()), default=0))
         self._running: dict[str, float] = {}
         self._captured: dict[str, dict[str, Any]] = {}
@@ -124,7 +130,8 @@ class Progress:
         more = f" +{len(self._running) - 3}" if len(self._running) > 3 else ""
         failed = f", {self.failed} failed" if self.failed else ""
         elapsed = time.monotonic() - self.started
-        return f"[{done}/{len(self._states)}] {self.performed} done, {self.reused} reused{failed}  {elapsed:.1f} s  {names}{more}"
+        count = f"[{done}/{len(self._states)}] {self.performed} done, {self.reused} reused{failed}"
+        return f"{count}  {elapsed:.1f} s  {names}{more}"
 
     def _take(self, event: Event) -> None:
         now = time.monotonic()
@@ -153,7 +160,8 @@ class Progress:
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
         elif event.name == "not_remembered":
-            text = f"  {self._console.paint('warning', 'warning')} {payload['label']}: {payload['reason']}; its result is not remembered"
+            word = self._console.paint("warning", "warning")
+            text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
 
     def _show_done(self, state: State, seconds: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, raise_all
@@ -108,7 +109,7 @@ def _unknown(catalog: Catalog, label: Label) -> bool:
 def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
     """The cycle, each edge with the attribute that makes it."""
     lines = []
-    for label, need in zip(labels, labels[1:], strict=False):
+    for label, need in pairwise(labels):
         found = needs(catalog, catalog.target(label))
         pointer = next(pointer for other, pointer in found if other == need)
         lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")

@@ -43,7 +43,7 @@ class File(str):
     item: Item
     name: str
     path: str
-    index: int
+    index: int  # type: ignore[assignment]  # what a person calls it; nobody searches in a path
 
     def __new__(cls, item: Item, package: str, index: int = 0) -> File:
         shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")

@@ -135,6 +135,8 @@ class _Written(str):
 
     __slots__ = ("name", "path")
     expression_names = ("name", "path")
+    name: str
+    path: str
 
     def __new__(cls, path: str, package: str) -> _Written:
         from posixpath import basename, relpath, splitext
@@ -188,7 +190,8 @@ def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _
 
 
 def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
-    command, script = (_template_text(scope, template.with_.get(key), names) for key in ("command", "script"))
+    given = template.with_ if isinstance(template.with_, Mapping) else _render(scope, template.with_, names)
+    command, script = (_template_text(scope, given.get(key), names) for key in ("command", "script"))
     try:
         if script is not None:
             return _Parts({"script": render_script(script, names)})

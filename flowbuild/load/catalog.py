@@ -19,9 +19,9 @@ from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package
+from flowbuild.load.position import Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
-from flowbuild.load.position import Positions
 from flowbuild.load.workspace import Workspace, find_rule_files, packages
 
 
@@ -66,6 +66,9 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
+            parts = name.split("/") if name else []
+            for count in range(1, len(parts) + 1):  # a workspace of its own there would take the package away
+                self.seen.absent(f"{'/'.join(parts[:count])}/{WORKSPACE_FILE}")
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
 

@@ -1,8 +1,9 @@
 """Installed distributions: which of them an import means, and what stands for their content in a key.
 
-Knows nothing of handlers. What lies in the workspace is not installed, by whatever road it could be imported. The directories of a search path are listed once, lazily; what a listing says is kept in a
-cache that the caller gives, by the directory's stat. What a distribution requires counts when it is installed,
-whatever the marker says: too much in a key costs a run, too little costs the truth. Extras do not count.
+Knows nothing of handlers. What lies in the workspace is not installed, by whatever road it could be imported. The
+directories of a search path are listed once, lazily; what a listing says is kept in a cache that the caller gives, by
+the directory's stat. What a distribution requires counts when it is installed, whatever the marker says: too much in a
+key costs a run, too little costs the truth. Extras do not count.
 
 Shapes:  {"version", "record": SHA-256 of its RECORD}, or {"version", "sources": digest of its files} for an editable
          install or one without RECORD, or None: not to be remembered.
@@ -128,10 +129,10 @@ class Distributions:
         except OSError:
             return []
         key = f"{FORMAT}:{digest([entry, str(stat.st_mtime_ns), str(stat.st_ino)])}"
-        kept = self._cache.get(key) if self._cache else None
+        kept = self._cache.get(key) if self._cache is not None else None
         if kept is None:
             kept = [one.doc() for one in _scan(entry)]
-            if self._cache:
+            if self._cache is not None:
                 self._cache.put(key, kept)
         return [_from_doc(doc) for doc in kept]
 

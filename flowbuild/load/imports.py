@@ -167,9 +167,10 @@ def _undeclared(item: Import, module: Module, declared: set[str], workspace: Pat
     """The workspace's files that an import asks for, and that are not declared."""
     parts = item.name.split(".")
     asked = [".".join(parts[: n + 1]) for n in range(len(parts))]
-    leads = {name for name in asked if _is_declared(Import(name, 0), declared)}
-    for name in [*(name for name in asked if name not in leads), *(f"{item.name}.{taken}" for taken in item.taken)]:
-        file = None if name in declared else _file(name, module.package, workspace)
+    for name in [*asked, *(f"{item.name}.{taken}" for taken in item.taken)]:
+        # A name that only leads to a declared one may be a plain directory, but not a package that was forgotten.
+        starts = (module.package,) if _is_declared(Import(name, 0), declared) else (module.package, "")
+        file = None if name in declared else _file(name, starts, workspace)
         if file is not None:
             entry = _entry(file, module.package)
             yield UndeclaredModule(
@@ -180,10 +181,10 @@ def _undeclared(item: Import, module: Module, declared: set[str], workspace: Pat
             return
 
 
-def _file(name: str, package: str, workspace: Path) -> str | None:
-    """The file of the workspace that a name stands for, seen from a package, then from the root."""
+def _file(name: str, starts: tuple[str, ...], workspace: Path) -> str | None:
+    """The file of the workspace that a name stands for, seen from one of some directories."""
     inner = name.replace(".", "/")
-    for start in dict.fromkeys((package, "")):
+    for start in dict.fromkeys(starts):
         for ending in (".py", "/__init__.py"):
             path = PurePosixPath(start, inner + ending)
             if (workspace / path).is_file():

@@ -15,8 +15,8 @@ from typing import Any
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
-from flowbuild.graph.state import Code, State
 from flowbuild.engine import probe
+from flowbuild.graph.state import Code, State
 from flowbuild.load.catalog import Seen as Watch
 from flowbuild.load.distributions import Distributions, Found
 from flowbuild.load.imports import locate
@@ -71,7 +71,6 @@ class HostFacts:
         return moved
 
     def variable(self, name: str) -> str | None:
-        self._harness: Mapping[str, Any] | None = None
         self.asked_variables.add(name)
         return self._variables.get(name)
 

@@ -1,6 +1,6 @@
 """The real program, killed at every system call that writes, renames, links or flushes.
 
-After each kill: no torn bundle, LATEST names a whole one or is not there, and the next run succeeds with no manual step.
+After each kill: no torn bundle, LATEST names a whole one or is not there, and the next run succeeds by itself.
 Only the program itself is traced, so the kill hits it and not a child. A sweep in which no kill was injected fails.
 """
 

@@ -17,7 +17,7 @@ import flowbuild.engine
 from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.worker import Workers
-from flowbuild.load.handler import import_name
+from flowbuild.load.imports import import_name
 
 OUT = "out/bin/words/it/out.txt"
 ROOT = str(Path(flowbuild.engine.__path__[0]).parent.parent)
@@ -149,11 +149,20 @@ def test_a_missing_output_is_named(io: TinyIo, workers: Workers) -> None:
         ("os._exit(3)", "worker_lost: the handler ended its worker: exit 3 after "),
         ("os.kill(os.getpid(), 11)", "worker_lost: the handler ended its worker: killed by SIGSEGV after "),
         ("os.kill(os.getpid(), 9)", "worker_lost: the handler ended its worker: killed by SIGKILL after "),
+        ("os.write(4, b'x\\n')", "worker_lost: the handler wrote into its worker's pipe"),
         ("os.closerange(3, 99); os.system('sleep 0.1')", "worker_lost: the handler ended its worker: "),
     ],
 )
 def test_a_lost_worker_is_told_and_replaced(io: TinyIo, workers: Workers, statement: str, expected: str) -> None:
     assert message(run(io, workers, f"import os, sys\ndef it(): {statement}")).startswith(expected)
+    assert run(io, workers, "def it(): pass").ok
+
+
+def test_the_child_of_a_handler_that_forks_does_not_answer(io: TinyIo, workers: Workers) -> None:
+    outcome = run(
+        io, workers, "import os, time\ndef it():\n    if os.fork(): time.sleep(0.2); raise ValueError('first')"
+    )
+    assert message(outcome) == "handler_raised: ValueError: first"
     assert run(io, workers, "def it(): pass").ok
 
 

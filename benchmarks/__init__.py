@@ -1,0 +1,1 @@
+"""One graph, three build systems, their CPU time: `python -m benchmarks`. Never a test."""
