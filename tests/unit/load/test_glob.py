@@ -14,7 +14,8 @@ from flowbuild.load.glob import check_glob, expand
 from flowbuild.load.ignore import Ignore
 
 FILES = [
-    "p/BUILD.yaml", "p/a.txt", "p/b.md", "p/.hidden.txt", "p/texts/one.txt", "p/texts/deep/two.txt", "p/texts/deep/er/three.txt",
+    "p/BUILD.yaml", "p/a.txt", "p/b.md", "p/.hidden.txt", "p/texts/one.txt", "p/texts/deep/two.txt",
+    "p/texts/deep/er/three.txt",
     "p/texts/drafts/d.txt", "p/sub/BUILD.yaml", "p/sub/other.txt", "p/nested/flowbuild.yaml", "p/nested/n.txt",
     "p/out/o.txt", "out/bin/x.txt", ".flowbuild/memo.txt", "top.txt", "p/skipped/s.txt",
 ]  # fmt: skip

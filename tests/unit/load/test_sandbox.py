@@ -33,10 +33,14 @@ ATTACKS = [
     "params.big ~ " * 180 + "''|replace('', params.big)", "(" * 900 + "1" + ")" * 900, "not " * 490 + "true",
     "-" * 1990 + "1", "1+" * 900 + "1", "[" * 1900, "1 if 1 else " * 150 + "1", "('9' ~ '9'|join)|int ~ 1e999",
     # Nonsense.
-    "1/0", "1 // 0", "1 % 0", "1e999", "'\\ud800'", "x for", "a b", "a.", ".a", "{% set x = 1 %}", "{{ 1 }}", "params.big[::0]",
-    "params.limit.x", "1 + 'a'", "params.draft + 1", "none|upper", "'a'|int", "''|split('')", "[]|first", "[1, 'a']|sort",
-    "'a' in 3", "params[inputs]", "range()", "range('a')", "1|nope", "1 is nope", "'a' if false", "params.nope", "nope|default(1)",
-    "params.nope.x|default(1)", "params.nope == 1", "params.nope ~ 'a'", "not params.nope", "[params.nope]|join", "\x00", "é", "a\nb",
+    "1/0", "1 // 0", "1 % 0", "1e999", "'\\ud800'", "x for", "a b", "a.", ".a", "{% set x = 1 %}", "{{ 1 }}",
+    "params.big[::0]",
+    "params.limit.x", "1 + 'a'", "params.draft + 1", "none|upper", "'a'|int", "''|split('')", "[]|first",
+    "[1, 'a']|sort",
+    "'a' in 3", "params[inputs]", "range()", "range('a')", "1|nope", "1 is nope", "'a' if false", "params.nope",
+    "nope|default(1)",
+    "params.nope.x|default(1)", "params.nope == 1", "params.nope ~ 'a'", "not params.nope", "[params.nope]|join",
+    "\x00", "é", "a\nb",
 ]  # fmt: skip
 
 
@@ -54,7 +58,8 @@ def test_an_attack_ends_in_an_error_soon(body: str) -> None:
 
 
 HEAVY = [
-    "range(10000)" + "|sort|reverse" * 9, "range(9000)|join(',')|split(',')|sort|unique|join", "params.big|replace('x', params.big)",
+    "range(10000)" + "|sort|reverse" * 9, "range(9000)|join(',')|split(',')|sort|unique|join",
+    "params.big|replace('x', params.big)",
     "params.big|replace('x', params.big)" + "|upper|lower" * 9,
 ]  # fmt: skip
 

@@ -16,7 +16,8 @@ def faults(text: str | bytes) -> list[FlowError]:
     data = text.encode() if isinstance(text, str) else text
     with pytest.raises((BadYaml, Faults)) as caught:
         parse(data, "f")
-    return list(caught.value.exceptions) if isinstance(caught.value, Faults) else [caught.value]  # type: ignore[list-item]
+    found = caught.value.exceptions if isinstance(caught.value, Faults) else (caught.value,)
+    return [fault for fault in found if isinstance(fault, FlowError)]
 
 
 def shown(text: str | bytes) -> list[str]:
