@@ -24,12 +24,13 @@ def main() -> int:
         return 3
     argv = sys.argv[1:]
     try:
-        text = _version() if argv == ["--version"] else _unmoved(argv, started)
+        if argv == ["--version"]:
+            return _print(_version())
+        request = arguments.parse(argv)
+        text = _unmoved(request, started) if request is not None else None
         if text is not None:
             return _print(text)
-        from flowbuild.front import cli
-
-        return cli.main(argv)
+        return _slow(argv, request)
     except KeyboardInterrupt:
         return 130
 
@@ -40,10 +41,21 @@ def _version() -> str:
     return f"flowbuild {__version__}\n"
 
 
-def _unmoved(argv: list[str], started: float) -> str | None:
+def _slow(argv: list[str], request: arguments.Request | None) -> int:
+    """The slow road. A build that was read by hand goes there without the command line's library."""
+    if request is None:
+        from flowbuild.front import cli
+
+        return cli.main(argv)
+    from flowbuild.front.build import build
+    from flowbuild.front.guard import guarded
+
+    return guarded(lambda: build(request))
+
+
+def _unmoved(request: arguments.Request, started: float) -> str | None:
     """What to print when nothing moved since the last such request; None when that can't be shown."""
-    request = arguments.parse(argv)
-    if request is None or not arguments.is_provable(request):
+    if not arguments.is_provable(request):
         return None
     try:
         place = arguments.place(request)

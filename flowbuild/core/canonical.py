@@ -27,13 +27,19 @@ _fast = msgspec.json.Encoder(order="deterministic")
 
 def canonical(doc: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value. Tuples count as lists."""
-    if _is_plain(doc):
-        return _fast.encode(doc)
+    try:
+        return _fast.encode(doc) if _is_plain(doc) else _exact(doc)
+    except RecursionError:
+        raise BadAttribute("value has no canonical JSON form: it is nested too deeply") from None
+
+
+def _exact(doc: Any) -> bytes:
+    """The form of any JSON value, by the reference encoder."""
     import rfc8785
 
     try:
         return rfc8785.dumps(doc)
-    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadAttribute(f"value has no canonical JSON form: {error}") from None
 
 

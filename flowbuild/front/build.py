@@ -22,12 +22,12 @@ from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
-from flowbuild.front.console import Console
-from flowbuild.front.report import Made, Report
+from flowbuild.front.console import Console, console
+from flowbuild.front.report import MOST, Made, Report
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
-from flowbuild.load.workspace import find
+from flowbuild.load.workspace import find_root
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -48,8 +48,9 @@ class Build:
         self.request = request
         self.console = console
         self.start = Path(request.directory or ".").resolve()
-        self.workspace = find(self.start)
-        self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
+        root = find_root(self.start)
+        self.session = Session(root, channel=request.channel, world=lambda: self.experiment.world())
+        self.workspace = self.session.workspace
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
@@ -141,7 +142,8 @@ class Build:
             paths = tuple(shown_paths(self.graph, label).values())
             if paths and all(number in result.products for number in self.graph.targets[label].states):
                 self.report.made.append(Made(label, paths))
-        for state, guilty in blocked_by(self.graph, result):
+        waiting = list(blocked_by(self.graph, result))
+        for state, guilty in waiting if self.console.verbose else waiting[:MOST]:
             self.console.line(f"  not started  {state.label} needs {guilty.label}")
         return code
 
@@ -247,8 +249,6 @@ def _made(directory: Path) -> Path:
 
 def build(request: Request) -> int:
     """The command."""
-    from flowbuild.front.cli import console
-
     check_host(request)
     if request.policy == "dry":
         from flowbuild.front.explain import explain

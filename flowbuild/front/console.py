@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
+from flowbuild.front.arguments import Request
 from flowbuild.graph.state import State, StateGraph
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
@@ -90,6 +91,11 @@ class Console:
     def _clear(self) -> None:
         if self.is_live:
             self._out.write("\r\033[K")
+
+
+def console(request: Request) -> Console:
+    """The console that a request asks for."""
+    return Console(color=request.color, quiet=request.quiet, verbose=request.verbose, as_json=request.json)
 
 
 class Progress:

@@ -19,6 +19,9 @@ from flowbuild.core.label import Label
 from flowbuild.front.arguments import ELAPSED, ROOT, Request
 from flowbuild.front.console import Console
 
+MOST = 20
+"""Lines of a kind that the report shows without --verbose."""
+
 
 class Made(NamedTuple):
     """One target that was asked for: its paths below the root, and for a run its id, status and whether it is new."""
@@ -53,8 +56,12 @@ class Report:
         performed, reused, failed, waiting = self._numbers
         more = f", {waiting} not started" if waiting else ""
         self._console.line(f"{performed} performed, {reused} reused, {failed} failed{more} in {elapsed} s")
-        for line in self._places(self._way):
+        places = self._places(self._way)
+        shown = len(places) if self._console.verbose else MOST
+        for line in places[:shown]:
             self._console.line(line)
+        if len(places) > shown:
+            self._console.line(f"  and {len(places) - shown} more: -v lists all")
 
     def null_text(self, code: int) -> str:
         """What the same request prints when nothing moved: one line, and with --verbose the paths."""

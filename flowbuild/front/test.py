@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowbuild.core.event import StateStatus
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
-from flowbuild.front.cli import console
+from flowbuild.front.console import console
 from flowbuild.store.files import ensure_directory
 from flowbuild.store.tree import materialize
 

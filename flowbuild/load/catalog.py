@@ -66,6 +66,9 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
+            parts = name.split("/") if name else []
+            for count in range(1, len(parts) + 1):  # a workspace of its own there would take the package away
+                self.seen.absent(f"{'/'.join(parts[:count])}/{WORKSPACE_FILE}")
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
 
