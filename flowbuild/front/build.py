@@ -239,6 +239,8 @@ class Build:
         except StopIteration as end:
             result: Result = end.value
         self.report.count.update(result.status.values())
+        if run.desk.forgot:
+            self.session.rows.spoil()
         return result
 
 

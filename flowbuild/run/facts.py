@@ -103,7 +103,7 @@ class HostFacts:
                 if interpreter and os.path.isfile(interpreter):
                     found["interpreter"] = self.source(interpreter)[0]
                 return found
-            self._seen.absent(candidate)
+            (self._seen.file if os.path.exists(candidate) else self._seen.absent)(candidate)
         return None
 
     def code(self, code: Code) -> Mapping[str, Any]:

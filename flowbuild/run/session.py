@@ -71,6 +71,7 @@ class Session:
     ) -> None:
         self.channel = channel
         self.state_directory = root / ".flowbuild"
+        self.rows = Rows(root)  # before anything is read
         self.stamps = Stamps.load(self.state_directory / "stamps")
         self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
         self.workspace = workspace = open_workspace(root, cache=self.parsed)
@@ -78,7 +79,6 @@ class Session:
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
-        self.rows = Rows(workspace.root)
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.engine: Engine = PythonEngine()
         self.signals = Signals()
