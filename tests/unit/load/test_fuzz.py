@@ -21,11 +21,16 @@ from .test_rulefile import FULL
 
 ROUNDS = 1_500
 PIECES = [
-    "", " ", "\n", "\t", ":", "- ", "? ", "&a ", "*a", "!x ", "|", ">", "'", '"', "{", "}", "[", "]", ",", "#", "%", "@", "`",
-    "~", "null", "true", "no", "0755", "1e3", "1e999", ".inf", "99999999999999999999", "<<: ", "---\n", "...", "\\", "/", "//",
-    "//a:b", ":c", "..", "../../..", "${{", "}}", "${{ x }}", "${{ inputs.x }}", "${{ 'x' * 9 }}", "${{ params.limit|upper }}",
-    "\0", "\x1b", "\u2028", "\ufeff", "é", "e\u0301", "😀", "\ud7ff", "a" * 300, "[" * 200, "{a: " * 50, "rule: exec\n", "    ",
-    "io", "all", "glob", "optional", "each", "states", "when", "lower", "items", "values", "default", "required", "type",
+    "", " ", "\n", "\t", ":", "- ", "? ", "&a ", "*a", "!x ", "|", ">", "'", '"', "{", "}", "[", "]", ",", "#", "%",
+    "@", "`",
+    "~", "null", "true", "no", "0755", "1e3", "1e999", ".inf", "99999999999999999999", "<<: ", "---\n", "...", "\\",
+    "/", "//",
+    "//a:b", ":c", "..", "../../..", "${{", "}}", "${{ x }}", "${{ inputs.x }}", "${{ 'x' * 9 }}",
+    "${{ params.limit|upper }}",
+    "\0", "\x1b", "\u2028", "\ufeff", "é", "e\u0301", "😀", "\ud7ff",
+    "a" * 300, "[" * 200, "{a: " * 50, "rule: exec\n", "    ",
+    "io", "all", "glob", "optional", "each", "states", "when", "lower", "items", "values", "default", "required",
+    "type",
 ]  # fmt: skip
 
 
@@ -58,7 +63,7 @@ def mutated(text: str, chance: random.Random) -> bytes:
 
 def check(act: Callable[[], object], shown: str) -> bool:
     """Whether an act is refused; if so by the user's fault alone, in a file and with a message that prints."""
-    start = time.monotonic()
+    start = time.process_time()
     try:
         act()
         return False
@@ -69,7 +74,7 @@ def check(act: Callable[[], object], shown: str) -> bool:
             assert fault.location.line > 0 and fault.message and fault.report()
         return True
     finally:
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,9 @@ def test_damaged_rules(tmp_path: Path) -> None:
 
 
 def test_damaged_settings(tmp_path: Path) -> None:
-    text = "name: n\nruntime: {engine: python}\ncache: {dir: .flowbuild}\npath: [/bin]\nignore: [out/, '*.o']\npools: {gpu: 1}\n"
+    text = (
+        "name: n\nruntime: {engine: python}\ncache: {dir: .flowbuild}\npath: [/bin]\nignore: ['*.o']\npools: {g: 1}\n"
+    )
     chance, file = random.Random(3), tmp_path / "flowbuild.yaml"
     for _ in range(ROUNDS):
         file.write_bytes(mutated(text, chance))

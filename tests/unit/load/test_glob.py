@@ -166,6 +166,6 @@ def test_a_glob_that_can_not_match_is_refused(find: Find, glob: str) -> None:
 )
 def test_odd_globs_find_nothing_soon(root: Path, find: Find, glob: str) -> None:
     (root / "p" / ("a" * 200)).touch()
-    start = time.monotonic()
+    start = time.process_time()
     assert find(glob) == []
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1

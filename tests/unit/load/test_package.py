@@ -216,6 +216,6 @@ def test_the_digest_is_that_of_the_text(loading: Loading, rules: Mapping[str, Ru
 
 def test_a_large_package_takes_no_quadratic_time(loading: Loading, rules: Mapping[str, Rule]) -> None:
     one = "  t{0}: {{rule: exec, command: 'a ${{{{ inputs.x }}}}', inputs: {{x: f{0}}}, outputs: {{o: o}}}}\n"
-    start = time.monotonic()
+    start = time.process_time()
     package = read(loading, rules, "targets:\n" + "".join(one.format(number) for number in range(3_000)))
-    assert len(package.targets) == 3_000 and time.monotonic() - start < 2
+    assert len(package.targets) == 3_000 and time.process_time() - start < 2

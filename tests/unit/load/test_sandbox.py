@@ -47,11 +47,11 @@ ATTACKS = [
 @pytest.mark.parametrize("body", ATTACKS)
 def test_an_attack_ends_in_an_error_soon(body: str) -> None:
     tracemalloc.start()
-    start = time.monotonic()
+    start = time.process_time()
     try:
         with pytest.raises(BadExpression):
             evaluate(body, NAMES)
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
@@ -66,9 +66,9 @@ HEAVY = [
 
 @pytest.mark.parametrize("body", HEAVY)
 def test_the_heaviest_that_is_allowed_is_still_soon(body: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     evaluate(body, NAMES)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
