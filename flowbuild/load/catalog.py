@@ -47,6 +47,7 @@ class Catalog:
         self.distributions = distributions
         seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
+        self._positions: dict[str, Positions] = {}  # a file may have a fault for each of its targets
         self._rules: Mapping[str, Rule] | None = None
 
     @property
@@ -66,8 +67,15 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
+            self._tell_bounds(name)
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
+
+    def _tell_bounds(self, name: str) -> None:
+        """A workspace that begins in a package's directory, or above it, would take the package away."""
+        while name:
+            self.seen.absent(f"{name}/{WORKSPACE_FILE}")
+            name = name.rpartition("/")[0]
 
     def target(self, label: Label, asked_at: Location | None = None) -> Target:
         """The declaration behind a label. `asked_at` is where somebody wrote it."""
@@ -130,5 +138,7 @@ class Catalog:
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""
-        data = (self.workspace.root / target.path).read_bytes()
-        return Positions(data, target.path).find((*target.pointer, *pointer))
+        if target.path not in self._positions:
+            data = (self.workspace.root / target.path).read_bytes()
+            self._positions[target.path] = Positions(data, target.path)
+        return self._positions[target.path].find((*target.pointer, *pointer))

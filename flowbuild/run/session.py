@@ -15,6 +15,7 @@ from typing import Any
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.load.distributions import Distributions
+from flowbuild.load.path import RESERVED
 from flowbuild.load.workspace import open_workspace
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
@@ -32,7 +33,6 @@ class SeenRows:
 
     root: Path
     rows: Rows
-    hidden: frozenset[str]
     _told: set[tuple[str, str]] = field(default_factory=set)
 
     def file(self, path: str) -> None:
@@ -46,7 +46,9 @@ class SeenRows:
     def directory(self, path: str) -> None:
         if ("directory", path) not in self._told:
             self._told.add(("directory", path))
-            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), self.hidden)
+            # What lies where flowbuild writes is no part of the workspace; that is so at its root only.
+            hidden = frozenset() if path else frozenset(RESERVED)
+            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), hidden)
 
 
 class Session:
@@ -70,7 +72,7 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.rows = Rows(workspace.root)
-        self.seen = SeenRows(workspace.root, self.rows, frozenset({"out", ".flowbuild", ".git", "__pycache__"}))
+        self.seen = SeenRows(workspace.root, self.rows)
         self.engine: Engine = PythonEngine()
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
