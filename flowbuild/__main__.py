@@ -3,7 +3,8 @@
 Knows nothing of builds. It stands before every import of weight: what is imported here is paid by each null build, and
 a test holds the list.
 
-Errors:  exit 3 on Windows, 5 when the answer can't be written, 130 when interrupted; all else is the slow road's.
+Errors:  exit 3 on Windows, 5 when the answer can't be written, 141 when nobody reads it, 130 when interrupted; all
+         else is the slow road's.
 Source:  DESIGN.md, section 8.
 """
 
@@ -70,13 +71,13 @@ def _unmoved(request: arguments.Request, started: float) -> str | None:
 
 
 def _print(text: str) -> int:
-    """Write the answer past Python's own layers. That nobody reads it to its end is no fault of the build."""
+    """Write the answer past Python's own layers."""
     data = text.encode("utf-8", "surrogateescape")
     try:
         while data and sys.stdout is not None:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
-        pass
+        return 141  # as the shell says of a program that SIGPIPE ended, and as the slow road does
     except OSError as error:
         print(f"flowbuild: can't write to standard output: {error.strerror}", file=sys.stderr)
         return 5

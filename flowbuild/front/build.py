@@ -152,10 +152,14 @@ class Build:
             paths = tuple(shown_paths(self.graph, label).values())
             if paths and all(number in result.products for number in self.graph.targets[label].states):
                 self.report.made.append(Made(label, paths))
+        self.show_waiting(result)
+        return code
+
+    def show_waiting(self, result: Result) -> None:
+        """A line for each state that was not started, with the failed one that it needs."""
         waiting = list(blocked_by(self.graph, result))
         for state, guilty in waiting if self.console.verbose else waiting[:MOST]:
             self.console.line(f"  not started  {state.label} needs {guilty.label}")
-        return code
 
     def _build_run(self, label: Label) -> int:
         built, run_id = self.graph.targets[label], new_run_id()
@@ -245,6 +249,8 @@ class Build:
         except StopIteration as end:
             result: Result = end.value
         self.report.count.update(result.status.values())
+        if run.desk.forgot:
+            self.session.rows.spoil()
         return result
 
 

@@ -19,7 +19,6 @@ from flowbuild.core.label import Label
 from flowbuild.front.arguments import ELAPSED, ROOT, Request
 from flowbuild.front.console import Console
 
-
 MOST = 20
 """Lines of a kind that the report shows without --verbose."""
 
@@ -105,7 +104,8 @@ class Report:
             if one.is_new and first:
                 lines.append(f"  committed {(one.run_id or '')[:8]}  {way}{first}")
             elif first:
-                lines.append(f"  {one.label!s:<{wide}}   {', '.join([f'{way}{first}', *others])}")
+                beside = [path.removeprefix(f"out/bin/{one.label.directory}/") for path in others]
+                lines.append(f"  {one.label!s:<{wide}}   {', '.join([f'{way}{first}', *beside])}")
         return lines
 
 

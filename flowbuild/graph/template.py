@@ -126,6 +126,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         observes_host=template.observes == "host",
         code=parts.code,
         title=parts.title,
+        accepts_missing=template.missing == "allowed",
     )
     scope.add(state)
     return number

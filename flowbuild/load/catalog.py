@@ -67,15 +67,11 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
-            self._tell_bounds(name)
+            parts = name.split("/") if name else []
+            for count in range(1, len(parts) + 1):  # a workspace of its own there would take the package away
+                self.seen.absent(f"{'/'.join(parts[:count])}/{WORKSPACE_FILE}")
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
-
-    def _tell_bounds(self, name: str) -> None:
-        """A workspace that begins in a package's directory, or above it, would take the package away."""
-        while name:
-            self.seen.absent(f"{name}/{WORKSPACE_FILE}")
-            name = name.rpartition("/")[0]
 
     def target(self, label: Label, asked_at: Location | None = None) -> Target:
         """The declaration behind a label. `asked_at` is where somebody wrote it."""

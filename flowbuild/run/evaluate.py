@@ -24,7 +24,15 @@ from typing import Protocol
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import EMPTY_CONTEXT
-from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
+from flowbuild.core.event import (
+    LIFECYCLE,
+    Domain,
+    Event,
+    StateCompleted,
+    StateEntered,
+    StateFailed,
+    StateStatus,
+)
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.store.memo import Record
@@ -125,7 +133,7 @@ class Evaluation:
             self._selector.register(self._desk.wakeup, selectors.EVENT_READ, None)
         try:
             while self._ready or self._open:
-                while self._ready and len(self._open) < self._jobs and not self._stopping:
+                while self._may_start():
                     yield self._start(heapq.heappop(self._ready))
                 if self._desk.signalled() is not None:
                     break
@@ -143,8 +151,16 @@ class Evaluation:
             self._move(number, StateStatus.NOT_STARTED)
         return self._result
 
+    def _may_start(self) -> bool:
+        """Whether another state may start now. A signal counts at once: reusing a thousand states takes time too."""
+        has_room = len(self._open) < self._jobs and not self._stopping
+        return bool(self._ready) and has_room and self._desk.signalled() is None
+
     def _move(self, number: int, status: StateStatus) -> None:
-        """Every change of a state's status passes here. See LIFECYCLE."""
+        """Every change of a state's status passes here, and none leaves LIFECYCLE."""
+        before = self._result.status[number]
+        if status not in LIFECYCLE[before]:
+            raise RuntimeError(f"{self._states[number].id}: {before} can't become {status}")
         self._result.status[number] = status
 
     def _start(self, number: int) -> list[Event]:
@@ -238,6 +254,8 @@ class Evaluation:
         self._move(one.number, status)
         if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
             self._stopping = True
+        if status is StateStatus.FAILED and self._keep_going is Continue.ALWAYS:
+            self._free_tolerant(one.number)
         captured = {
             "label": one.action.label,
             "log": outcome.log,
@@ -250,6 +268,17 @@ class Evaluation:
 
     def _free(self, number: int) -> None:
         for follower in self._followers[number]:
+            self._waiting[follower] -= 1
+            if not self._waiting[follower]:
+                self._move(follower, StateStatus.READY)
+                heapq.heappush(self._ready, follower)
+
+    def _free_tolerant(self, lost: int) -> None:
+        """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
+        for follower in self._followers[lost]:
+            if not self._states[follower].accepts_missing:
+                self._free_tolerant(follower)
+                continue
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)

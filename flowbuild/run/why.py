@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreError
 from flowbuild.graph.state import Product, State, StateGraph
 from flowbuild.run.last import Last, LastTable
@@ -45,8 +45,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted({*old, *new}):
-            yield from _changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
-    elif old != new or type(old) is not type(new):
+            inner = f"{path}.{name}" if path else name
+            if name in old and name in new:
+                yield from _changes(inner, old[name], new[name])
+            else:
+                yield Change(inner, old.get(name), new.get(name))
+    elif canonical(old) != canonical(new):  # as the key sees them: to Python 1 is True, and a tuple is no list
         yield Change(path, old, new)
 
 
@@ -142,11 +146,13 @@ def describe(state: State, change: Change) -> str:
             return f"module {what[2]} {_verb(change)}"
         if what[1] == "distributions":
             return f"distribution {what[2].partition('.')[0]} {_verb(change)}"
-        return "handler changed"
+        return "Python changed" if what[1] == "python" else "handler changed"
     if field.startswith("with.env."):
         return f"variable {field.removeprefix('with.env.')} {_verb(change)}"
     if field.startswith("program"):
         return "program changed"
+    if field.startswith("engine"):
+        return "engine changed"
     if field.startswith("world"):
         return "host changed"
     return f"{field.removeprefix('with.')} {_verb(change)}"

@@ -110,3 +110,22 @@ def test_a_last_table_of_another_form_is_an_empty_one(words: Space, states: obje
     words.write(".flowbuild/last", json.dumps({"version": 1, "states": states}))
     words.write("words/names.txt", "mo\n")
     assert words.build("//words").performed == 3
+
+
+def test_a_file_called_out_is_a_file_like_others(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        """
+        targets:
+          joined:
+            rule: exec
+            script: cat ${{ inputs.texts }} > ${{ outputs.all }}
+            inputs: {texts: {glob: texts/**}}
+            outputs: {all: all.txt}
+        """,
+    )
+    space.write("texts/a", "a\n")
+    space.build("//:joined")
+    space.write("texts/out", "out\n")
+    assert space.build("//:joined").performed == 1
+    assert space.read("out/bin/joined/all.txt") == "a\nout\n"

@@ -91,7 +91,9 @@ def test_parse_pattern_refuses(text: str) -> None:
         parse_pattern(text)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("//a", True), (":a", True), ("a:b", False), ("/a", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("//a", True), (":a", True), ("a:b", False), ("/a", False), ("", False)]
+)
 def test_is_label(text: str, expected: bool) -> None:
     assert is_label(text) is expected
 

@@ -39,7 +39,7 @@ def test_a_known_file_is_not_read_again(tmp_path: Path) -> None:
 def test_what_is_wrong_is_not_kept(tmp_path: Path) -> None:
     cache = Kept()
     (tmp_path / "a").write_bytes(b"x: !y 1\n")
-    with pytest.raises(BadYaml, match="^a:1:4: "):
+    with pytest.raises(BadYaml, match=r"^a:1:4: "):
         parse_file(tmp_path / "a", "a", cache)
     assert cache.known == {}
 

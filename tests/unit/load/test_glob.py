@@ -14,7 +14,8 @@ from flowbuild.load.glob import check_glob, expand
 from flowbuild.load.ignore import Ignore
 
 FILES = [
-    "p/BUILD.yaml", "p/a.txt", "p/b.md", "p/.hidden.txt", "p/texts/one.txt", "p/texts/deep/two.txt", "p/texts/deep/er/three.txt",
+    "p/BUILD.yaml", "p/a.txt", "p/b.md", "p/.hidden.txt", "p/texts/one.txt", "p/texts/deep/two.txt",
+    "p/texts/deep/er/three.txt",
     "p/texts/drafts/d.txt", "p/sub/BUILD.yaml", "p/sub/other.txt", "p/nested/flowbuild.yaml", "p/nested/n.txt",
     "p/out/o.txt", "out/bin/x.txt", ".flowbuild/memo.txt", "top.txt", "p/skipped/s.txt",
 ]  # fmt: skip
@@ -160,9 +161,11 @@ def test_a_glob_that_can_not_match_is_refused(find: Find, glob: str) -> None:
         find(glob)
 
 
-@pytest.mark.parametrize("glob", ["[", "[!", "[]", "[z-a].txt", "[[a]", "*a" * 60 + "x", "**/" * 30 + "*.none", "?" * 300])
+@pytest.mark.parametrize(
+    "glob", ["[", "[!", "[]", "[z-a].txt", "[[a]", "*a" * 60 + "x", "**/" * 30 + "*.none", "?" * 300]
+)
 def test_odd_globs_find_nothing_soon(root: Path, find: Find, glob: str) -> None:
     (root / "p" / ("a" * 200)).touch()
-    start = time.monotonic()
+    start = time.process_time()
     assert find(glob) == []
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1

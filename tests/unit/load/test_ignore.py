@@ -14,8 +14,12 @@ from flowbuild.core.errors import BadAttribute
 from flowbuild.load.ignore import Ignore, check_patterns
 
 names = st.sampled_from(["a", "b", "out", ".git", "__pycache__", "x.txt"])
-plain = st.builds(lambda deep, name, slash: deep + name + slash, st.sampled_from(["", "**/"]), names, st.sampled_from(["", "/"]))
-paths = st.builds(lambda parts, slash: "/".join(parts) + slash, st.lists(names, min_size=1, max_size=4), st.sampled_from(["", "/"]))
+plain = st.builds(
+    lambda deep, name, slash: deep + name + slash, st.sampled_from(["", "**/"]), names, st.sampled_from(["", "/"])
+)
+paths = st.builds(
+    lambda parts, slash: "/".join(parts) + slash, st.lists(names, min_size=1, max_size=4), st.sampled_from(["", "/"])
+)
 
 
 @given(st.lists(plain, max_size=4), paths)
@@ -36,7 +40,9 @@ def test_patterns(patterns: list[str], path: str, matched: bool) -> None:
     assert Ignore(patterns).matches(path) is matched
 
 
-@pytest.mark.parametrize("pattern", ["", "  ", "!", "\\", "a\\", "[z-a]", "[[:alpha:]]", "[a[b]", "# no", "a\nb", "a\0"])
+@pytest.mark.parametrize(
+    "pattern", ["", "  ", "!", "\\", "a\\", "[z-a]", "[[:alpha:]]", "[a[b]", "# no", "a\nb", "a\0"]
+)
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(BadAttribute):
         check_patterns([pattern])

@@ -13,7 +13,8 @@ from flowbuild.load.path import check_output, check_path
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("a.txt", "w/p/a.txt"), ("a/b/c.txt", "w/p/a/b/c.txt"), ("a/", "w/p/a/"), ("./a", "w/p/a"), ("a/./b", "w/p/a/b"),
+        ("a.txt", "w/p/a.txt"), ("a/b/c.txt", "w/p/a/b/c.txt"), ("a/", "w/p/a/"), ("./a", "w/p/a"),
+        ("a/./b", "w/p/a/b"),
         ("a/../b", "w/p/b"), ("../x", "w/x"), ("../../x/", "x/"), (".hidden", "w/p/.hidden"), ("a..b", "w/p/a..b"),
         ("é.txt", "w/p/é.txt"), ("😀", "w/p/😀"), ("a b ", "w/p/a b "), ("CON", "w/p/CON"), ("out/x", "w/p/out/x"),
         ("x" * 255, "w/p/" + "x" * 255), ("a/-b", "w/p/a/-b"), ("../outer", "w/outer"),
@@ -27,7 +28,8 @@ BAD = [
     ("", "is empty"), ("/etc/passwd", "is absolute"), ("../../../x", "leaves the workspace"), ("..", "w"),
     ("a//b", "empty name"), ("a\\b", "backslash"), ("e\u0301", "NFC"), ("-rf", "begins with '-'"),
     ("./-rf", "begins with '-'"), ("a\0b", "control character"), ("a\nb", "control character"), ("\x7f", "control"),
-    (".", "starts from"), ("./", "starts from"), ("a/..", "starts from"), ("x" * 256, "256 bytes"), ("é" * 128, "256 bytes"),
+    (".", "starts from"), ("./", "starts from"), ("a/..", "starts from"), ("x" * 256, "256 bytes"),
+    ("é" * 128, "256 bytes"),
     ("\ud800", "UTF-8"), ("../../out/x", "where flowbuild writes"), ("../../.flowbuild/memo", "where flowbuild writes"),
     ("../../out", "where flowbuild writes"),
 ]  # fmt: skip
@@ -51,7 +53,9 @@ def test_outputs_stay_where_they_belong(text: str) -> None:
         check_output(text)
 
 
-@pytest.mark.parametrize(("text", "path"), [("a.txt", "a.txt"), ("parts/", "parts/"), ("./a/b c", "a/b c"), ("out/x", "out/x")])
+@pytest.mark.parametrize(
+    ("text", "path"), [("a.txt", "a.txt"), ("parts/", "parts/"), ("./a/b c", "a/b c"), ("out/x", "out/x")]
+)
 def test_outputs(text: str, path: str) -> None:
     assert check_output(text) == path
 

