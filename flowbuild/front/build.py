@@ -49,10 +49,11 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.start = Path(request.directory or ".").resolve()
+        self.start = _start(request.directory)
         root = find_root(self.start)
         self.session = Session(root, channel=request.channel, world=lambda: self.experiment.world())
         self.workspace = self.session.workspace
+        _check_engine(self.workspace.config.engine)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
@@ -126,6 +127,15 @@ class Build:
         out_root = self.workspace.root / "out" / label.directory
         run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
         return [f"out/{label.directory}/{run_id}"] if run_id else []
+
+    @cached_property
+    def _forced(self) -> set[Label]:
+        """The targets to perform anew: each must be one that is asked for, or needed by one."""
+        forced = {parse(text, self.package).target for text in self.request.force}
+        for label in sorted(forced - self.graph.targets.keys(), key=str):
+            self.catalog.target(label)
+            raise BadFlag(f"--force {label}: nothing that is asked for needs it", remedy="ask for it too")
+        return {*forced, *self.graph.spread(forced)}  # a group stands for its members
 
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:
@@ -226,7 +236,7 @@ class Build:
             run_id,
             place,
             policy=Policy(request.policy),
-            forced={parse(text, self.package).target for text in request.force},
+            forced=self._forced,
             jobs=request.jobs,
             keep_going=Continue(request.keep_going),
             flushes=request.durability != "none",
@@ -246,6 +256,17 @@ class Build:
         if run.desk.forgot:
             self.session.rows.spoil()
         return result
+
+
+def _start(directory: str) -> Path:
+    """The directory that labels are relative to."""
+    try:
+        start = Path(directory or os.getcwd()).resolve()
+    except FileNotFoundError:
+        raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
+    if not start.is_dir():
+        raise BadFlag(f"-C {directory}: there is no such directory")
+    return start
 
 
 def _code(result: Result) -> int:
@@ -268,8 +289,14 @@ def build(request: Request) -> int:
         return one.build()
 
 
+def _check_engine(name: str) -> None:
+    if name != "python":
+        raise CapabilitiesMismatch(f"flowbuild.yaml: this version has no engine {name!r}", remedy="it has python")
+
+
 # What the command line knows and this version cannot do yet.
 LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
@@ -279,3 +306,6 @@ def check_host(request: Request) -> None:
         if asked in words:
             known = [word for word in CHOICES[name] if word not in words]
             raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")
+    for name, flag in LATER_FLAGS.items():
+        if getattr(request, name) is not None:
+            raise CapabilitiesMismatch(f"this version has no flag {flag}", remedy="leave it out")

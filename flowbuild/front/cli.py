@@ -182,7 +182,10 @@ def _request(command: str, given: dict[str, Any]) -> Request:
 def _patterns(words: list[str]) -> tuple[str, ...]:
     for word in words:
         if word.startswith("-") and not word.startswith(("-//", "-:")):
-            raise BadFlag(f"there is no flag {word}", remedy=did_you_mean(word.partition("=")[0], FLAGS))
+            flag = word.partition("=")[0]
+            if flag in FLAGS:
+                raise BadFlag(f"this command has no flag {flag}", remedy="`flowbuild COMMAND --help` lists its flags")
+            raise BadFlag(f"there is no flag {word}", remedy=did_you_mean(flag, FLAGS))
     return tuple(words)
 
 

@@ -26,6 +26,7 @@ from flowbuild.load.words import render_script, render_words, split_words
 
 def lower_templates(scope: Scope) -> Built:
     """A target of a rule whose states are written in YAML."""
+    scope.may_miss = any(template.missing == "allowed" for template in scope.rule.states.values())
     resolve_attributes(scope)
     names = scope.names()
     states: dict[str, Any] = {}

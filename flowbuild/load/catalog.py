@@ -47,6 +47,7 @@ class Catalog:
         self.distributions = distributions
         seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
+        self._positions: dict[str, Positions] = {}  # a file may have a fault for each of its targets
         self._rules: Mapping[str, Rule] | None = None
 
     @property
@@ -133,5 +134,7 @@ class Catalog:
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""
-        data = (self.workspace.root / target.path).read_bytes()
-        return Positions(data, target.path).find((*target.pointer, *pointer))
+        if target.path not in self._positions:
+            data = (self.workspace.root / target.path).read_bytes()
+            self._positions[target.path] = Positions(data, target.path)
+        return self._positions[target.path].find((*target.pointer, *pointer))

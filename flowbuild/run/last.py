@@ -3,7 +3,7 @@
 Knows nothing of why anyone asks. Derived from journals: it saves `why`, `explain` and the console a search through
 them. Without it they say "never built", and nothing else changes.
 
-Shapes:  JSON, `{"version": 1, "states": {state_id: [action key, {output: digest}, run id, ts_millis, performed]}}`.
+Shapes:  JSON, `{"version": 1, "states": {state_id: row}}`, a row being the fields of `Last` in their order.
 """
 
 from __future__ import annotations
@@ -30,23 +30,27 @@ class Last(NamedTuple):
     previous: str | None
 
 
+class _Table(msgspec.Struct):
+    version: int
+    states: dict[str, Last]
+
+
 class LastTable:
     """The table of one checkout."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows: dict[str, list[object]] = {}
+        self._rows: dict[str, Last] = {}
         self._is_changed = False
         try:
-            doc = msgspec.json.decode(path.read_bytes())
-            if doc["version"] == VERSION:
-                self._rows = doc["states"]
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+            doc = msgspec.json.decode(path.read_bytes(), type=_Table)
+            if doc.version == VERSION:
+                self._rows = doc.states
+        except (OSError, msgspec.DecodeError):
             pass  # derived: an unreadable table is an empty one
 
     def get(self, state_id: str) -> Last | None:
-        row = self._rows.get(state_id)
-        return Last(*row) if row else None  # type: ignore[arg-type]
+        return self._rows.get(state_id)
 
     def note(
         self, state_id: str, action: str, outputs: Mapping[str, str], run_id: str, ts: int, performed: bool
@@ -59,10 +63,10 @@ class LastTable:
             previous = before.previous
         else:
             previous = before.action if before else None
-        self._rows[state_id] = list(Last(action, dict(outputs), run_id, ts, performed, previous))
+        self._rows[state_id] = Last(action, dict(outputs), run_id, ts, performed, previous)
         self._is_changed = True
 
     def save(self) -> None:
         if self._is_changed:
             ensure_directory(self._path.parent)
-            atomic_write(self._path, msgspec.json.encode({"version": VERSION, "states": self._rows}))
+            atomic_write(self._path, msgspec.json.encode(_Table(VERSION, self._rows)))

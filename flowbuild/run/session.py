@@ -55,7 +55,11 @@ class SeenRows:
     def _hidden(self, directory: str) -> frozenset[str]:
         """The names that come and go in a directory and that the workspace ignores there."""
         below = {name: f"{directory}/{name}" if directory else name for name in COMING_AND_GOING}
-        return frozenset(n for n, path in below.items() if path in RESERVED or self.ignore.matches(f"{path}/"))
+        return frozenset(name for name, path in below.items() if path in RESERVED or self._is_ignored(path))
+
+    def _is_ignored(self, path: str) -> bool:
+        """Whether file or directory: `out/` ignores no file of that name."""
+        return self.ignore.matches(path) and self.ignore.matches(f"{path}/")
 
 
 class Session:

@@ -15,6 +15,7 @@ from flowbuild.core.errors import FlowError
 from flowbuild.core.label import Label
 from flowbuild.graph.state import Product, StateGraph
 from flowbuild.run.session import Session
+from flowbuild.store.files import remove_tree
 from flowbuild.store.tree import Artifact, Entry, entries, materialize
 
 
@@ -42,6 +43,7 @@ def show(
 
 def _show(session: Session, path: str, artifact: Artifact) -> None:
     root, cas = session.workspace.root, session.cas
+    _clear_way(root, path)
     if not artifact.is_directory:
         if not _is_shown(session, root / path, artifact):
             materialize(cas, artifact, root / path)
@@ -57,6 +59,15 @@ def _show(session: Session, path: str, artifact: Artifact) -> None:
     session.rows.stored(cas.path(artifact.sha256))
     for place, entry in wanted.items():
         _watch(session, place, entry.sha256)
+
+
+def _clear_way(root: Path, path: str) -> None:
+    """A file where a directory must be is an output of a target that is gone, or somebody's slip: ours to replace."""
+    top, kind, *above = path.split("/")[:-1]
+    for count in range(1, len(above) + 1):
+        place = root.joinpath(top, kind, *above[:count])
+        if os.path.lexists(place) and not place.is_dir():
+            remove_tree(place)
 
 
 def _watch_directories(session: Session, path: str, found: Iterable[Entry]) -> None:
