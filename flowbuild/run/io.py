@@ -83,6 +83,5 @@ def _make(directory: str, made: set[str]) -> None:
 
 
 def _place(action: Action) -> str:
-    """A state's own name among those of a run: short enough for any file system."""
-    op, _, state = action.state_id.split(".")
-    return f"{op}.{state}"[:200]
+    """A state's own name among those of a run: its id, shorter where the step is the only one."""
+    return action.state_id.replace(".main.", ".")
