@@ -174,8 +174,8 @@ def test_the_kernel_events_are_told_with_their_fields() -> None:
 
 
 def test_the_types_of_attributes_are_told() -> None:
-    line = next(line for line in page("docs/formats/rule.md").splitlines() if line.startswith("Types: "))
-    assert set(re.findall(r"`(\w+)`", line)) == set(TYPES)
+    told = next(part for part in page("docs/formats/rule.md").split("\n\n") if part.startswith("Types: "))
+    assert set(re.findall(r"`(\w+)`", told)) == set(TYPES)
 
 
 # Examples of formats, read by the real readers
