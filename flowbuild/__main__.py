@@ -3,7 +3,8 @@
 Knows nothing of builds. It stands before every import of weight: what is imported here is paid by each null build, and
 a test holds the list.
 
-Errors:  exit 3 on Windows, 5 when the answer can't be written, 130 when interrupted; all else is the slow road's.
+Errors:  exit 3 on Windows, 5 when the answer can't be written, 141 when nobody reads it, 130 when interrupted; all
+         else is the slow road's.
 Source:  DESIGN.md, section 8.
 """
 
@@ -24,12 +25,13 @@ def main() -> int:
         return 3
     argv = sys.argv[1:]
     try:
-        text = _version() if argv == ["--version"] else _unmoved(argv, started)
+        if argv == ["--version"]:
+            return _print(_version())
+        request = arguments.parse(argv)
+        text = _unmoved(request, started) if request is not None else None
         if text is not None:
             return _print(text)
-        from flowbuild.front import cli
-
-        return cli.main(argv)
+        return _slow(argv, request)
     except KeyboardInterrupt:
         return 130
 
@@ -40,10 +42,21 @@ def _version() -> str:
     return f"flowbuild {__version__}\n"
 
 
-def _unmoved(argv: list[str], started: float) -> str | None:
+def _slow(argv: list[str], request: arguments.Request | None) -> int:
+    """The slow road. A build that was read by hand goes there without the command line's library."""
+    if request is None:
+        from flowbuild.front import cli
+
+        return cli.main(argv)
+    from flowbuild.front.build import build
+    from flowbuild.front.guard import guarded
+
+    return guarded(lambda: build(request))
+
+
+def _unmoved(request: arguments.Request, started: float) -> str | None:
     """What to print when nothing moved since the last such request; None when that can't be shown."""
-    request = arguments.parse(argv)
-    if request is None or not arguments.is_provable(request):
+    if not arguments.is_provable(request):
         return None
     try:
         place = arguments.place(request)
@@ -58,13 +71,13 @@ def _unmoved(argv: list[str], started: float) -> str | None:
 
 
 def _print(text: str) -> int:
-    """Write the answer past Python's own layers. That nobody reads it to its end is no fault of the build."""
+    """Write the answer past Python's own layers."""
     data = text.encode("utf-8", "surrogateescape")
     try:
         while data and sys.stdout is not None:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
-        pass
+        return 141  # as the shell says of a program that SIGPIPE ended, and as the slow road does
     except OSError as error:
         print(f"flowbuild: can't write to standard output: {error.strerror}", file=sys.stderr)
         return 5

@@ -1,1 +1,1 @@
-"""Values: canonical JSON, digests, labels and ids, errors, events, actions. No IO, no clock."""
+"""Values: canonical JSON, digests, labels, ids, errors, events, actions. No clock; no IO but in `world`."""

@@ -53,6 +53,8 @@ def compare(
     accept = f"accept it with: flowbuild test {label} --update-goldens"
     if known is None or not known.exists():
         raise Differs(f"{golden}   no golden yet\n{accept}")
+    if not actual.exists():
+        raise Differs(f"{golden}   nothing to compare: what it compares was not made")
     found = list(_compare(actual, known, volatile, golden.rstrip("/")))
     if found:
         more = [f"... and {len(found) - SHOWN} more differences"] if len(found) > SHOWN else []

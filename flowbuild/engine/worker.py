@@ -197,7 +197,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "modules": modules,
         "package": action.package,
         "root": str(place.root),
-        "search": [entry for entry in sys.path if os.path.isabs(entry)],
+        "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,
         "workspace": str(io.workspace),
     }

@@ -46,7 +46,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
     """Call one handler, and leave nothing of it behind."""
     os.environ.clear()
     os.environ.update({**variables, **request["environment"]})
-    sys.path[:] = search + [entry for entry in request["search"] if entry not in search]
+    sys.path[:] = dict.fromkeys([*search, *request["search"]])
     sys.argv[:] = [request["source"] or request["module"]]
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].__dict__["tempdir"] = None  # it remembers the last task's

@@ -183,12 +183,15 @@ def is_provable(request: Request) -> bool:
         and request.policy == "build"
         and not request.force
         and (request.out, request.config, request.engine, request.executor_path) == (None, None, None, None)
+        and request.timeout_s is None
     )
 
 
 def place(request: Request) -> tuple[str, str] | None:
     """The workspace root, and where below it the request counts (`.` for the root itself); None outside of any."""
     here = os.path.realpath(request.directory) if request.directory else os.getcwd()
+    if request.directory and not os.path.isdir(here):
+        return None
     above = here
     while True:
         try:

@@ -22,12 +22,12 @@ from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
-from flowbuild.front.console import Console
-from flowbuild.front.report import Made, Report
+from flowbuild.front.console import Console, console
+from flowbuild.front.report import MOST, Made, Report
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
-from flowbuild.load.workspace import find
+from flowbuild.load.workspace import find_root
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -40,6 +40,8 @@ from flowbuild.run.why import Why
 from flowbuild.store.files import ensure_directory
 from flowbuild.store.rows import write
 
+TICK_S = 0.2  # how often the live line is drawn anew
+
 
 class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
@@ -47,9 +49,11 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.start = Path(request.directory or ".").resolve()
-        self.workspace = find(self.start)
-        self.session = Session(self.workspace, channel=request.channel, world=lambda: self.experiment.world())
+        self.start = _start(request.directory)
+        root = find_root(self.start)
+        self.session = Session(root, channel=request.channel, world=lambda: self.experiment.world())
+        self.workspace = self.session.workspace
+        _check_engine(self.workspace.config.engine)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
@@ -124,6 +128,15 @@ class Build:
         run_id = latest(out_root) if self.graph.targets[label].bundle is not None else None
         return [f"out/{label.directory}/{run_id}"] if run_id else []
 
+    @cached_property
+    def _forced(self) -> set[Label]:
+        """The targets to perform anew: each must be one that is asked for, or needed by one."""
+        forced = {parse(text, self.package).target for text in self.request.force}
+        for label in sorted(forced - self.graph.targets.keys(), key=str):
+            self.catalog.target(label)
+            raise BadFlag(f"--force {label}: nothing that is asked for needs it", remedy="ask for it too")
+        return {*forced, *self.graph.spread(forced)}  # a group stands for its members
+
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:
             name, equals, value = text.partition("=")
@@ -141,9 +154,15 @@ class Build:
             paths = tuple(shown_paths(self.graph, label).values())
             if paths and all(number in result.products for number in self.graph.targets[label].states):
                 self.report.made.append(Made(label, paths))
-        for state, guilty in blocked_by(self.graph, result):
-            self.console.line(f"  not started  {state.label} needs {guilty.label}")
+        self.show_waiting(result)
         return code
+
+    def show_waiting(self, result: Result) -> None:
+        """A line for each state that was not started, with the failed one that it needs."""
+        pairs = ((state.label, guilty.label) for state, guilty in blocked_by(self.graph, result))
+        waiting = list(dict.fromkeys(pairs))
+        for label, guilty in waiting if self.console.verbose else waiting[:MOST]:
+            self.console.line(f"  not started  {label} needs {guilty}")
 
     def _build_run(self, label: Label) -> int:
         built, run_id = self.graph.targets[label], new_run_id()
@@ -217,15 +236,16 @@ class Build:
             run_id,
             place,
             policy=Policy(request.policy),
-            forced={parse(text, self.package).target for text in request.force},
+            forced=self._forced,
             jobs=request.jobs,
             keep_going=Continue(request.keep_going),
             flushes=request.durability != "none",
+            tick_s=TICK_S if self.console.is_live else None,
         )
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
         """Drive a run to its end, showing each batch of events."""
-        progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph))
+        progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph), self.report.way)
         steps = run.events()
         try:
             while True:
@@ -233,7 +253,20 @@ class Build:
         except StopIteration as end:
             result: Result = end.value
         self.report.count.update(result.status.values())
+        if run.desk.forgot:
+            self.session.rows.spoil()
         return result
+
+
+def _start(directory: str) -> Path:
+    """The directory that labels are relative to."""
+    try:
+        start = Path(directory or os.getcwd()).resolve()
+    except FileNotFoundError:
+        raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
+    if not start.is_dir():
+        raise BadFlag(f"-C {directory}: there is no such directory")
+    return start
 
 
 def _code(result: Result) -> int:
@@ -247,8 +280,6 @@ def _made(directory: Path) -> Path:
 
 def build(request: Request) -> int:
     """The command."""
-    from flowbuild.front.cli import console
-
     check_host(request)
     if request.policy == "dry":
         from flowbuild.front.explain import explain
@@ -258,8 +289,14 @@ def build(request: Request) -> int:
         return one.build()
 
 
+def _check_engine(name: str) -> None:
+    if name != "python":
+        raise CapabilitiesMismatch(f"flowbuild.yaml: this version has no engine {name!r}", remedy="it has python")
+
+
 # What the command line knows and this version cannot do yet.
 LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
@@ -269,3 +306,6 @@ def check_host(request: Request) -> None:
         if asked in words:
             known = [word for word in CHOICES[name] if word not in words]
             raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")
+    for name, flag in LATER_FLAGS.items():
+        if getattr(request, name) is not None:
+            raise CapabilitiesMismatch(f"this version has no flag {flag}", remedy="leave it out")

@@ -3,21 +3,20 @@
 Knows nothing of how a command does its work: bodies are imported when they are called, since importing all of them
 would cost more than most builds. `flowbuild LABEL...` is short for `flowbuild build LABEL...`.
 
-Errors:  every FlowError becomes its message and its exit code; anything else is a bug, exit 70, with a traceback.
+Errors:  those of `guard`; what typer refuses is BadFlag.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from flowbuild.core.errors import BadFlag, Faults, FlowError
+from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.front.arguments import FLAGS, Request
-from flowbuild.front.console import Console
+from flowbuild.front.guard import guarded
 from flowbuild.version import __version__
 
 app = typer.Typer(
@@ -183,7 +182,10 @@ def _request(command: str, given: dict[str, Any]) -> Request:
 def _patterns(words: list[str]) -> tuple[str, ...]:
     for word in words:
         if word.startswith("-") and not word.startswith(("-//", "-:")):
-            raise BadFlag(f"there is no flag {word}", remedy=did_you_mean(word.partition("=")[0], FLAGS))
+            flag = word.partition("=")[0]
+            if flag in FLAGS:
+                raise BadFlag(f"this command has no flag {flag}", remedy="`flowbuild COMMAND --help` lists its flags")
+            raise BadFlag(f"there is no flag {word}", remedy=did_you_mean(flag, FLAGS))
     return tuple(words)
 
 
@@ -221,44 +223,13 @@ def ordered(argv: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run a command line; the exit code. No traceback but for a bug."""
+    """Run a command line; the exit code."""
+    return guarded(lambda: _run(argv))
+
+
+def _run(argv: list[str]) -> int:
     try:
         return app(ordered(argv), prog_name="flowbuild", standalone_mode=False) or 0
     except TyperException as error:
-        _say(f"flowbuild: {error.format_message() if hasattr(error, 'format_message') else error}")
-        _say("  `flowbuild --help` lists commands and flags")
-        return 2
-    except FlowError as error:
-        _say(f"flowbuild: {error.report()}")
-        return error.exit_code
-    except Faults as faults:
-        for fault in faults.exceptions:
-            _say(f"flowbuild: {fault.report() if isinstance(fault, FlowError) else fault}")
-        return faults.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return _broken_pipe()
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        _say("flowbuild: this is a bug in flowbuild; please report it with the lines above")
-        return 70
-
-
-def _broken_pipe() -> int:
-    """Whoever read our output is gone: say nothing more."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def console(request: Request) -> Console:
-    """The console that a request asks for."""
-    return Console(color=request.color, quiet=request.quiet, verbose=request.verbose, as_json=request.json)
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        raise BadFlag(said, remedy="`flowbuild --help` lists commands and flags") from None

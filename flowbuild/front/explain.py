@@ -6,7 +6,7 @@ from typing import Any
 
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
-from flowbuild.front.cli import console
+from flowbuild.front.console import console
 from flowbuild.run.explain import Verdict, Would
 from flowbuild.run.explain import explain as explain_states
 from flowbuild.run.why import Change, describe

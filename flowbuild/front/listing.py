@@ -12,8 +12,7 @@ from flowbuild.core.label import Pattern, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
-from flowbuild.front.cli import console
-from flowbuild.front.console import Console
+from flowbuild.front.console import Console, console
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.run.shown import shown_paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowbuild.core.event import StateStatus
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
-from flowbuild.front.cli import console
+from flowbuild.front.console import console
 from flowbuild.store.files import ensure_directory
 from flowbuild.store.tree import materialize
 
@@ -17,6 +17,7 @@ def test(request: Request, update_goldens: bool) -> int:
         if update_goldens:
             return _update(build)
         result, code = build.evaluate()
+        build.show_waiting(result)
         passed = failed = 0
         for label in build.wanted:
             statuses = [result.status[number] for number in build.graph.targets[label].states]
@@ -25,8 +26,6 @@ def test(request: Request, update_goldens: bool) -> int:
             out.emit({"test": str(label), "passed": is_good})
             if is_good and out.verbose:
                 out.line(f"  passed  {label}")
-            if StateStatus.FAILED in statuses and build.graph.targets[label].golden is not None:
-                out.line(f"    accept it with: flowbuild test {label} --update-goldens")
         out.emit({"summary": {"passed": passed, "failed": failed}, "exit_code": code})
         out.always(f"{failed} failed, {passed} passed" if failed else f"{passed} passed")
         return code

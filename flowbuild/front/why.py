@@ -7,7 +7,7 @@ from typing import Any
 
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
-from flowbuild.front.cli import console
+from flowbuild.front.console import console
 from flowbuild.front.explain import shown
 from flowbuild.graph.state import State
 from flowbuild.run.why import Cause, Why, describe, producers

@@ -72,6 +72,7 @@ def golden(scope: Scope) -> Built:
             outputs=placed,
             code=code,
             title=path,
+            accepts_missing=True,
         )
     )
     return scope.finish({}, golden=Golden(actual.item, path))

@@ -10,14 +10,24 @@ Errors:  UserError, each with the place in the file that is at fault.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, raise_all
+from flowbuild.core.errors import (
+    BadFlag,
+    BadRule,
+    CycleFound,
+    Faults,
+    FlowError,
+    Location,
+    OutputClash,
+    UnknownTarget,
+    raise_all,
+)
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.graph import builtin
 from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
@@ -37,12 +47,16 @@ def lower(catalog: Catalog, wanted: Sequence[Label], settings: Sequence[Setting]
     faults: list[FlowError] = []
     for label in order:
         target = catalog.target(label)
+        if any(need not in built for need, _ in needs(catalog, target)):
+            continue  # what it needs is at fault
         scope = Scope(catalog, target, catalog.rules[target.rule], built, states, values.get(label, _defaults(target)))
         try:
             built[label] = _lowering(scope)(scope)
         except FlowError as error:
             faults.append(error)
-            raise_all(faults)
+        except Faults as several:
+            faults += several.exceptions  # type: ignore[arg-type]
+    raise_all(faults)
     _check_outputs(catalog, states)
     return StateGraph(tuple(states), built)
 
@@ -51,7 +65,10 @@ def _lowering(scope: Scope) -> Lowering:
     if scope.rule.lower is None:
         return lower_templates
     module, _, name = scope.rule.lower.partition(":")
-    function: Lowering = getattr(importlib.import_module(module), name)
+    function: Lowering | None = getattr(builtin, name, None) if module == builtin.__name__ else None
+    if function is None:  # no text of a workspace makes us import and call just anything
+        where = Location(scope.rule.path)
+        raise BadRule(f"`lower: {scope.rule.lower}` is none of flowbuild's own functions", location=where)
     return function
 
 
@@ -79,6 +96,7 @@ def _strings(value: Any, pointer: tuple[str | int, ...]) -> Iterator[tuple[str, 
 def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
     """Every target needed, each after its needs; declaration order where the edges leave a choice."""
     done: dict[Label, None] = {}
+    faults: list[FlowError] = []
     for start in wanted:
         if start in done:
             continue
@@ -92,13 +110,25 @@ def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
                     raise _cycle(catalog, [*list(path)[list(path).index(need) :], need])
                 if need not in done:
                     asked = catalog.target(label)
-                    found = catalog.target(need, catalog.locate(asked, pointer) if _unknown(catalog, need) else None)
+                    if _unknown(catalog, need):
+                        faults.append(_no_target(catalog, need, catalog.locate(asked, pointer)))
+                        continue
+                    found = catalog.target(need)
                     path[need] = needs(catalog, found)
                     break
             else:
                 done[label] = None
                 del path[label]
+    raise_all(faults)
     return list(done)
+
+
+def _no_target(catalog: Catalog, label: Label, asked_at: Location) -> FlowError:
+    try:
+        catalog.target(label, asked_at)
+    except UnknownTarget as error:
+        return error
+    raise AssertionError(f"{label} is there after all")
 
 
 def _unknown(catalog: Catalog, label: Label) -> bool:

@@ -9,11 +9,12 @@ Errors:  UserError with the place of the value in its BUILD.yaml.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowbuild.core.errors import BadAttribute, FlowError, NoMatch, UnknownName
+from flowbuild.core.errors import BadAttribute, BadPath, FlowError, NoMatch, UnknownName
 from flowbuild.core.ids import StateId, op_of, slug
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
@@ -48,6 +49,7 @@ class Scope:
     params: Mapping[str, Any]
     attr: dict[str, Any] = field(default_factory=dict)
     own: list[int] = field(default_factory=list)
+    may_miss: bool = False  # whether a file of the workspace may be absent
     _ids: set[str] = field(default_factory=set)
 
     @property
@@ -81,12 +83,21 @@ class Scope:
         if isinstance(value, File):
             return value
         if isinstance(value, str):
-            return self._product(value, pointer) if is_label(value) else File(Source(value), self.package)
+            return self._product(value, pointer) if is_label(value) else self._source(value, pointer)
         if isinstance(value, Sequence):
             return self._flat(value, pointer)
         if "glob" in value:
             return self._glob(value, pointer)
         return {name: self.files(one, *pointer, name) for name, one in value.items()}
+
+    def _source(self, path: str, pointer: tuple[str | int, ...]) -> File:
+        place = self.catalog.workspace.root / path
+        if not self.may_miss and not os.path.isfile(place):
+            is_directory = os.path.isdir(place)
+            problem = "is a directory, and a file is needed here" if is_directory else "is not there"
+            remedy = 'write {glob: "' + path.rstrip("/").rpartition("/")[2] + '/**"}' if is_directory else ""
+            raise self.fault(BadPath(f"{path} {problem}", remedy=remedy), *pointer)
+        return File(Source(path), self.package)
 
     def _flat(self, values: Sequence[Any], pointer: tuple[str | int, ...]) -> list[File]:
         found: list[File] = []

@@ -102,6 +102,7 @@ class State:
     observes_host: bool = False
     code: Code | None = None
     title: str = ""
+    accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
 
     @property
     def needs(self) -> Iterator[int]:

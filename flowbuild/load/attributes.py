@@ -53,7 +53,7 @@ class Checker:
     def fields(self, attributes: Mapping[str, Attribute], given: JSON, pointer: Pointer, owner: str) -> dict[str, JSON]:
         """A mapping whose keys are attributes: checked, defaults filled in, unknown keys and missing ones found."""
         if not isinstance(given, dict):
-            self.fault(pointer, f"{owner} is a mapping, and here stands {described(given)}")
+            self.fault(pointer, f"{owner} is a mapping, and here stands {described(given)}", key=given is None)
             return {name: attribute.default for name, attribute in attributes.items()}
         for name in given:
             if name not in attributes:
@@ -78,7 +78,8 @@ class Checker:
         wanted = TYPES[attribute.type].doc
         if attribute.values:
             wanted = "one of " + ", ".join(attribute.values)
-        self.fault(pointer, f"{attribute.name!r} is {wanted}, and here stands {described(value)}", remedy)
+        problem = f"{attribute.name!r} is {wanted}, and here stands {described(value)}"
+        self.fault(pointer, problem, remedy, key=value is None)  # what is empty has no place of its own
         return value
 
     def fault(

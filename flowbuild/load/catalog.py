@@ -47,6 +47,7 @@ class Catalog:
         self.distributions = distributions
         seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
+        self._positions: dict[str, Positions] = {}  # a file may have a fault for each of its targets
         self._rules: Mapping[str, Rule] | None = None
 
     @property
@@ -66,6 +67,9 @@ class Catalog:
                 self.seen.absent(path)
                 return None
             self.seen.file(path)
+            parts = name.split("/") if name else []
+            for count in range(1, len(parts) + 1):  # a workspace of its own there would take the package away
+                self.seen.absent(f"{'/'.join(parts[:count])}/{WORKSPACE_FILE}")
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
 
@@ -130,5 +134,7 @@ class Catalog:
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""
-        data = (self.workspace.root / target.path).read_bytes()
-        return Positions(data, target.path).find((*target.pointer, *pointer))
+        if target.path not in self._positions:
+            data = (self.workspace.root / target.path).read_bytes()
+            self._positions[target.path] = Positions(data, target.path)
+        return self._positions[target.path].find((*target.pointer, *pointer))

@@ -147,7 +147,7 @@ class _Reading:
 
     def _check_together(self, rule: Rule, spec: dict[str, JSON], pointer: Pointer) -> None:
         if rule.one_of:
-            given = [name for name in rule.one_of if spec.get(name) is not None]
+            given = [name for name, value in spec.items() if name in rule.one_of and value is not None]
             choice = " or ".join(f"`{name}`" for name in rule.one_of)
             if not given:
                 self.to.fault(pointer, f"{rule.name} needs {choice}", key=True)

@@ -43,6 +43,8 @@ class Param:
         """The value that a text of the command line says."""
         value: JSON = text
         try:
+            if "${{" in text:
+                raise BadFlag("a parameter is a value, and no expression")
             if self.type in ("boolean", "integer", "number"):
                 value = resolve(text)
             return check_value(self._attribute, value)
@@ -79,12 +81,15 @@ def _short(to: Checker, name: str, item: JSON, at: Pointer) -> Param | None:
 
 def _long(to: Checker, name: str, item: JSON, at: Pointer) -> Param | None:
     found = to.fields(_PARAM, item, at, f"the parameter {name!r}")
+    if found["default"] is None or (found["type"] is not None and found["type"] not in _TYPES):
+        return None  # which is a fault already
     kind = found["type"] or _KINDS.get(type(found["default"]))
-    if found["default"] is None or kind not in _TYPES:
-        return None
+    if kind is None:
+        return _short(to, name, found["default"], (*at, "default"))
     values = tuple(map(str, found["values"])) if isinstance(found["values"], list) else ()
     if (kind == "enum") != bool(values):
         to.fault(at, f"{name!r}: `values` belongs to type enum, and enum needs it", key=True)
+        return None
     return _checked(to, Param(name, kind, found["default"], str(found["doc"]), values), (*at, "default"))
 
 

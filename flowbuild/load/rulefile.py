@@ -248,6 +248,9 @@ class _Reading:
         while ready := {name for name in waits if name not in done and not (waits[name] & states.keys()) - done}:
             done |= ready
         circle = sorted(states.keys() - done)
+        # What only waits for a circle is no part of it.
+        while idle := [name for name in circle if not any(name in waits[other] for other in circle)]:
+            circle = [name for name in circle if name not in idle]
         if circle:
             names = ", ".join(circle)
             self.to.fault(

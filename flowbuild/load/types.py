@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, UnknownName, UserError
 from flowbuild.core.label import is_label, parse
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.load.expression import Names
+from flowbuild.load.expression import Names, render
 from flowbuild.load.glob import check_glob
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import check_output, check_path
@@ -108,7 +108,7 @@ def _seconds(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON
 
 
 def _any(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    return value
+    return value if to.names is None else render(value, to.names)
 
 
 def _enum(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
@@ -120,15 +120,15 @@ def _enum(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
 def _list(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
     if type(value) is not list:
         return to.wrong(attribute, value, at, "write it as [one, two]")
-    items = attribute.items
-    return value if items is None else [to.value(items, item, (*at, index)) for index, item in enumerate(value)]
+    items = attribute.items or _ANY
+    return [to.value(items, item, (*at, index)) for index, item in enumerate(value)]
 
 
 def _map(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
     if type(value) is not dict:
         return to.wrong(attribute, value, at)
-    items = attribute.items
-    return value if items is None else {key: to.value(items, item, (*at, key)) for key, item in value.items()}
+    items = attribute.items or _ANY
+    return {key: to.value(items, item, (*at, key)) for key, item in value.items()}
 
 
 def _path(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
@@ -304,7 +304,7 @@ def _pointer(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON
 
 # A test asserts that the docstring and this table name the same types.
 TYPES: dict[str, Type] = {
-    "any": Type("any value", _any),
+    "any": Type("any value", _any, is_text=True),
     "boolean": Type("a boolean", _boolean),
     "command": Type("a command: a string, or a list of words", _command, splits=True),
     "enum": Type("one of a few words", _enum),
@@ -327,6 +327,7 @@ TYPES: dict[str, Type] = {
     "output": Type("a path below the target's output directory", _output, is_text=True),
 }
 
+_ANY = Attribute("item", "any")
 _INPUT = Attribute("input", "files")
 _OUTPUT = Attribute("output", "output")
 _VALUE = Attribute("value", "word")

@@ -51,10 +51,15 @@ class RuleFile(NamedTuple):
 
 def find(start: Path, cache: ParsedFiles | None = None) -> Workspace:
     """The workspace that a directory lies in."""
+    return open_workspace(find_root(start), cache=cache)
+
+
+def find_root(start: Path) -> Path:
+    """The root of the workspace that a directory lies in."""
     here = Path(os.path.abspath(start))
     for directory in (here, *here.parents):
         if os.path.isfile(directory / WORKSPACE_FILE):
-            return open_workspace(directory, cache=cache)
+            return directory
     raise UserError(
         f"there is no {WORKSPACE_FILE} in {here} or above it",
         remedy=f"create one at the root of the workspace (an empty file will do): touch {WORKSPACE_FILE}",

@@ -110,7 +110,8 @@ def _input(one: Input, products: Products, facts: Facts, staged: list[Staged], l
     for item in one.items:
         doc = _item(item, products, facts, staged)
         # A directory among several is one line of the listing, under its own listing's digest.
-        entries.append(Entry(doc["path"], doc.get("sha256") or doc["listing"], doc.get("executable", False)))
+        if "missing" not in doc:
+            entries.append(Entry(doc["path"], doc.get("sha256") or doc["listing"], doc.get("executable", False)))
     listings.append(listing_bytes(entries))
     return {"listing": sha256(listings[-1])}
 
@@ -120,6 +121,8 @@ def _item(item: Item, products: Products, facts: Facts, staged: list[Staged]) ->
         staged.append(Staged(item.path, None))
         sha, executable = facts.source(item.path)
         return {"path": item.path, "sha256": sha, "executable": executable}
+    if item.state not in products:  # only a state that accepts missing inputs is bound without them
+        return {"path": item.path, "missing": True}
     artifact = products[item.state][item.output]
     staged.append(Staged(item.path, artifact.doc(item.path)))
     if artifact.is_directory:

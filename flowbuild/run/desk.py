@@ -67,6 +67,7 @@ class RunDesk:
             "capabilities": capabilities.digest,
         }
         self.replaced: set[str] = set()
+        self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         if state.kind not in self._kinds:
@@ -106,6 +107,7 @@ class RunDesk:
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
         if reason is not None:
+            self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
             return [Domain("not_remembered", payload)]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}

@@ -44,6 +44,8 @@ class HostFacts:
         self._world = world
         self._seen = seen
         self._variables = variables
+        self._real_root = os.path.realpath(root)
+        self._directories: dict[str, bool] = {}
         self._programs: dict[str, Mapping[str, Any] | None] = {}
         self._sources: dict[str, tuple[Digest, bool]] = {}
         self._harness: Mapping[str, Any] | None = None
@@ -59,8 +61,19 @@ class HostFacts:
             if not place.is_file():
                 what = "a directory; a directory as an input is written with `glob`" if place.is_dir() else "not there"
                 raise BadPath(f"{path} is {what}")
+            if not os.path.isabs(path) and self._leaves(place):
+                raise BadPath(f"{path} is a link that leaves the workspace", remedy="copy the file into the workspace")
             found = self._sources[path] = self._stamps.digest(place)
         return found
+
+    def _leaves(self, place: Path) -> bool:
+        """Whether a source is reached through a link that leads out of the workspace."""
+        directory = str(place.parent)
+        if directory not in self._directories:
+            self._directories[directory] = _is_below(os.path.realpath(directory), self._real_root)
+        return not self._directories[directory] or (
+            place.is_symlink() and not _is_below(os.path.realpath(place), self._real_root)
+        )
 
     def moved(self, paths: list[str]) -> list[str]:
         """Which of these files changed since they were hashed."""
@@ -103,7 +116,7 @@ class HostFacts:
                 if interpreter and os.path.isfile(interpreter):
                     found["interpreter"] = self.source(interpreter)[0]
                 return found
-            self._seen.absent(candidate)
+            (self._seen.file if os.path.exists(candidate) else self._seen.absent)(candidate)
         return None
 
     def code(self, code: Code) -> Mapping[str, Any]:
@@ -129,6 +142,10 @@ class HostFacts:
         if place is None:
             raise BadPath(f"no module {code.module!r} is installed for handler {code.module}:{code.function}")
         return str(place)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _interpreter(path: str) -> str | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flowbuild.core.action import Action, Staged
 from flowbuild.store.cas import Cas
-from flowbuild.store.files import copy_file, ensure_directory, remove_tree
+from flowbuild.store.files import copy_file, ensure_directory, refused, remove_tree
 from flowbuild.store.tree import Artifact, collect, materialize
 
 
@@ -39,17 +40,20 @@ class RunIo:
         remove_tree(self._directory / "stage" / _place(action))
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
-        made: set[str] = set()
-        for one in staged:
-            target = root / one.path
-            parent = os.path.dirname(target)
-            if parent not in made:
-                ensure_directory(Path(parent))
-                made.add(parent)
-            if one.artifact is None:
-                copy_file(self.workspace / one.path, target)
+        base = os.fspath(root)
+        ensure_directory(root)
+        made = {base}
+        for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
+            target = f"{base}/{item.path.rstrip('/')}"
+            _make(os.path.dirname(target), made)
+            if item.artifact is None:
+                copy_file(self.workspace / item.path, Path(target), fresh=True)
+                continue
+            artifact = Artifact.from_doc(item.artifact)
+            if artifact.is_directory:
+                materialize(self._cas, artifact, Path(target))
             else:
-                materialize(self._cas, Artifact.from_doc(one.artifact), target)
+                self._cas.copy_into(artifact.sha256, Path(target), executable=artifact.executable)
 
     def collect(self, path: Path) -> Mapping[str, Any] | None:
         if not os.path.lexists(path):
@@ -67,6 +71,16 @@ class RunIo:
         """The declared variables, and the fixed few; HOME and TMPDIR are the engine's to choose."""
         declared: Mapping[str, str] = action.with_.get("env", {})
         return {"PATH": ":".join(self.search_path), "LANG": "C.UTF-8", "TZ": "UTC", **declared}
+
+
+def _make(directory: str, made: set[str]) -> None:
+    """Make a directory and its parents, but for those that were made already."""
+    if directory in made:
+        return
+    _make(os.path.dirname(directory), made)
+    made.add(directory)
+    with refused(directory), suppress(FileExistsError):
+        os.mkdir(directory)
 
 
 def _place(action: Action) -> str:

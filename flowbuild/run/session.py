@@ -15,7 +15,9 @@ from typing import Any
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.load.distributions import Distributions
-from flowbuild.load.workspace import Workspace
+from flowbuild.load.ignore import Ignore
+from flowbuild.load.path import RESERVED
+from flowbuild.load.workspace import open_workspace
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -25,6 +27,8 @@ from flowbuild.store.memo import Memo
 from flowbuild.store.rows import Rows
 from flowbuild.store.stamps import Stamps
 
+COMING_AND_GOING = ("out", ".flowbuild", ".git", "__pycache__")
+
 
 @dataclass(slots=True)
 class SeenRows:
@@ -32,7 +36,7 @@ class SeenRows:
 
     root: Path
     rows: Rows
-    hidden: frozenset[str]
+    ignore: Ignore
     _told: set[tuple[str, str]] = field(default_factory=set)
 
     def file(self, path: str) -> None:
@@ -46,7 +50,16 @@ class SeenRows:
     def directory(self, path: str) -> None:
         if ("directory", path) not in self._told:
             self._told.add(("directory", path))
-            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), self.hidden)
+            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), self._hidden(path))
+
+    def _hidden(self, directory: str) -> frozenset[str]:
+        """The names that come and go in a directory and that the workspace ignores there."""
+        below = {name: f"{directory}/{name}" if directory else name for name in COMING_AND_GOING}
+        return frozenset(name for name, path in below.items() if path in RESERVED or self._is_ignored(path))
+
+    def _is_ignored(self, path: str) -> bool:
+        """Whether file or directory: `out/` ignores no file of that name."""
+        return self.ignore.matches(path) and self.ignore.matches(f"{path}/")
 
 
 class Session:
@@ -54,23 +67,23 @@ class Session:
 
     def __init__(
         self,
-        workspace: Workspace,
+        root: Path,
         *,
         channel: str = "direct",
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.workspace = workspace
         self.channel = channel
-        self.state_directory = workspace.root / ".flowbuild"
+        self.state_directory = root / ".flowbuild"
+        self.rows = Rows(root)  # before anything is read
+        self.stamps = Stamps.load(self.state_directory / "stamps")
+        self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
+        self.workspace = workspace = open_workspace(root, cache=self.parsed)
         self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
-        self.stamps = Stamps.load(self.state_directory / "stamps")
-        self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
         self.last = LastTable(self.state_directory / "last")
-        self.rows = Rows(workspace.root)
-        self.seen = SeenRows(workspace.root, self.rows, frozenset({"out", ".flowbuild", ".git", "__pycache__"}))
+        self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.engine: Engine = PythonEngine()
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)

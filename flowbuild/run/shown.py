@@ -15,7 +15,8 @@ from flowbuild.core.errors import FlowError
 from flowbuild.core.label import Label
 from flowbuild.graph.state import Product, StateGraph
 from flowbuild.run.session import Session
-from flowbuild.store.tree import Artifact, entries, materialize
+from flowbuild.store.files import remove_tree
+from flowbuild.store.tree import Artifact, Entry, entries, materialize
 
 
 def shown_paths(graph: StateGraph, label: Label) -> dict[str, str]:
@@ -42,21 +43,39 @@ def show(
 
 def _show(session: Session, path: str, artifact: Artifact) -> None:
     root, cas = session.workspace.root, session.cas
+    _clear_way(root, path)
     if not artifact.is_directory:
         if not _is_shown(session, root / path, artifact):
             materialize(cas, artifact, root / path)
         _watch(session, path, artifact.sha256)
         return
     found = entries(cas, artifact.sha256)
+    _watch_directories(session, path, found)
     wanted = {f"{path}/{entry.path}": entry for entry in found}
     whole = all(_is_shown(session, root / place, Artifact(e.sha256, 0, e.executable)) for place, e in wanted.items())
     if not whole or _files(root / path) != {str(root / place) for place in wanted}:
         materialize(cas, artifact, root / path)
+        _watch_directories(session, path, found)
     session.rows.stored(cas.path(artifact.sha256))
-    for directory in {place.rpartition("/")[0] for place in wanted} | {path}:
-        session.rows.directory(str(root / directory), frozenset())
     for place, entry in wanted.items():
         _watch(session, place, entry.sha256)
+
+
+def _clear_way(root: Path, path: str) -> None:
+    """A file where a directory must be is an output of a target that is gone, or somebody's slip: ours to replace."""
+    top, kind, *above = path.split("/")[:-1]
+    for count in range(1, len(above) + 1):
+        place = root.joinpath(top, kind, *above[:count])
+        if os.path.lexists(place) and not place.is_dir():
+            remove_tree(place)
+
+
+def _watch_directories(session: Session, path: str, found: Iterable[Entry]) -> None:
+    """Told before they are looked into, and again after they were written."""
+    inside = {f"{path}/{entry.path}".rpartition("/")[0] for entry in found}
+    for directory in inside | {path}:
+        if (session.workspace.root / directory).is_dir():
+            session.rows.directory(session.workspace.root / directory)
 
 
 def _watch(session: Session, path: str, digest: Digest) -> None:

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import NotAnArtifact, StoreCorrupt
 from flowbuild.store.boot import Unflushed
-from flowbuild.store.draft import Draft, sweep
-from flowbuild.store.files import remove_tree
+from flowbuild.store.draft import Draft, sweep, write_all
+from flowbuild.store.files import created, remove_tree
 from flowbuild.store.flush import flush_filesystem
 from flowbuild.store.refusal import refused
 from flowbuild.store.stream import CHUNK, clone, copy, pour
@@ -164,6 +164,18 @@ class Cas:
             finally:
                 os.close(descriptor)
         return data
+
+    def copy_into(self, digest: Digest, target: Path, *, executable: bool) -> None:
+        """As `copy_to`, where nothing is and nobody else looks: the file is written in place, which is cheaper."""
+        with refused(self._place(digest)):
+            descriptor = self._open(digest)
+            try:
+                with created(target, 0o755 if executable else 0o644) as writing:
+                    found, _ = pour(descriptor, lambda data: write_all(writing, data))
+                if found != digest:
+                    raise self._damaged(digest, descriptor)
+            finally:
+                os.close(descriptor)
 
     def copy_to(self, digest: Digest, target: Path, *, executable: bool, verify: bool = True) -> None:
         """Give a file the bytes of an object, as a clone or a copy; what is there is replaced at once.

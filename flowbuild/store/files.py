@@ -12,7 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flowbuild.store.draft import Draft, unique_name
@@ -33,6 +34,8 @@ __all__ = [
     "Lock",
 ]
 
+_SHALLOW = 16  # levels that are removed with a descriptor each; deeper trees are thinned out first
+
 
 def ensure_directory(path: Path) -> None:
     """The directory is there, and its parents."""
@@ -52,21 +55,38 @@ def atomic_write(path: Path, data: bytes, *, flush: bool = False, mode: int = 0o
         draft.install(os.fspath(path), mode=mode)
 
 
-def copy_file(source: Path, target: Path, *, executable: bool | None = None) -> None:
+def copy_file(source: Path, target: Path, *, executable: bool | None = None, fresh: bool = False) -> None:
     """Copy a file's bytes: a clone where the file system does that, never a link. The target appears at once.
 
-    `executable` None takes the source's own bit. Permissions are 0644 or 0755, whatever the umask says.
+    `executable` None takes the source's own bit. Permissions are 0644 or 0755, whatever the umask says. `fresh` says
+    that the directory is nobody else's and has no such file: then it is written in place, which is cheaper.
     """
     with refused(source):
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if executable is None:
+            executable = bool(os.fstat(reading).st_mode & stat.S_IXUSR)
+        mode = 0o755 if executable else 0o644
+        if fresh:
+            with refused(target), created(target, mode) as writing:
+                copy(reading, writing)
+            return
         with refused(target), Draft(os.path.dirname(target), target) as draft:
-            if executable is None:
-                executable = bool(os.fstat(reading).st_mode & stat.S_IXUSR)
             copy(reading, draft.descriptor)
-            draft.install(os.fspath(target), mode=0o755 if executable else 0o644)
+            draft.install(os.fspath(target), mode=mode)
     finally:
         os.close(reading)
+
+
+@contextmanager
+def created(path: os.PathLike[str] | str, mode: int) -> Iterator[int]:
+    """A descriptor of a new file with this mode, whatever the umask says; it is an error when something is there."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:
@@ -83,9 +103,29 @@ def remove_tree(path: Path) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
             return
+        if _remove_shallow(os.fspath(path), None, _SHALLOW):
+            return
         with suppress(FileNotFoundError):
             while not _empty(os.fspath(path)):
                 pass
+
+
+def _remove_shallow(name: str, parent: int | None, depth: int) -> bool:
+    """Remove an ordinary tree in the ordinary way. False when it is deep, or something is in the way."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            for below, is_directory in _names(descriptor):
+                if not is_directory:
+                    os.unlink(below, dir_fd=descriptor)
+                elif not depth or not _remove_shallow(below, descriptor, depth - 1):
+                    return False
+        finally:
+            os.close(descriptor)
+        os.rmdir(name, dir_fd=parent)
+    except OSError:
+        return False
+    return True
 
 
 def _empty(path: str) -> bool:

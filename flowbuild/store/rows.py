@@ -4,8 +4,7 @@ Knows nothing of what the paths mean. Three kinds of doubt, all resolved towards
 
 1. A file as new as the collection could change once more without a trace in its times. Sources are older than the
    build that reads them, or there is no table. What flowbuild wrote itself is new by nature: `write` waits a tick.
-2. A directory that moved meanwhile (an output was made in it) must list just what the build saw in it, and is listed
-   again by every check.
+2. A directory that is as new is listed again by every check.
 3. Whatever differs between two looks.
 
 What "new" means is asked of the file system, by writing a file: its clock is not ours. Another file system has another
@@ -86,9 +85,9 @@ class Rows:
         self.gone.add(self._name(path))
 
     def directory(self, path: Path, ignored: frozenset[str] = frozenset(), seen: Collection[str] | None = None) -> None:
-        """A directory that was listed. `seen` is what was found in it, save the ignored names.
+        """A directory whose names decided something. To be called *before* it is listed, or else with what was `seen`.
 
-        Without `seen`, a directory that moved since the collection began can't be vouched for.
+        So whatever changes between this look and the caller's has moved since.
         """
         name, found = self._name(path), self._look(path)
         if not found:
@@ -99,11 +98,11 @@ class Rows:
             names = listing(os.path.join(self.root, name), ignored)
         except OSError:
             return self.spoil()
+        if seen is not None and {*seen} - ignored != set(map(_plain, names)):
+            self.is_sound = False
         ctime_ns = found.st_ctime_ns
         if not self._is_older(found, max(found.st_mtime_ns, ctime_ns)):
-            ctime_ns = -1  # no stat is equal to that: listed at each check
-            if seen is None or {*seen} - ignored != set(map(_plain, names)):
-                self.is_sound = False
+            ctime_ns = -1  # equal to no stat
         self.directories[name] = (found.st_mtime_ns, ctime_ns, found.st_ino, names, ignored)
 
     def environment(self, name: str) -> None:

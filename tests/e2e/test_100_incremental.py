@@ -314,3 +314,16 @@ def test_what_is_shown_shares_no_inode_with_the_store(words: Space) -> None:
     stored = {path.stat().st_ino for path in (words.root / ".flowbuild/cas").rglob("*") if path.is_file()}
     shown = {path.stat().st_ino for path in (words.root / "out").rglob("*") if path.is_file()}
     assert not stored & shown
+
+
+def test_a_source_that_links_out_of_the_workspace_is_refused(tmp_path: Path, space: Space) -> None:
+    (tmp_path / "secret.txt").write_text("x\n")
+    space.write("BUILD.yaml", GLOBBED.replace("{glob: texts/**/*.txt}", "linked.txt"))
+    os.symlink(tmp_path / "secret.txt", space.root / "linked.txt")
+    ran = space.run("//:joined")
+    assert ran.code == 2
+    assert "leaves the workspace" in ran.err
+    (space.root / "linked.txt").unlink()
+    space.write("inside.txt", "y\n")
+    os.symlink("inside.txt", space.root / "linked.txt")
+    assert space.build("//:joined").performed == 1

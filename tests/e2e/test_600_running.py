@@ -53,6 +53,16 @@ def test_what_goes_on_after_a_failure(space: Space, mode: str, performed: int) -
     assert "not started" in ran.out
 
 
+def test_always_also_runs_what_accepts_missing_inputs(space: Space) -> None:
+    golden = "  stable: {rule: golden, actual: //:bad, expected: golden.txt}\n"
+    space.write("BUILD.yaml", PAIR + golden)
+    space.write("golden.txt", "x\n")
+    assert "//:stable needs //:bad" in space.run("test", "//:stable").out
+    ran = space.run("test", "//:stable", "--continue", "always")
+    assert ran.code == 1
+    assert "failed  //:stable" in ran.out
+
+
 def alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

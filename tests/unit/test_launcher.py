@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
 import pytest
@@ -105,22 +104,22 @@ def test_exported_names_are_there() -> None:
 
 
 @pytest.fixture
-def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What reaches the command line, which answers 42."""
-    seen: list[list[str]] = []
-    cli = types.ModuleType("flowbuild.front.cli")
-    cli.main = lambda argv: seen.append(argv) or 42  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flowbuild.front.cli", cli)
-    monkeypatch.setattr("flowbuild.front.cli", cli, raising=False)
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What reaches the slow road, which answers 42: words for the command line, or a request for a build."""
+    seen: list[object] = []
+
+    def take(what: object) -> int:
+        seen.append(what)
+        return 42
+
+    monkeypatch.setattr("flowbuild.front.cli.main", take)
+    monkeypatch.setattr("flowbuild.front.build.build", take)
     return seen
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["", "//sub", "test //...", "//... --force //a", "//... --policy live", "--help", "//... -q", "-C nowhere //..."],
-)
-def test_everything_else_is_handed_over(
-    root: Path, handed_over: list[list[str]], monkeypatch: pytest.MonkeyPatch, line: str
+@pytest.mark.parametrize("line", ["", "test //...", "--help", "//... --nope", "list rules", "a/b"])
+def test_unusual_words_reach_the_command_line(
+    root: Path, handed_over: list[object], monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["flowbuild", *line.split()])
@@ -128,8 +127,18 @@ def test_everything_else_is_handed_over(
     assert handed_over == [line.split()]
 
 
-def test_moved_file_is_handed_over(
-    root: Path, handed_over: list[list[str]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("line", ["//sub", "//... --force //a", "//... --policy live", "//... -q", "-C nowhere //..."])
+def test_build_that_is_not_proven_is_built(
+    root: Path, handed_over: list[object], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["flowbuild", *line.split()])
+    assert launcher.main() == 42
+    assert handed_over == [parse(line.split())]
+
+
+def test_moved_file_means_a_build(
+    root: Path, handed_over: list[object], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["flowbuild", "//..."])
@@ -139,8 +148,8 @@ def test_moved_file_is_handed_over(
     assert launcher.main() == 42
 
 
-def test_directory_that_is_gone_is_handed_over(
-    root: Path, handed_over: list[list[str]], monkeypatch: pytest.MonkeyPatch
+def test_directory_that_is_gone_is_the_builds_to_refuse(
+    root: Path, handed_over: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root / "sub")
     (root / "sub").rmdir()
@@ -148,7 +157,7 @@ def test_directory_that_is_gone_is_handed_over(
     assert launcher.main() == 42
 
 
-def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, handed_over: list[list[str]]) -> None:
+def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowbuild.front.cli.main", lambda argv: signal.raise_signal(signal.SIGINT))
     monkeypatch.setattr(sys, "argv", ["flowbuild", "test", "//..."])
     assert launcher.main() == 130
@@ -160,14 +169,14 @@ def test_windows_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_reader_that_went_away_is_no_fault(root: Path) -> None:
+def test_reader_that_went_away_is_141_without_a_word(root: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
         found = run("-m", "flowbuild", "//...", cwd=root, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
     finally:
         os.close(writing)
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (found.returncode, found.stderr) == (141, "")
 
 
 def test_full_disk_is_said(root: Path) -> None:

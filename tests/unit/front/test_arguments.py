@@ -114,6 +114,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [("", "."), ("a", "a"), ("a/b", "a/b"), ("a/..", "."), ("../link/b", "a/b"), ("a/b/c", "a/b/c")],
 )
 def test_place_is_where_the_directory_leads(workspace: Path, directory: str, below: str) -> None:
+    Path(directory).mkdir(parents=True, exist_ok=True)
     assert place(Request(directory=directory)) == (str(workspace), below)
 
 

@@ -76,9 +76,9 @@ def test_a_sound_registry_and_plan_have_no_fault() -> None:
         (("profiles", "no-network"), None, ("profiles", "no-network"), "a profile is a mapping"),
         (("profiles", "no-network", "restrict"), None, ("profiles", "no-network"), "needs `restrict`"),
         (("profiles", "no-network", "restrict"), "deny", ("profiles", "no-network", "restrict"), "needs `restrict`"),
-        (("profiles", "no-network", "restrict", "netwrok"), "deny", ("profiles", "no-network", "restrict", "netwrok"), "unknown restriction"),  # noqa: E501
-        (("profiles", "no-network", "restrict", "network"), "off", ("profiles", "no-network", "restrict", "network"), "cannot be 'off'"),  # noqa: E501
-        (("profiles", "no-network", "restrict", "network"), True, ("profiles", "no-network", "restrict", "network"), "is a word"),  # noqa: E501
+        (("profiles", "no-network", "restrict", "netwrok"), "deny", ("profiles", "no-network", "restrict", "netwrok"), "unknown restriction"),
+        (("profiles", "no-network", "restrict", "network"), "off", ("profiles", "no-network", "restrict", "network"), "cannot be 'off'"),
+        (("profiles", "no-network", "restrict", "network"), True, ("profiles", "no-network", "restrict", "network"), "is a word"),
         (("profiles", "no-network", "denies"), ["tcp-conect"], ("profiles", "no-network", "denies", 0), "no probe"),
         (("profiles", "no-network", "denies"), ["secret", "secret"], ("profiles", "no-network", "denies", 1), "twice"),
         (("profiles", "no-network", "denies"), "secret", ("profiles", "no-network", "denies"), "a list of names"),

@@ -33,37 +33,42 @@ ATTACKS = [
     "params.big ~ " * 180 + "''|replace('', params.big)", "(" * 900 + "1" + ")" * 900, "not " * 490 + "true",
     "-" * 1990 + "1", "1+" * 900 + "1", "[" * 1900, "1 if 1 else " * 150 + "1", "('9' ~ '9'|join)|int ~ 1e999",
     # Nonsense.
-    "1/0", "1 // 0", "1 % 0", "1e999", "'\\ud800'", "x for", "a b", "a.", ".a", "{% set x = 1 %}", "{{ 1 }}", "params.big[::0]",
-    "params.limit.x", "1 + 'a'", "params.draft + 1", "none|upper", "'a'|int", "''|split('')", "[]|first", "[1, 'a']|sort",
-    "'a' in 3", "params[inputs]", "range()", "range('a')", "1|nope", "1 is nope", "'a' if false", "params.nope", "nope|default(1)",
-    "params.nope.x|default(1)", "params.nope == 1", "params.nope ~ 'a'", "not params.nope", "[params.nope]|join", "\x00", "é", "a\nb",
+    "1/0", "1 // 0", "1 % 0", "1e999", "'\\ud800'", "x for", "a b", "a.", ".a", "{% set x = 1 %}", "{{ 1 }}",
+    "params.big[::0]",
+    "params.limit.x", "1 + 'a'", "params.draft + 1", "none|upper", "'a'|int", "''|split('')", "[]|first",
+    "[1, 'a']|sort",
+    "'a' in 3", "params[inputs]", "range()", "range('a')", "1|nope", "1 is nope", "'a' if false", "params.nope",
+    "nope|default(1)",
+    "params.nope.x|default(1)", "params.nope == 1", "params.nope ~ 'a'", "not params.nope", "[params.nope]|join",
+    "\x00", "é", "a\nb",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", ATTACKS)
 def test_an_attack_ends_in_an_error_soon(body: str) -> None:
     tracemalloc.start()
-    start = time.monotonic()
+    start = time.process_time()
     try:
         with pytest.raises(BadExpression):
             evaluate(body, NAMES)
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
 
 
 HEAVY = [
-    "range(10000)" + "|sort|reverse" * 9, "range(9000)|join(',')|split(',')|sort|unique|join", "params.big|replace('x', params.big)",
+    "range(10000)" + "|sort|reverse" * 9, "range(9000)|join(',')|split(',')|sort|unique|join",
+    "params.big|replace('x', params.big)",
     "params.big|replace('x', params.big)" + "|upper|lower" * 9,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", HEAVY)
 def test_the_heaviest_that_is_allowed_is_still_soon(body: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     evaluate(body, NAMES)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ def faults(text: str | bytes) -> list[FlowError]:
     data = text.encode() if isinstance(text, str) else text
     with pytest.raises((BadYaml, Faults)) as caught:
         parse(data, "f")
-    return list(caught.value.exceptions) if isinstance(caught.value, Faults) else [caught.value]  # type: ignore[list-item]
+    found = caught.value.exceptions if isinstance(caught.value, Faults) else (caught.value,)
+    return [fault for fault in found if isinstance(fault, FlowError)]
 
 
 def shown(text: str | bytes) -> list[str]:
@@ -124,9 +125,9 @@ def test_nesting_has_a_limit() -> None:
 
 @pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "? ", "[\n", "{[ ", "[{a: ", "- - a: "])
 def test_200000_levels_neither_crash_nor_take_long(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert shown(piece * 200_000)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_file_has_a_size() -> None:
@@ -135,9 +136,9 @@ def test_a_file_has_a_size() -> None:
 
 
 def test_ten_thousand_faults_take_no_quadratic_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert len(faults("".join(f"a{n}: !x 1\n" for n in range(10_000)))) == 10_000
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_large_scalar_is_cheap() -> None:

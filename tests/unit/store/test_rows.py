@@ -109,22 +109,27 @@ def test_spoiled_rows_make_no_table(root: Path) -> None:
     assert not stands(rows)
 
 
-def test_directory_that_moved_unseen_makes_no_table(root: Path) -> None:
+def test_directory_as_new_as_the_build_is_listed_again(root: Path) -> None:
     rows = Rows(root)
     (root / "listed/b").write_text("")
     rows.directory(root / "listed")
+    (root / "listed/b").unlink()
+    os.utime(root / "listed", ns=(1, rows.directories["listed"][0]))
     assert not stands(rows)
 
 
-def test_directory_that_moved_is_vouched_for_by_what_was_seen(root: Path) -> None:
+def test_directory_that_changes_after_the_look_is_seen(root: Path) -> None:
     rows = Rows(root)
+    rows.directory(root / "listed")
     (root / "listed/b").write_text("")
-    rows.directory(root / "listed", frozenset({"c"}), seen=["a", "b"])
-    assert stands(rows)
+    assert not stands(rows)
+
+
+def test_ignored_names_come_and_go(root: Path) -> None:
+    rows = Rows(root)
+    rows.directory(root / "listed", frozenset({"c"}))
     (root / "listed/c").write_text("")
-    assert null.check(rows.root, "key") == "text"
-    (root / "listed/d").write_text("")
-    assert null.check(rows.root, "key") is None
+    assert stands(rows)
 
 
 def test_directory_that_has_more_than_was_seen(root: Path) -> None:

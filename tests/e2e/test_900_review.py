@@ -1,0 +1,131 @@
+"""Faults that were found by trying to break the main road, each held by the smallest case that shows it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flowbuild.testing import Space
+
+ONE = """
+targets:
+  a: {rule: exec, script: "echo a > ${{ outputs.o }}", outputs: {o: o}}
+"""
+
+
+def test_a_directory_that_is_not_there_is_no_place_to_start(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.build("//:a")
+    for directory in ("nowhere", "BUILD.yaml"):
+        ran = space.run("-C", directory, "//:a")
+        assert ran.code == 2
+        assert directory in ran.err
+
+
+@pytest.mark.parametrize("force", ["//:nope", "//nope", "//:b"])
+def test_a_label_that_forces_nothing_is_refused(space: Space, force: str) -> None:
+    space.write("BUILD.yaml", ONE + ONE.replace("targets:", "").replace("a:", "b:", 1))
+    space.build("//:a")
+    ran = space.run("//:a", "--force", force)
+    assert ran.code == 2
+    assert force in ran.err or "nope" in ran.err
+
+
+def test_forcing_a_group_forces_its_members(space: Space) -> None:
+    space.write("BUILD.yaml", ONE + '  g: {rule: group, targets: ["//:a"]}\n')
+    space.build("//:g")
+    assert space.run("//:g", "--force", "//:g").performed == 1
+
+
+@pytest.mark.parametrize("flags", ["--engine proc", "--config x.yaml", "--executor-path /bin/true", "--timeout 5"])
+def test_a_flag_of_a_later_version_is_refused_and_not_ignored(space: Space, flags: str) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.build("//:a")
+    ran = space.run("//:a", *flags.split())
+    assert ran.code == 3
+    assert flags.split()[0] in ran.err
+
+
+def test_an_engine_that_is_not_there_is_refused(space: Space) -> None:
+    space.write("flowbuild.yaml", "runtime: {engine: proc}\n")
+    space.write("BUILD.yaml", ONE)
+    ran = space.run("//:a")
+    assert ran.code == 3
+    assert "proc" in ran.err
+
+
+def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        """
+        targets:
+          a: {rule: exec, script: x, outputs: {o: o}, inputs: {i: nothere.txt}}
+          b: {rule: exec, script: x, outputs: {o: o}, inputs: {i: [nothere.txt]}}
+          c: {rule: filegroup, files: [sub]}
+          d: {rule: exec, script: x, outputs: {o: o}, inputs: {i: "//:a"}}
+        """,
+    )
+    space.write("sub/x", "")
+    ran = space.run("//...")
+    assert ran.code == 2
+    for place in ("BUILD.yaml:2:59: nothere.txt", "BUILD.yaml:3:60: nothere.txt", "BUILD.yaml:4:32: sub is a dir"):
+        assert place in ran.err
+    assert ran.err.count("flowbuild: ") == 3
+
+
+def test_every_unknown_label_of_a_file_is_told(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        """
+        targets:
+          a: {rule: exec, script: x, outputs: {o: o}, inputs: {i: "//:nope", j: //no/package}}
+        """,
+    )
+    ran = space.run("//...")
+    assert ran.code == 2
+    assert "no target 'nope'" in ran.err
+    assert "no package //no/package" in ran.err
+
+
+def test_a_rule_of_a_workspace_calls_no_function_of_its_choice(space: Space) -> None:
+    space.write("rules/x.rule.yaml", "rule: x\nlower: os:system\n")
+    space.write("BUILD.yaml", "targets: {a: {rule: x}}\n")
+    ran = space.run("//:a")
+    assert ran.code == 2
+    assert "rules/x.rule.yaml" in ran.err
+
+
+def test_a_file_in_the_way_of_an_output_directory_gives_way(words: Space) -> None:
+    words.build("//words")
+    words.remove("out/bin/words/top")
+    words.write("out/bin/words/top", "in the way\n")
+    assert words.build("//words").performed == 0
+    assert words.read("out/bin/words/top/top.json") == "2\n"
+
+
+@pytest.mark.parametrize("states", [{"x": 1}, {"words_sorted_c5b9b751.main.command": [1]}, []])
+def test_a_last_table_of_another_form_is_an_empty_one(words: Space, states: object) -> None:
+    words.build("//words")
+    words.write(".flowbuild/last", json.dumps({"version": 1, "states": states}))
+    words.write("words/names.txt", "mo\n")
+    assert words.build("//words").performed == 3
+
+
+def test_a_file_called_out_is_a_file_like_others(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        """
+        targets:
+          joined:
+            rule: exec
+            script: cat ${{ inputs.texts }} > ${{ outputs.all }}
+            inputs: {texts: {glob: texts/**}}
+            outputs: {all: all.txt}
+        """,
+    )
+    space.write("texts/a", "a\n")
+    space.build("//:joined")
+    space.write("texts/out", "out\n")
+    assert space.build("//:joined").performed == 1
+    assert space.read("out/bin/joined/all.txt") == "a\nout\n"
