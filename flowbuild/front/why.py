@@ -24,23 +24,26 @@ def why(request: Request) -> int:
             cause = asked.cause(number)
             roots = [root for root in asked.roots(number) if root.state.id != state.id]
             out.emit(_doc(state, cause, roots))
-            for line in _lines(build, number, cause, roots):
+            ways = [asked.way(root.state, number) for root in roots]
+            for line in _lines(build, number, cause, roots, ways):
                 out.line(line)
         if not numbers:
             out.line(f"{' '.join(request.patterns)} performs nothing of its own")
     return 0
 
 
-def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause]) -> list[str]:
+def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause], ways: list[list[State]]) -> list[str]:
     state = build.graph.states[number]
     name = _name(build, state)
     if cause is None:
         return [f"{name} was never built"]
     note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
-    return _story(build, state, name, cause, roots) + note
+    return _story(build, state, name, cause, roots, ways) + note
 
 
-def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Cause]) -> list[str]:
+def _story(
+    build: Build, state: State, name: str, cause: Cause, roots: list[Cause], ways: list[list[State]]
+) -> list[str]:
     last, day = cause.last, _day(cause.last.ts_millis)
     if not last.performed:
         return [
@@ -55,16 +58,15 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Caus
     for change in cause.changes:
         origin = [build.graph.states[need] for need in producers(state, change.field)]
         lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
-    return lines + _root_lines(state, cause, roots)
+    return lines + _root_lines(ways, roots)
 
 
-def _root_lines(state: State, cause: Cause, roots: list[Cause]) -> list[str]:
-    lines = []
-    if roots:
-        lines.append("root cause:")
-        lines += [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
-        lines.append(f"it followed from there: {' → '.join([*(str(r.state.label) for r in roots), str(state.label)])}")
-    return lines
+def _root_lines(ways: list[list[State]], roots: list[Cause]) -> list[str]:
+    if not roots:
+        return []
+    changes = [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
+    followed = [f"it followed from there: {' → '.join(str(one.label) for one in way)}" for way in ways]
+    return ["root cause:", *changes, *followed]
 
 
 def _name(build: Build, state: State) -> str:
