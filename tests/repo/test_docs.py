@@ -162,7 +162,7 @@ def test_every_error_is_told_with_its_code_and_exit() -> None:
     while tree:
         kind = tree.pop()
         seen[kind("x").code] = kind.exit_code
-        tree += kind.__subclasses__()
+        tree += [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
     assert told == seen
 
 
@@ -174,8 +174,8 @@ def test_the_kernel_events_are_told_with_their_fields() -> None:
 
 
 def test_the_types_of_attributes_are_told() -> None:
-    line = next(line for line in page("docs/formats/rule.md").splitlines() if line.startswith("Types: "))
-    assert set(re.findall(r"`(\w+)`", line)) == set(TYPES)
+    (told,) = re.findall(r"^Types: (.*?)\. The module", page("docs/formats/rule.md"), re.M | re.S)
+    assert set(re.findall(r"`(\w+)`", told)) == set(TYPES)
 
 
 # Examples of formats, read by the real readers
