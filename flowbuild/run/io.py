@@ -41,6 +41,7 @@ class RunIo:
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         base = os.fspath(root)
+        ensure_directory(root)
         made = {base}
         for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
             target = f"{base}/{item.path.rstrip('/')}"

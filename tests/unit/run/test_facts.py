@@ -87,8 +87,8 @@ def test_the_first_program_of_the_path_wins_and_absences_count(make: Make, tmp_p
     program(tmp_path / "four/tool", "four")
     found = make("none", "one", "two", "three", "four").program("tool")
     assert found == {"name": "tool", "sha256": sha256(b"three")}
-    assert told.absences == [f"{tmp_path}/{place}/tool" for place in ("none", "one", "two")]
-    assert told.files == [f"{tmp_path}/three/tool"]
+    assert told.absences == [f"{tmp_path}/none/tool"]
+    assert told.files == [f"{tmp_path}/{place}/tool" for place in ("one", "two", "three")]
 
 
 def test_a_program_that_is_nowhere(make: Make, told: Told, tmp_path: Path) -> None:
