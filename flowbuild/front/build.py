@@ -40,6 +40,8 @@ from flowbuild.run.why import Why
 from flowbuild.store.files import ensure_directory
 from flowbuild.store.rows import write
 
+TICK_S = 0.2  # how often the live line is drawn anew
+
 
 class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
@@ -157,9 +159,10 @@ class Build:
 
     def show_waiting(self, result: Result) -> None:
         """A line for each state that was not started, with the failed one that it needs."""
-        waiting = list(blocked_by(self.graph, result))
-        for state, guilty in waiting if self.console.verbose else waiting[:MOST]:
-            self.console.line(f"  not started  {state.label} needs {guilty.label}")
+        pairs = ((state.label, guilty.label) for state, guilty in blocked_by(self.graph, result))
+        waiting = list(dict.fromkeys(pairs))
+        for label, guilty in waiting if self.console.verbose else waiting[:MOST]:
+            self.console.line(f"  not started  {label} needs {guilty}")
 
     def _build_run(self, label: Label) -> int:
         built, run_id = self.graph.targets[label], new_run_id()
@@ -237,11 +240,12 @@ class Build:
             jobs=request.jobs,
             keep_going=Continue(request.keep_going),
             flushes=request.durability != "none",
+            tick_s=TICK_S if self.console.is_live else None,
         )
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
         """Drive a run to its end, showing each batch of events."""
-        progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph))
+        progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph), self.report.way)
         steps = run.events()
         try:
             while True:

@@ -72,9 +72,9 @@ class Console:
         if self.as_json:
             self._write(json.dumps(doc, ensure_ascii=False, sort_keys=True))
 
-    def follow(self, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> Progress:
-        """Begin to show one run; give its events to `show`."""
-        self._progress = Progress(self, graph, wanted, remark)
+    def follow(self, graph: StateGraph, wanted: Sequence[int], remark: Remark, way: str = "") -> Progress:
+        """Begin to show one run; give its events to `show`. `way` leads from here to the workspace root."""
+        self._progress = Progress(self, graph, wanted, remark, way)
         return self._progress
 
     def _write(self, text: str) -> None:
@@ -101,7 +101,8 @@ def console(request: Request) -> Console:
 class Progress:
     """One run as it goes on."""
 
-    def __init__(self, console: Console, graph: StateGraph, wanted: Sequence[int], remark: Remark) -> None:
+    def __init__(self, console: Console, graph: StateGraph, wanted: Sequence[int], remark: Remark, way: str) -> None:
+        self._way = way
         self._console = console
         self._remark = remark
         self._states: dict[str, State] = {graph.states[number].id: graph.states[number] for number in wanted}
@@ -176,8 +177,16 @@ class Progress:
         captured, info = self._captured.get(state.id, {}), event.error["info"]
         lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {info['message']}"]
         lines += [f"    {line}" for line in str(captured.get("stderr_tail") or "").rstrip("\n").splitlines()[-20:]]
-        lines += [f"    {name:<10} {captured[name]}" for name in ("log", "reproduce") if captured.get(name)]
+        if captured.get("log"):
+            lines.append(f"    {'log':<10} {self._from_here(captured['log'])}")
+        if captured.get("reproduce"):
+            directory = self._from_here(captured["reproduce"].removeprefix("cd "))
+            lines.append(f"    {'reproduce':<10} cd {directory}")
         self._console.always("\n".join(lines))
+
+    def _from_here(self, path: str) -> str:
+        """A path from the workspace root, as it is reached from where the user stands."""
+        return path if path.startswith(("/", "'/")) else f"{self._way}{path}"
 
 
 # Kinds whose states are many and small: told as one line by whoever asked for them.

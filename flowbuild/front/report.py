@@ -49,14 +49,14 @@ class Report:
         elapsed = f"{time.monotonic() - self._started:.2f}"
         if self._is_up_to_date(code):
             for text in self.null_text(code).splitlines():
-                text = text.replace(ELAPSED, elapsed).replace(ROOT, self._way)
+                text = text.replace(ELAPSED, elapsed).replace(ROOT, self.way)
                 self._console.raw(text)
             return
         self._console.emit(self._summary(code))
         performed, reused, failed, waiting = self._numbers
         more = f", {waiting} not started" if waiting else ""
         self._console.line(f"{performed} performed, {reused} reused, {failed} failed{more} in {elapsed} s")
-        places = self._places(self._way)
+        places = self._places(self.way)
         shown = len(places) if self._console.verbose else MOST
         for line in places[:shown]:
             self._console.line(line)
@@ -78,7 +78,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
     @property
-    def _way(self) -> str:
+    def way(self) -> str:
         """The way from where the user stands to the workspace root: nothing, or a path that ends in a slash."""
         way = os.path.relpath(self._root)
         return "" if way == "." else f"{way}/"

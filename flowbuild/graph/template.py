@@ -125,7 +125,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",
         code=parts.code,
-        title=parts.title,
+        title=parts.title or _title(scope, template, suffix),
         accepts_missing=template.missing == "allowed",
     )
     scope.add(state)
@@ -160,6 +160,11 @@ def _files(scope: Scope, template: StateTemplate, value: Any) -> dict[str, Any]:
     if template.missing == "allowed":
         return {name: [] if _is_absent(scope, files) else files for name, files in found.items()}
     return found
+
+
+def _title(scope: Scope, template: StateTemplate, suffix: str) -> str:
+    """What tells a state from the others of its target, where there are others."""
+    return f"{template.name} {suffix}".rstrip() if len(scope.rule.states) > 1 or template.each else ""
 
 
 def _is_absent(scope: Scope, files: Any) -> bool:

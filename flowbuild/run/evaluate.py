@@ -102,15 +102,26 @@ class _Open:
 
 
 class Evaluation:
-    """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`."""
+    """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
+
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on.
+    """
 
     def __init__(
-        self, graph: StateGraph, wanted: Sequence[int], desk: Desk, *, jobs: int, keep_going: Continue = Continue.NEVER
+        self,
+        graph: StateGraph,
+        wanted: Sequence[int],
+        desk: Desk,
+        *,
+        jobs: int,
+        keep_going: Continue = Continue.NEVER,
+        tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
         self._jobs = jobs
         self._keep_going = keep_going
+        self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
         self._selector = selectors.DefaultSelector()
         self._open: dict[int, _Open] = {}
@@ -191,12 +202,16 @@ class Evaluation:
         """Wait until something is ready, and advance what it is ready for."""
         deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        if self._tick_s is not None:
+            timeout = self._tick_s if timeout is None else min(timeout, self._tick_s)
         ready: dict[int, list[int]] = {}
         for key, _ in self._selector.select(timeout):
             if key.data is not None:
                 ready.setdefault(key.data, []).append(key.fd)
         if self._desk.signalled() is not None:
             return
+        if not ready:
+            yield []  # nothing happened, and time went on
         now = time.monotonic()
         late = [n for n, one in self._open.items() if one.deadline is not None and one.deadline <= now]
         for number in sorted({*ready, *late}):

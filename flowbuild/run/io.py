@@ -41,6 +41,7 @@ class RunIo:
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         base = os.fspath(root)
+        ensure_directory(root)
         made = {base}
         for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
             target = f"{base}/{item.path.rstrip('/')}"
@@ -83,6 +84,5 @@ def _make(directory: str, made: set[str]) -> None:
 
 
 def _place(action: Action) -> str:
-    """A state's own name among those of a run: short enough for any file system."""
-    op, _, state = action.state_id.split(".")
-    return f"{op}.{state}"[:200]
+    """A state's own name among those of a run: its id, shorter where the step is the only one."""
+    return action.state_id.replace(".main.", ".")

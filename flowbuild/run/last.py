@@ -3,12 +3,13 @@
 Knows nothing of why anyone asks. Derived from journals: it saves `why`, `explain` and the console a search through
 them. Without it they say "never built", and nothing else changes.
 
-Shapes:  JSON, `{"version": 1, "states": {state_id: row}}`, a row being the fields of `Last` in their order.
+Shapes:  JSON, `{"version": 1, "states": {state_id: [action key, {output: digest}, run id, ts_millis, performed]}}`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,12 +43,9 @@ class LastTable:
         self._path = path
         self._rows: dict[str, Last] = {}
         self._is_changed = False
-        try:
-            doc = msgspec.json.decode(path.read_bytes(), type=_Table)
-            if doc.version == VERSION:
-                self._rows = doc.states
-        except (OSError, msgspec.DecodeError):
-            pass  # derived: an unreadable table is an empty one
+        with suppress(OSError, UnicodeDecodeError, msgspec.DecodeError):  # derived: an unreadable table is an empty one
+            found = msgspec.json.decode(path.read_bytes(), type=_Table)
+            self._rows = found.states if found.version == VERSION else {}
 
     def get(self, state_id: str) -> Last | None:
         return self._rows.get(state_id)
@@ -69,4 +67,4 @@ class LastTable:
     def save(self) -> None:
         if self._is_changed:
             ensure_directory(self._path.parent)
-            atomic_write(self._path, msgspec.json.encode(_Table(VERSION, self._rows)))
+            atomic_write(self._path, msgspec.json.encode({"version": VERSION, "states": self._rows}))

@@ -50,7 +50,7 @@ class Record:
 
     def append(self, events: Sequence[Event]) -> None:
         """Keep a batch of events: all of them, in this order."""
-        if self._journal is None:
+        if self._journal is None or not events:
             self._held.extend(events)
             return
         self._journal.append([to_doc(event) for event in events])

@@ -41,6 +41,7 @@ class Run:
         jobs: int | None = None,
         keep_going: Continue = Continue.NEVER,
         flushes: bool = True,
+        tick_s: float | None = None,
     ) -> None:
         self.run_id = run_id
         self.manifest = manifest
@@ -64,7 +65,9 @@ class Run:
             search_path=session.workspace.config.path,
             directory=self._directory,
         )
-        self._evaluation = Evaluation(graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going)
+        self._evaluation = Evaluation(
+            graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going, tick_s=tick_s
+        )
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""

@@ -9,10 +9,10 @@ Shapes:  a field is a dotted path into the document, such as `inputs.words.sha25
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flowbuild.core.canonical import Digest, canonical
+from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import StoreError
 from flowbuild.graph.state import Product, State, StateGraph
 from flowbuild.run.last import Last, LastTable
@@ -74,10 +74,15 @@ class Why:
             return None
         return doc
 
-    def compare(self, state: State, old: str | None, new: Mapping[str, Any]) -> tuple[Change, ...]:
-        """What differs between a remembered action and a document; empty when the old one is not known."""
-        before = self.document(old)
-        return tuple(self._named(changes(before, new))) if before is not None else ()
+    def compare(
+        self, state: State, old: str | None, new: Mapping[str, Any], listings: Iterable[bytes] = ()
+    ) -> tuple[Change, ...]:
+        """What differs between a remembered action and a document; empty when the old one is not known.
+
+        `listings` are the new document's: the store has them only once the action was performed.
+        """
+        before, fresh = self.document(old), {sha256(data): data for data in listings}
+        return tuple(self._named(changes(before, new), fresh)) if before is not None else ()
 
     def cause(self, number: int) -> Cause | None:
         """Why a state's last action is another than the one before it; None when it was never built."""
@@ -115,10 +120,10 @@ class Why:
             seen.update(fresh)
             todo.extend((need, way) for need in reversed(fresh))
 
-    def _named(self, found: list[Change]) -> Iterator[Change]:
+    def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
         """Listings opened: a change of several inputs becomes a change of the files in it."""
         for change in found:
-            old, new = self._listing(change.old), self._listing(change.new)
+            old, new = self._listing(change.old, fresh), self._listing(change.new, fresh)
             if not change.field.endswith(".listing") or old is None or new is None:
                 yield change
                 continue
@@ -129,8 +134,11 @@ class Why:
                 if old.get(path) != new.get(path)
             )
 
-    def _listing(self, digest: Any) -> dict[str, str] | None:
-        doc: Any = self.document(digest) if isinstance(digest, str) and len(digest) == 64 else None
+    def _listing(self, digest: Any, fresh: Mapping[Digest, bytes]) -> dict[str, str] | None:
+        if not isinstance(digest, str) or len(digest) != 64:
+            return None
+        data = fresh.get(Digest(digest))
+        doc: Any = self.document(digest) if data is None else json.loads(data)
         return {row["path"]: row["sha256"] for row in doc} if isinstance(doc, list) else None
 
 
