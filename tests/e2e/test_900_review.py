@@ -129,3 +129,52 @@ def test_a_file_called_out_is_a_file_like_others(space: Space) -> None:
     space.write("texts/out", "out\n")
     assert space.build("//:joined").performed == 1
     assert space.read("out/bin/joined/all.txt") == "a\nout\n"
+
+
+def test_an_empty_directory_is_shown(space: Space) -> None:
+    space.write("BUILD.yaml", 'targets: {d: {rule: exec, script: "mkdir ${{ outputs.d }}", outputs: {d: d/}}}\n')
+    space.build("//:d")
+    assert (space.root / "out/bin/d/d").is_dir()
+    space.remove("out/bin/d/d")
+    assert space.build("//:d").performed == 0
+    assert (space.root / "out/bin/d/d").is_dir()
+
+
+DIAMOND = """
+targets:
+  l: {rule: exec, command: "cp ${{ inputs.i }} ${{ outputs.o }}", inputs: {i: l.txt}, outputs: {o: o}}
+  r: {rule: exec, command: "cp ${{ inputs.i }} ${{ outputs.o }}", inputs: {i: r.txt}, outputs: {o: o}}
+  m: {rule: exec, script: "grep -v c ${{ inputs.l }} > ${{ outputs.o }}", inputs: {l: "//:l"}, outputs: {o: o}}
+  t:
+    rule: exec
+    script: cat ${{ inputs.m }} ${{ inputs.r }} > ${{ outputs.o }}
+    inputs: {m: "//:m", r: "//:r"}
+    outputs: {o: o}
+"""
+
+
+def test_why_tells_each_root_with_its_own_way(space: Space) -> None:
+    space.write("BUILD.yaml", DIAMOND)
+    space.write("l.txt", "1\n")
+    space.write("r.txt", "1\n")
+    space.build("//:t")
+    space.write("l.txt", "2\n")
+    space.write("r.txt", "2\n")
+    space.build("//:t")
+    out = space.run("why", "//:t").out
+    assert "followed from there: //:l → //:m → //:t\n" in out
+    assert "followed from there: //:r → //:t\n" in out
+
+
+def test_why_blames_no_change_of_a_later_run(space: Space) -> None:
+    space.write("BUILD.yaml", DIAMOND)
+    space.write("l.txt", "1\n")
+    space.write("r.txt", "1\n")
+    space.build("//:t")
+    space.write("r.txt", "2\n")
+    space.build("//:t")
+    space.write("l.txt", "1\nc\n")
+    assert space.build("//:t").performed == 2  # l, and m with the same output
+    out = space.run("why", "//:t").out
+    assert "root cause:\n  //:r " in out
+    assert "//:l" not in out
