@@ -27,34 +27,23 @@ def why(request: Request) -> int:
             cause = asked.cause(number)
             roots = [(root, way) for root, way in asked.roots(number) if root.state.id != state.id]
             out.emit(_doc(state, cause, roots))
-            ways = [asked.way(root.state, number) for root in roots]
-            for line in _lines(build, number, cause, roots, ways):
+            for line in _lines(build, number, cause, roots):
                 out.line(line)
         if not numbers:
             out.line(f"{' '.join(request.patterns)} performs nothing of its own")
     return 0
 
 
-<<<<<<< HEAD
 def _lines(build: Build, number: int, cause: Cause | None, roots: list[Root]) -> list[str]:
-=======
-def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause], ways: list[list[State]]) -> list[str]:
->>>>>>> tests
     state = build.graph.states[number]
     name = _name(build, state)
     if cause is None:
         return [f"{name} was never built"]
     note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
-    return _story(build, state, name, cause, roots, ways) + note
+    return _story(build, state, name, cause, roots) + note
 
 
-<<<<<<< HEAD
 def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root]) -> list[str]:
-=======
-def _story(
-    build: Build, state: State, name: str, cause: Cause, roots: list[Cause], ways: list[list[State]]
-) -> list[str]:
->>>>>>> tests
     last, day = cause.last, _day(cause.last.ts_millis)
     if not last.performed:
         return [
@@ -69,10 +58,9 @@ def _story(
     for change in cause.changes:
         origin = [build.graph.states[need] for need in producers(state, change.field)]
         lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
-    return lines + _root_lines(ways, roots)
+    return lines + _root_lines(state, cause, roots)
 
 
-<<<<<<< HEAD
 def _root_lines(state: State, cause: Cause, roots: list[Root]) -> list[str]:
     lines = []
     if roots:
@@ -80,14 +68,6 @@ def _root_lines(state: State, cause: Cause, roots: list[Root]) -> list[str]:
         lines += [f"  {root.state.label}  {shown(change)}" for root, _ in roots for change in root.roots]
         lines += [f"it followed from there: {_way(way)}" for _, way in roots]
     return lines
-=======
-def _root_lines(ways: list[list[State]], roots: list[Cause]) -> list[str]:
-    if not roots:
-        return []
-    changes = [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
-    followed = [f"it followed from there: {' → '.join(str(one.label) for one in way)}" for way in ways]
-    return ["root cause:", *changes, *followed]
->>>>>>> tests
 
 
 def _way(states: tuple[State, ...]) -> str:

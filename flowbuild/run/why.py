@@ -120,24 +120,6 @@ class Why:
             seen.update(fresh)
             todo.extend((need, way) for need in reversed(fresh))
 
-    def way(self, root: State, number: int) -> list[State]:
-        """The states from a root to what followed from it, by the shortest way that its change can have taken."""
-        came: dict[int, int | None] = {number: None}
-        todo = [number]
-        for one in todo:
-            cause = self.cause(one)
-            if self._graph.states[one].id == root.id or cause is None:
-                break
-            fresh = [need for need in cause.followed_from if need not in came]
-            came.update(dict.fromkeys(fresh, one))
-            todo.extend(fresh)
-        steps: list[State] = []
-        at: int | None = next((n for n in came if self._graph.states[n].id == root.id), None)
-        while at is not None:
-            steps.append(self._graph.states[at])
-            at = came[at]
-        return steps
-
     def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
         """Listings opened: a change of several inputs becomes a change of the files in it."""
         for change in found:
