@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from flowbuild.testing import Space
+from tests.e2e.test_400_bundles import EXPERIMENT, RUN
 
 ONE = """
 targets:
@@ -178,3 +180,32 @@ def test_why_blames_no_change_of_a_later_run(space: Space) -> None:
     out = space.run("why", "//:t").out
     assert "root cause:\n  //:r " in out
     assert "//:l" not in out
+
+
+def runs(space: Space) -> int:
+    root = space.root / "out/lab/run"
+    return sum(path.is_dir() for path in root.iterdir()) if root.exists() else 0
+
+
+@pytest.mark.parametrize("flag", ["--only-profile", "--only-scenario"])
+def test_a_filter_of_nothing_is_refused_before_anything_is_made(space: Space, flag: str) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    ran = space.run(RUN, flag, "nope")
+    assert ran.code == 2
+    assert runs(space) == 0
+
+
+def test_a_filtered_run_is_committed_each_time(space: Space) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    for number in (1, 2):
+        assert space.run(RUN, "--only-profile", "scrubbed").code == 0
+        assert runs(space) == number
+    assert not (space.root / "out/lab/run/LATEST").exists()
+
+
+def test_a_run_whose_objects_are_gone_is_performed_again(space: Space) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    space.build(RUN)
+    shutil.rmtree(space.root / ".flowbuild/cas")
+    assert space.build(RUN).performed == 9
+    assert runs(space) == 2
