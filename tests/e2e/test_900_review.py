@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -209,3 +212,44 @@ def test_a_run_whose_objects_are_gone_is_performed_again(space: Space) -> None:
     shutil.rmtree(space.root / ".flowbuild/cas")
     assert space.build(RUN).performed == 9
     assert runs(space) == 2
+
+
+def test_a_table_that_cannot_be_kept_fails_no_command(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    for table in ("stamps", "packages", "last"):
+        space.write(f".flowbuild/{table}/in/the/way", "")
+    assert space.run("list").code == 0
+    ran = space.run("//:a")
+    assert (ran.code, ran.performed) == (0, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(("where", "code"), [("> /dev/full", 5), (">&-", 0), ("2>&- >&-", 0), ("| head -0", 141)])
+def test_an_output_that_nobody_takes_is_no_bug(space: Space, where: str, code: int) -> None:
+    space.write("BUILD.yaml", ONE)
+    for words in ("//:a --force //:a", "list"):
+        line = f"set -o pipefail; {sys.executable} -m flowbuild {words} {where}"
+        ran = subprocess.run(
+            ["bash", "-c", line], cwd=space.root, env=space.environment, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in ran.stderr
+        assert ran.returncode in (code, 0) if code == 141 else ran.returncode == code
+
+
+def install(site: Path, version: str) -> None:
+    place = site / f"fakelib-{version}.dist-info"
+    place.mkdir(parents=True)
+    (site / "fakelib.py").write_text(f"VERSION = {version!r}\n")
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fakelib\nVersion: {version}\n")
+    (place / "RECORD").write_text(f"fakelib.py,sha256={version},20\n")
+
+
+def test_another_search_path_holds_other_distributions(space: Space, tmp_path: Path) -> None:
+    one, two = tmp_path / "one/site-packages", tmp_path / "two/site-packages"
+    install(one, "1.0")
+    install(two, "2.0")
+    space.write("BUILD.yaml", "targets: {p: {rule: python, handler: 'h.py:f', outputs: {o: o}}}\n")
+    space.write("h.py", "import fakelib\n\ndef f(o):\n    o.write_text(fakelib.VERSION)\n")
+    for site, performed in ((one, 1), (two, 1), (one, 0), (two, 0)):
+        assert space.build("//:p", PYTHONPATH=str(site)).performed == performed
+        assert space.read("out/bin/p/o") == f"{'1.0' if site is one else '2.0'}"
