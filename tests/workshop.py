@@ -19,6 +19,7 @@ from flowbuild.engine.engine import Capabilities, Engine, Io, Performance, Wait
 from flowbuild.front.arguments import parse
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console
+from flowbuild.graph.state import StateGraph
 from flowbuild.run.explain import Verdict, explain
 from flowbuild.testing import ScriptedEngine, Space
 
@@ -174,3 +175,8 @@ def target(command: str, **more: Any) -> dict[str, Any]:
 def declare(targets: dict[str, Any]) -> str:
     """A BUILD.yaml; JSON is YAML."""
     return json.dumps({"targets": targets})
+
+
+def lowered(space: Workshop, *words: str) -> StateGraph:
+    """The graph of a request; `//...` if nothing is asked for."""
+    return space.open(*(words or ("//...",))).graph

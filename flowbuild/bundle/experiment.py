@@ -125,7 +125,7 @@ class Draft:
         rows = dict(self._rows(result))
         evidence = self._evidence(rows, result)
         if not run.performed:
-            said = self._already_said(run, result) if policy is Policy.BUILD and result.ok else None
+            said = self._already_said(run, result, evidence) if policy is Policy.BUILD and result.ok else None
             if said is not None or result.signal is not None:
                 status = said.document(layout.SUMMARY)["status"] if said else "failed"
                 return Committed(status, 0, False, said.index.run_id if said else None, said.path if said else None)
@@ -203,10 +203,11 @@ class Draft:
     def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
         """A line for each lane: its name, and how much it covers."""
         if evidence.baseline:
-            yield "baseline lane", f"{len(evidence.baseline)} probes"
+            yield "baseline lane", _count(len(evidence.baseline), "probe")
         if evidence.scenario:
             probes = max(len(rows) for rows in evidence.scenario.values())
-            yield "scenario lane", f"{len(evidence.scenario)} profiles × {probes} probes"  # noqa: RUF001  times
+            profiles = _count(len(evidence.scenario), "profile")
+            yield "scenario lane", f"{profiles} × {_count(probes, 'probe')}"  # noqa: RUF001  times
 
     def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
         """What the journal names: the manifest, the empty context, action documents and outputs."""
@@ -225,13 +226,19 @@ class Draft:
                     given.add(artifact.sha256)
                     yield artifact.sha256, self._session.cas.read(artifact.sha256)
 
-    def _already_said(self, run: Run, result: Result) -> Bundle | None:
-        """The bundle of LATEST, if it loads strictly and records exactly these actions, parameters and channel."""
+    def _already_said(self, run: Run, result: Result, evidence: Evidence) -> Bundle | None:
+        """The bundle of LATEST, if it loads strictly and says just this: actions, parameters, channel, expectations.
+
+        What a plan expects is in no action, since no answer depends on it; but a bundle is judged by it.
+        """
         if self._experiment.is_filtered or layout.latest(self._out_root) is None:
             return None
+        asked = {"plan.json": evidence.plan, "probes.json": evidence.probes, "profiles.json": evidence.profiles}
         try:
             bundle = load(self._out_root)
             if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
+                return None
+            if any(bundle.document(name) != doc for name, doc in asked.items()):
                 return None
             keys = dict(_actions(bundle))
         except (StoreError, KeyError, ValueError):
@@ -245,6 +252,10 @@ def _actions(bundle: Bundle) -> Iterator[tuple[str, str]]:
         event = from_doc(envelope["event"])
         if isinstance(event, Domain) and event.name in ("action_bound", "reused"):
             yield event.payload["state_id"], event.payload["action"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _failure(result: Result | None) -> tuple[str | None, str | None]:
@@ -265,7 +276,7 @@ def _preflight() -> dict[str, Any]:
         record: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise EngineLost(
-            f"the preflight broke: {error}", remedy="`flowbuild doctor` says what this host lacks"
+            f"the preflight broke: {error}"
         ) from None
     shown = ["python", "-m", "flowbuild.engine.preflight"]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

@@ -22,6 +22,8 @@ SHOWN = 8  # undeclared files that a message names
 
 
 class Fault(NamedTuple):
+    """What is wrong with one output."""
+
     code: str
     message: str
 

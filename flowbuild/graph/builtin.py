@@ -97,7 +97,7 @@ def run(scope: Scope) -> Built:
     label = parse(scope.target.attrs["plan"], scope.package)
     planned = scope.catalog.target(label)
     if planned.rule != "plan":
-        raise scope.fault(BadAttribute(f"{label} is a {planned.rule}, and a plan is needed here"), "plan")
+        raise scope.fault(BadAttribute(f"{label} is no plan: its rule is {planned.rule}"), "plan")
     document, source = _plan(scope, planned)
     attrs, registry_id = source.attrs, _registry_id(source)
     probes, profiles = probes_document(registry_id, attrs), profiles_document(registry_id, attrs)
@@ -113,7 +113,7 @@ def _plan(scope: Scope, target: Target) -> tuple[dict[str, Any], Target]:
     label = parse(target.attrs["registry"], target.label.package)
     source = scope.catalog.target(label)
     if source.rule != "registry":
-        raise scope.fault(BadAttribute(f"{label} is a {source.rule}, and a registry is needed here"), "registry")
+        raise scope.fault(BadAttribute(f"{label} is no registry: its rule is {source.rule}"), "registry")
     if target is scope.target:
         _raise(scope, plan_faults(target.attrs, source.attrs))
     return plan_document(str(target.label), _registry_id(source), target.attrs, source.attrs), source

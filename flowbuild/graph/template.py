@@ -81,6 +81,8 @@ def _products(scope: Scope, template: StateTemplate, made: list[int]) -> dict[st
     if template.each is None:
         return {name: scope.product(made[0], name) for name in scope.states[made[0]].outputs}
     names = dict.fromkeys(name for number in made for name in scope.states[number].outputs)
+    if not made and isinstance(template.outputs, Mapping):  # no items: every list is there, and empty
+        names = dict.fromkeys(template.outputs)
     return {name: [scope.product(number, name) for number in made] for name in names}
 
 

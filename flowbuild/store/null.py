@@ -1,7 +1,7 @@
 """The null table: proof that nothing moved since a build that had nothing left to do, by stat data and nothing else.
 
 Knows nothing of labels, graphs or runs: a build says what its answer rested on (rows.py), and this says whether all of
-it still stands. What stat can't see is not seen here either; `cache verify` finds the rest.
+it still stands. What stat can't see is not seen here either.
 
 Approach. `check` is the whole cost of a build that has nothing to do, so it walks no graph and makes no objects. Files
 are grouped by directory, which makes a look-up one name long. A group keeps its names in one string, and *one number*:

@@ -144,6 +144,18 @@ def test_when_only_latest_differs_a_bundle_is_made_of_what_is_remembered(lab: Sp
     assert len(bundles(lab)) == 3
 
 
+def test_another_expectation_makes_a_bundle_of_what_is_remembered(lab: Space) -> None:
+    lab.build(RUN)
+    first = latest(lab)
+    edit(lab, "denies: [read-variable]", "denies: [read-variable, exec-shell]")
+    ran = lab.build(RUN)
+    assert (ran.performed, "partial" in ran.out) == (0, True)
+    assert latest(lab) != first
+    edit(lab, "denies: [read-variable, exec-shell]", "denies: [read-variable]")
+    lab.build(RUN)
+    assert json.loads(load(root(lab)).read("summary.json"))["status"] == "ok"
+
+
 def test_a_damaged_bundle_is_not_counted_as_the_last_one(lab: Space) -> None:
     lab.build(RUN)
     path = root(lab) / latest(lab) / "summary.md"
