@@ -26,7 +26,7 @@ from flowbuild.core.errors import EngineLost, StoreError
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
-from flowbuild.graph.evidence import Cell
+from flowbuild.graph.evidence import Cell, expected_matrix
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
@@ -72,7 +72,12 @@ class Experiment:
 
     def numbers(self, graph: StateGraph, built: Built) -> list[int]:
         """The states of a run target that the filters leave, and what they need."""
-        cells: Mapping[Cell, int] = (built.bundle or {}).get("cells", {})
+        bundle = built.bundle or {}
+        cells: Mapping[Cell, int] = bundle.get("cells", {})
+        if self.is_filtered and bundle:  # a filter of nothing is refused before a run's directory is made
+            expected_matrix(
+                bundle["plan"], bundle["probes"], bundle["profiles"], "", self.only_profiles, self.only_scenarios
+            )
         return graph.behind([number for cell, number in cells.items() if self._is_wanted(cell)])
 
     def _is_wanted(self, cell: Cell) -> bool:

@@ -173,6 +173,9 @@ class Build:
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
         self._show_committed(label, committed)
+        for products in result.products.values():  # without its objects a state would be performed again
+            for artifact in products.values():
+                self.session.rows.stored(self.session.cas.path(artifact.sha256))
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
     def _show_committed(self, label: Label, committed: Committed) -> None:
