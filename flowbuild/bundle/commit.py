@@ -196,7 +196,7 @@ class Writer:
                 if digest not in (None, entry.sha256):
                     raise StoreCorrupt(
                         f"{self.path / path}: its bytes are not what was to be written",
-                        remedy="run `flowbuild cache verify`",
+                        remedy="run the same command again: what is damaged is made anew",
                     )
                 found.append(entry)
         return found

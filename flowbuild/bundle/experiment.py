@@ -26,7 +26,7 @@ from flowbuild.core.errors import EngineLost, StoreError
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
-from flowbuild.graph.evidence import Cell
+from flowbuild.graph.evidence import Cell, expected_matrix
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
@@ -72,7 +72,12 @@ class Experiment:
 
     def numbers(self, graph: StateGraph, built: Built) -> list[int]:
         """The states of a run target that the filters leave, and what they need."""
-        cells: Mapping[Cell, int] = (built.bundle or {}).get("cells", {})
+        bundle = built.bundle or {}
+        cells: Mapping[Cell, int] = bundle.get("cells", {})
+        if self.is_filtered and bundle:  # a filter of nothing is refused before a run's directory is made
+            expected_matrix(
+                bundle["plan"], bundle["probes"], bundle["profiles"], "", self.only_profiles, self.only_scenarios
+            )
         return graph.behind([number for cell, number in cells.items() if self._is_wanted(cell)])
 
     def _is_wanted(self, cell: Cell) -> bool:
@@ -120,7 +125,7 @@ class Draft:
         rows = dict(self._rows(result))
         evidence = self._evidence(rows, result)
         if not run.performed:
-            said = self._already_said(run, result) if policy is Policy.BUILD and result.ok else None
+            said = self._already_said(run, result, evidence) if policy is Policy.BUILD and result.ok else None
             if said is not None or result.signal is not None:
                 status = said.document(layout.SUMMARY)["status"] if said else "failed"
                 return Committed(status, 0, False, said.index.run_id if said else None, said.path if said else None)
@@ -198,10 +203,11 @@ class Draft:
     def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
         """A line for each lane: its name, and how much it covers."""
         if evidence.baseline:
-            yield "baseline lane", f"{len(evidence.baseline)} probes"
+            yield "baseline lane", _count(len(evidence.baseline), "probe")
         if evidence.scenario:
             probes = max(len(rows) for rows in evidence.scenario.values())
-            yield "scenario lane", f"{len(evidence.scenario)} profiles × {probes} probes"  # noqa: RUF001  times
+            profiles = _count(len(evidence.scenario), "profile")
+            yield "scenario lane", f"{profiles} × {_count(probes, 'probe')}"  # noqa: RUF001  times
 
     def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
         """What the journal names: the manifest, the empty context, action documents and outputs."""
@@ -220,13 +226,19 @@ class Draft:
                     given.add(artifact.sha256)
                     yield artifact.sha256, self._session.cas.read(artifact.sha256)
 
-    def _already_said(self, run: Run, result: Result) -> Bundle | None:
-        """The bundle of LATEST, if it loads strictly and records exactly these actions, parameters and channel."""
+    def _already_said(self, run: Run, result: Result, evidence: Evidence) -> Bundle | None:
+        """The bundle of LATEST, if it loads strictly and says just this: actions, parameters, channel, expectations.
+
+        What a plan expects is in no action, since no answer depends on it; but a bundle is judged by it.
+        """
         if self._experiment.is_filtered or layout.latest(self._out_root) is None:
             return None
+        asked = {"plan.json": evidence.plan, "probes.json": evidence.probes, "profiles.json": evidence.profiles}
         try:
             bundle = load(self._out_root)
             if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
+                return None
+            if any(bundle.document(name) != doc for name, doc in asked.items()):
                 return None
             keys = dict(_actions(bundle))
         except (StoreError, KeyError, ValueError):
@@ -240,6 +252,10 @@ def _actions(bundle: Bundle) -> Iterator[tuple[str, str]]:
         event = from_doc(envelope["event"])
         if isinstance(event, Domain) and event.name in ("action_bound", "reused"):
             yield event.payload["state_id"], event.payload["action"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _failure(result: Result | None) -> tuple[str | None, str | None]:
@@ -259,8 +275,6 @@ def _preflight() -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
-        raise EngineLost(
-            f"the preflight broke: {error}", remedy="`flowbuild doctor` says what this host lacks"
-        ) from None
+        raise EngineLost(f"the preflight broke: {error}") from None
     shown = ["python", "-m", "flowbuild.engine.preflight"]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

@@ -3,7 +3,7 @@
 Knows nothing of processes. Staged, the root is a fresh directory that holds the declared inputs at their own places; in
 place, it is the workspace. Either way the scratch directory has a home and a directory for temporary files.
 
-Shapes:  <scratch>/{work/<package>, home, tmp, script}.
+Shapes:  <scratch>/{tree/<package>, home, tmp, script}.
 Errors:  DiskRefused when a directory can't be made; BadPath when an output lies outside the root.
 """
 
@@ -74,7 +74,7 @@ class Place:
 def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     """Make the place of an action: inputs put, room for outputs made, stale outputs gone."""
     scratch = io.scratch(action)
-    root = scratch / "work" if staged else io.workspace
+    root = scratch / "tree" if staged else io.workspace
     place = Place(scratch, root, root / action.package, staged)
     with refusal(scratch):
         for directory in (place.home, place.tmp, place.cwd):

@@ -184,6 +184,7 @@ def is_provable(request: Request) -> bool:
         and not request.force
         and (request.out, request.config, request.engine, request.executor_path) == (None, None, None, None)
         and request.timeout_s is None
+        and not (request.only_profile or request.only_scenario)  # each such run is committed anew
     )
 
 

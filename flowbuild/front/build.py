@@ -110,6 +110,8 @@ class Build:
         for label in runs:
             if code == 0 or self.request.keep_going != Continue.NEVER:
                 code = max(code, self._build_run(label))
+        if self.request.durability == "all":
+            self.session.cas.flush()
         self.report.say(code)
         if code == 0 and is_provable(self.request):
             self._remember_null(code)
@@ -148,8 +150,6 @@ class Build:
     def _build_plain(self, labels: Sequence[Label]) -> int:
         result, code = self.evaluate(self.graph.closure(labels))
         show(self.session, self.graph, labels, result.products)
-        if self.request.durability == "all":
-            self.session.cas.flush()
         for label in labels:
             paths = tuple(shown_paths(self.graph, label).values())
             if paths and all(number in result.products for number in self.graph.targets[label].states):
@@ -173,6 +173,9 @@ class Build:
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
         self._show_committed(label, committed)
+        for products in result.products.values():  # without its objects a state would be performed again
+            for artifact in products.values():
+                self.session.rows.stored(self.session.cas.path(artifact.sha256))
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
     def _show_committed(self, label: Label, committed: Committed) -> None:
@@ -224,7 +227,7 @@ class Build:
     ) -> Run:
         request = self.request
         variables = tuple(sorted(self.session.facts.asked_variables))
-        jobs = request.jobs or 1
+        jobs = request.jobs or os.cpu_count() or 1
         doc = manifest(
             op, label, params, channel=request.channel, policy=request.policy, jobs=jobs, variables=variables
         )

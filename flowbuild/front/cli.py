@@ -132,7 +132,9 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="targets, rules, runs, profiles or probes.")] = "targets",
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="targets, rules, registries, plans, profiles or probes.")
+    ] = "targets",
     directory: Directory = "",
     json: Json = False,
 ) -> int:
@@ -231,6 +233,10 @@ def main(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     try:
         return app(ordered(argv), prog_name="flowbuild", standalone_mode=False) or 0
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # the library's own answer to it is exit 1
+            raise end.__context__ from None
+        raise
     except TyperException as error:
         said = error.format_message() if hasattr(error, "format_message") else str(error)
         raise BadFlag(said, remedy="`flowbuild --help` lists commands and flags") from None

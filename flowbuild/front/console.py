@@ -8,6 +8,7 @@ Shapes:  `--json` prints one event envelope a line, then one summary object.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -15,8 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
+from flowbuild.core.errors import DiskRefused
 from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
 from flowbuild.front.arguments import Request
+from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
@@ -37,7 +40,9 @@ class Console:
         as_json: bool = False,
         out: IO[str] | None = None,
     ) -> None:
-        self._out = out or sys.stdout
+        self._out = out or sys.stdout or io.StringIO()  # there is none when descriptor 1 is closed
+        if isinstance(self._out, io.TextIOWrapper):
+            self._out.reconfigure(errors="backslashreplace")  # what a terminal can't show is no reason to fail
         terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         plain = "NO_COLOR" in os.environ if color == "auto" else color == "never"
         self._is_colored = color == "always" or (terminal and not plain)
@@ -79,14 +84,22 @@ class Console:
 
     def _write(self, text: str) -> None:
         self._clear()
-        self._out.write(text + "\n")
-        self._out.flush()
+        self._put(text + "\n")
 
     def status(self, text: str) -> None:
         """Replace the live line."""
         width = os.get_terminal_size(self._out.fileno()).columns if self.is_live else 80
-        self._out.write(f"\r\033[K{text[: width - 1]}")
-        self._out.flush()
+        self._put(f"\r\033[K{text[: width - 1]}")
+
+    def _put(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            silence()
+            raise DiskRefused(f"can't write to standard output: {error.strerror}") from None
 
     def _clear(self) -> None:
         if self.is_live:

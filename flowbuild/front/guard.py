@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from flowbuild.core.errors import Faults, FlowError
 
@@ -26,8 +27,7 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output is gone: say nothing more, not even when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()  # whoever read our output is gone
         return 141
     except Exception:
         import traceback
@@ -37,5 +37,12 @@ def guarded(command: Callable[[], int]) -> int:
         return 70
 
 
+def silence() -> None:
+    """Say nothing more on standard output, not even when the interpreter ends and writes what is left."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

@@ -12,6 +12,9 @@ from flowbuild.front.explain import shown
 from flowbuild.graph.state import State
 from flowbuild.run.why import Cause, Why, describe, producers
 
+# A cause at the bottom, and the states from there to the one that was asked about.
+Root = tuple[Cause, tuple[State, ...]]
+
 
 def why(request: Request) -> int:
     """Print what is known of each state of the target."""
@@ -22,28 +25,25 @@ def why(request: Request) -> int:
         for number in numbers:
             state = build.graph.states[number]
             cause = asked.cause(number)
-            roots = [root for root in asked.roots(number) if root.state.id != state.id]
+            roots = [(root, way) for root, way in asked.roots(number) if root.state.id != state.id]
             out.emit(_doc(state, cause, roots))
-            ways = [asked.way(root.state, number) for root in roots]
-            for line in _lines(build, number, cause, roots, ways):
+            for line in _lines(build, number, cause, roots):
                 out.line(line)
         if not numbers:
             out.line(f"{' '.join(request.patterns)} performs nothing of its own")
     return 0
 
 
-def _lines(build: Build, number: int, cause: Cause | None, roots: list[Cause], ways: list[list[State]]) -> list[str]:
+def _lines(build: Build, number: int, cause: Cause | None, roots: list[Root]) -> list[str]:
     state = build.graph.states[number]
     name = _name(build, state)
     if cause is None:
         return [f"{name} was never built"]
     note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
-    return _story(build, state, name, cause, roots, ways) + note
+    return _story(build, state, name, cause, roots) + note
 
 
-def _story(
-    build: Build, state: State, name: str, cause: Cause, roots: list[Cause], ways: list[list[State]]
-) -> list[str]:
+def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root]) -> list[str]:
     last, day = cause.last, _day(cause.last.ts_millis)
     if not last.performed:
         return [
@@ -58,15 +58,23 @@ def _story(
     for change in cause.changes:
         origin = [build.graph.states[need] for need in producers(state, change.field)]
         lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
-    return lines + _root_lines(ways, roots)
+    return lines + _root_lines(state, cause, roots)
 
 
-def _root_lines(ways: list[list[State]], roots: list[Cause]) -> list[str]:
-    if not roots:
-        return []
-    changes = [f"  {root.state.label}  {shown(change)}" for root in roots for change in root.roots]
-    followed = [f"it followed from there: {' → '.join(str(one.label) for one in way)}" for way in ways]
-    return ["root cause:", *changes, *followed]
+def _root_lines(state: State, cause: Cause, roots: list[Root]) -> list[str]:
+    lines = []
+    if roots:
+        lines.append("root cause:")
+        lines += [f"  {root.state.label}  {shown(change)}" for root, _ in roots for change in root.roots]
+        lines += [f"it followed from there: {_way(way)}" for _, way in roots]
+    return lines
+
+
+def _way(states: tuple[State, ...]) -> str:
+    names = list(dict.fromkeys(str(state.label) for state in states))
+    if len(names) > 8:
+        names[4:-3] = [f"({len(names) - 7} more)"]
+    return " → ".join(names)
 
 
 def _name(build: Build, state: State) -> str:
@@ -78,7 +86,7 @@ def _day(ts_millis: int) -> str:
     return datetime.fromtimestamp(ts_millis / 1000).strftime("%d %b %H:%M")
 
 
-def _doc(state: State, cause: Cause | None, roots: list[Cause]) -> dict[str, Any]:
+def _doc(state: State, cause: Cause | None, roots: list[Root]) -> dict[str, Any]:
     changes = cause.changes if cause else ()
     return {
         "label": str(state.label),
@@ -86,5 +94,5 @@ def _doc(state: State, cause: Cause | None, roots: list[Cause]) -> dict[str, Any
         "ran": bool(cause and cause.last.performed),
         "cause": describe(state, changes[0]) if changes else "never built" if cause is None else None,
         "changes": [change._asdict() for change in changes],
-        "root": [{"label": str(root.state.label), **change._asdict()} for root in roots for change in root.roots],
+        "root": [{"label": str(root.state.label), **change._asdict()} for root, _ in roots for change in root.roots],
     }

@@ -143,6 +143,8 @@ def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
         found = needs(catalog, catalog.target(label))
         pointer = next(pointer for other, pointer in found if other == need)
         lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")
+    if len(lines) > 20:
+        lines[10:-10] = [f"\n    ... and {len(lines) - 20} more"]
     where = catalog.locate(catalog.target(labels[0]))
     return CycleFound(f"{labels[0]} needs itself:{''.join(lines)}", location=where)
 

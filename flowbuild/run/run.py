@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
+from flowbuild.core.errors import FlowError
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
@@ -79,6 +81,10 @@ class Run:
                 yield self._keep(next(steps))
         except StopIteration as end:
             result: Result = end.value
+        except FlowError:  # such as a full disk, which the stage only makes fuller
+            with suppress(FlowError):
+                self._clear_stage()
+            raise
         self.result = result
         self._note(result)
         return result
@@ -91,14 +97,18 @@ class Run:
         self.record.begin()
         events = self._keep([RunCompleted(status, EMPTY_CONTEXT)])
         self.record.seal()
-        stage = self._directory / "stage"
-        if not result.errors and stage.exists():
-            remove_tree(stage)
+        if not result.errors:
+            self._clear_stage()
         return events
 
     @property
     def performed(self) -> bool:
         return self.record.begun
+
+    def _clear_stage(self) -> None:
+        stage = self._directory / "stage"
+        if stage.exists():
+            remove_tree(stage)
 
     def _keep(self, events: list[Event]) -> list[Event]:
         self.record.append(events)

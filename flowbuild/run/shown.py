@@ -53,7 +53,7 @@ def _show(session: Session, path: str, artifact: Artifact) -> None:
     _watch_directories(session, path, found)
     wanted = {f"{path}/{entry.path}": entry for entry in found}
     whole = all(_is_shown(session, root / place, Artifact(e.sha256, 0, e.executable)) for place, e in wanted.items())
-    if not whole or _files(root / path) != {str(root / place) for place in wanted}:
+    if not whole or not (root / path).is_dir() or _files(root / path) != {str(root / place) for place in wanted}:
         materialize(cas, artifact, root / path)
         _watch_directories(session, path, found)
     session.rows.stored(cas.path(artifact.sha256))

@@ -54,6 +54,10 @@ def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
         yield Change(path, old, new)
 
 
+# A state, and what came after it: a list that many ways share the end of.
+_Way = tuple[State, "_Way"] | None
+
+
 class Why:
     """Questions about the last runs of a checkout, answered from action documents in the store."""
 
@@ -97,35 +101,24 @@ class Why:
         states = {need for change in followed for need in producers(state, change.field)}
         return Cause(state, last, found, tuple(c for c in found if c not in followed), tuple(sorted(states)))
 
-    def roots(self, number: int) -> Iterator[Cause]:
-        """The causes at the bottom: states that changed for a reason of their own, each once."""
-        todo, seen = [number], set()
-        while todo:
-            one = todo.pop()
-            cause = self.cause(one) if one not in seen else None
-            seen.add(one)
-            if cause is not None:
-                if cause.roots:
-                    yield cause
-                todo.extend(reversed(cause.followed_from))
+    def roots(self, number: int) -> Iterator[tuple[Cause, tuple[State, ...]]]:
+        """The causes at the bottom: states that changed for a reason of their own, each once, with the way from there.
 
-    def way(self, root: State, number: int) -> list[State]:
-        """The states from a root to what followed from it, by the shortest way that its change can have taken."""
-        came: dict[int, int | None] = {number: None}
-        todo = [number]
-        for one in todo:
+        A state that moved again in a later run says nothing of this one, and is not followed.
+        """
+        todo: list[tuple[int, _Way]] = [(number, None)]
+        seen, first = {number}, self.cause(number)
+        while todo:
+            one, way = todo.pop()
             cause = self.cause(one)
-            if self._graph.states[one].id == root.id or cause is None:
-                break
-            fresh = [need for need in cause.followed_from if need not in came]
-            came.update(dict.fromkeys(fresh, one))
-            todo.extend(fresh)
-        steps: list[State] = []
-        at: int | None = next((n for n in came if self._graph.states[n].id == root.id), None)
-        while at is not None:
-            steps.append(self._graph.states[at])
-            at = came[at]
-        return steps
+            if cause is None or first is None or cause.last.ts_millis != first.last.ts_millis:
+                continue
+            way = (cause.state, way)
+            if cause.roots:
+                yield cause, tuple(_unrolled(way))
+            fresh = [need for need in cause.followed_from if need not in seen]
+            seen.update(fresh)
+            todo.extend((need, way) for need in reversed(fresh))
 
     def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
         """Listings opened: a change of several inputs becomes a change of the files in it."""
@@ -147,6 +140,12 @@ class Why:
         data = fresh.get(Digest(digest))
         doc: Any = self.document(digest) if data is None else json.loads(data)
         return {row["path"]: row["sha256"] for row in doc} if isinstance(doc, list) else None
+
+
+def _unrolled(way: _Way) -> Iterator[State]:
+    while way is not None:
+        state, way = way
+        yield state
 
 
 def producers(state: State, field: str) -> list[int]:

@@ -1,7 +1,7 @@
 """The null table: proof that nothing moved since a build that had nothing left to do, by stat data and nothing else.
 
 Knows nothing of labels, graphs or runs: a build says what its answer rested on (rows.py), and this says whether all of
-it still stands. What stat can't see is not seen here either; `cache verify` finds the rest.
+it still stands. What stat can't see is not seen here either.
 
 Approach. `check` is the whole cost of a build that has nothing to do, so it walks no graph and makes no objects. Files
 are grouped by directory, which makes a look-up one name long. A group keeps its names in one string, and *one number*:
@@ -38,6 +38,7 @@ OBJECT = attrgetter("st_size", "st_mtime_ns", "st_mode")
 """The row of an object in a content-addressed store: another file with the same bytes is as good."""
 
 _FORMAT = 1
+_SEARCH = ("PYTHONPATH", "PYTHONUSERBASE", "PYTHONNOUSERSITE")
 # O_PATH opens what may be searched but not read, and touches nothing. macOS has no such thing.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -76,6 +77,8 @@ def checksum(body: "bytes | memoryview") -> bytes:
 def header() -> bytes:
     """Whose table it is: of this format, interpreter and flowbuild, and of this boot of the host.
 
+    Two virtual environments of one interpreter, and two search paths, hold different distributions.
+
     After a power cut a file may have its old times and lost its bytes, if nobody flushed it. The slow road knows
     which those are. Hosts that don't say which boot it is (macOS) have file systems that write bytes before times.
     """
@@ -85,7 +88,9 @@ def header() -> bytes:
     except OSError:
         boot = "-"
     tag = sys.implementation.cache_tag
-    return f"flowbuild null {_FORMAT} {tag} {sys.hexversion:x} {__version__} {boot}\n".encode()
+    where = "\0".join([sys.prefix, *(os.environ.get(name, "") for name in _SEARCH)])
+    path = zlib.crc32(where.encode("utf-8", "surrogateescape"))
+    return f"flowbuild null {_FORMAT} {tag} {sys.hexversion:x} {path:08x} {__version__} {boot}\n".encode()
 
 
 def _stands(

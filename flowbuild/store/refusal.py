@@ -23,7 +23,7 @@ _REMEDIES = {
     errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`) or lower -j",
     errno.ENFILE: "too many files are open on this host",
     errno.EFBIG: "a limit on file size is set (`ulimit -f`): raise it",
-    errno.EIO: "the disk reports a fault: look at its health, then run `flowbuild cache verify`",
+    errno.EIO: "the disk reports a fault: look at its health before you build again",
     errno.ESTALE: "the network file system lost this file: run the same command again",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOLCK: "this file system does not lock: keep the store on a local one",

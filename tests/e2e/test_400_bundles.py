@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +144,18 @@ def test_when_only_latest_differs_a_bundle_is_made_of_what_is_remembered(lab: Sp
     assert len(bundles(lab)) == 3
 
 
+def test_another_expectation_makes_a_bundle_of_what_is_remembered(lab: Space) -> None:
+    lab.build(RUN)
+    first = latest(lab)
+    edit(lab, "denies: [read-variable]", "denies: [read-variable, exec-shell]")
+    ran = lab.build(RUN)
+    assert (ran.performed, "partial" in ran.out) == (0, True)
+    assert latest(lab) != first
+    edit(lab, "denies: [read-variable, exec-shell]", "denies: [read-variable]")
+    lab.build(RUN)
+    assert json.loads(load(root(lab)).read("summary.json"))["status"] == "ok"
+
+
 def test_a_damaged_bundle_is_not_counted_as_the_last_one(lab: Space) -> None:
     lab.build(RUN)
     path = root(lab) / latest(lab) / "summary.md"
@@ -241,3 +255,59 @@ def test_an_outer_filter_turns_the_answers(tmp_path: Path) -> None:
     assert rows["status"] == "blocked"
     assert {row["runtime_result"]["failure_stage"] for row in rows["probes"]} == {"apply"}
     assert {row["actual"] for row in rows["probes"]} == {None}
+
+
+def harnesses(parent: int) -> list[int]:
+    """The probe harnesses that a running build has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            status = (entry / "status").read_text() if b"flowbuild.engine.probe" in words else ""
+        except OSError:
+            continue
+        if f"PPid:\t{parent}\n" in status:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds children in /proc")
+def test_a_failed_run_is_committed_and_does_not_move_latest(lab: Space) -> None:
+    lab.build(RUN)
+    first = latest(lab)
+    process = lab.start(RUN, "--policy", "live", "-j", "1")
+    while process.poll() is None and not (found := harnesses(process.pid)):
+        pass
+    os.kill(found[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert latest(lab) == first
+    failed = load(root(lab) / next(name for name in bundles(lab) if name != first))
+    assert failed.index.status == "failed"
+    assert json.loads(failed.read("summary.json"))["status"] == "failed"
+    assert lab.run(RUN).performed == 0  # and LATEST still says it all
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds children in /proc")
+def test_a_cancelled_run_is_committed_as_such_and_does_not_move_latest(lab: Space) -> None:
+    lab.build(RUN)
+    first = latest(lab)
+    process = lab.start(RUN, "--policy", "live", "-j", "1")
+    while process.poll() is None and not harnesses(process.pid):
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert latest(lab) == first
+    cancelled = load(root(lab) / next(name for name in bundles(lab) if name != first))
+    status = json.loads(cancelled.read("run_status.json"))
+    assert (status["state"], status["failure_stage"]) == ("failed", "cancelled")
+    assert cancelled.index.status == "failed"
+
+
+def test_two_runs_in_one_request_share_what_is_performed(lab: Space) -> None:
+    lab.write("lab/BUILD.yaml", EXPERIMENT + "  again: {rule: run, plan: //lab:plan}\n")
+    ran = lab.build(RUN, "//lab:again")
+    assert ran.performed == 9  # a probe's action says nothing of its target: the second run reuses all of them
+    load(lab.root / "out/lab/again")
+    assert load(root(lab)).index.run_id != load(lab.root / "out/lab/again").index.run_id

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from flowbuild.testing import Space
+from tests.e2e.test_400_bundles import EXPERIMENT, RUN
 
 ONE = """
 targets:
@@ -129,3 +134,122 @@ def test_a_file_called_out_is_a_file_like_others(space: Space) -> None:
     space.write("texts/out", "out\n")
     assert space.build("//:joined").performed == 1
     assert space.read("out/bin/joined/all.txt") == "a\nout\n"
+
+
+def test_an_empty_directory_is_shown(space: Space) -> None:
+    space.write("BUILD.yaml", 'targets: {d: {rule: exec, script: "mkdir ${{ outputs.d }}", outputs: {d: d/}}}\n')
+    space.build("//:d")
+    assert (space.root / "out/bin/d/d").is_dir()
+    space.remove("out/bin/d/d")
+    assert space.build("//:d").performed == 0
+    assert (space.root / "out/bin/d/d").is_dir()
+
+
+DIAMOND = """
+targets:
+  l: {rule: exec, command: "cp ${{ inputs.i }} ${{ outputs.o }}", inputs: {i: l.txt}, outputs: {o: o}}
+  r: {rule: exec, command: "cp ${{ inputs.i }} ${{ outputs.o }}", inputs: {i: r.txt}, outputs: {o: o}}
+  m: {rule: exec, script: "grep -v c ${{ inputs.l }} > ${{ outputs.o }}", inputs: {l: "//:l"}, outputs: {o: o}}
+  t:
+    rule: exec
+    script: cat ${{ inputs.m }} ${{ inputs.r }} > ${{ outputs.o }}
+    inputs: {m: "//:m", r: "//:r"}
+    outputs: {o: o}
+"""
+
+
+def test_why_tells_each_root_with_its_own_way(space: Space) -> None:
+    space.write("BUILD.yaml", DIAMOND)
+    space.write("l.txt", "1\n")
+    space.write("r.txt", "1\n")
+    space.build("//:t")
+    space.write("l.txt", "2\n")
+    space.write("r.txt", "2\n")
+    space.build("//:t")
+    out = space.run("why", "//:t").out
+    assert "followed from there: //:l → //:m → //:t\n" in out
+    assert "followed from there: //:r → //:t\n" in out
+
+
+def test_why_blames_no_change_of_a_later_run(space: Space) -> None:
+    space.write("BUILD.yaml", DIAMOND)
+    space.write("l.txt", "1\n")
+    space.write("r.txt", "1\n")
+    space.build("//:t")
+    space.write("r.txt", "2\n")
+    space.build("//:t")
+    space.write("l.txt", "1\nc\n")
+    assert space.build("//:t").performed == 2  # l, and m with the same output
+    out = space.run("why", "//:t").out
+    assert "root cause:\n  //:r " in out
+    assert "//:l" not in out
+
+
+def runs(space: Space) -> int:
+    root = space.root / "out/lab/run"
+    return sum(path.is_dir() for path in root.iterdir()) if root.exists() else 0
+
+
+@pytest.mark.parametrize("flag", ["--only-profile", "--only-scenario"])
+def test_a_filter_of_nothing_is_refused_before_anything_is_made(space: Space, flag: str) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    ran = space.run(RUN, flag, "nope")
+    assert ran.code == 2
+    assert runs(space) == 0
+
+
+def test_a_filtered_run_is_committed_each_time(space: Space) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    for number in (1, 2):
+        assert space.run(RUN, "--only-profile", "scrubbed").code == 0
+        assert runs(space) == number
+    assert not (space.root / "out/lab/run/LATEST").exists()
+
+
+def test_a_run_whose_objects_are_gone_is_performed_again(space: Space) -> None:
+    space.write("lab/BUILD.yaml", EXPERIMENT)
+    space.build(RUN)
+    shutil.rmtree(space.root / ".flowbuild/cas")
+    assert space.build(RUN).performed == 9
+    assert runs(space) == 2
+
+
+def test_a_table_that_cannot_be_kept_fails_no_command(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    for table in ("stamps", "packages", "last"):
+        space.write(f".flowbuild/{table}/in/the/way", "")
+    assert space.run("list").code == 0
+    ran = space.run("//:a")
+    assert (ran.code, ran.performed) == (0, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(("where", "code"), [("> /dev/full", 5), (">&-", 0), ("2>&- >&-", 0), ("| head -0", 141)])
+def test_an_output_that_nobody_takes_is_no_bug(space: Space, where: str, code: int) -> None:
+    space.write("BUILD.yaml", ONE)
+    for words in ("//:a --force //:a", "list"):
+        line = f"set -o pipefail; {sys.executable} -m flowbuild {words} {where}"
+        ran = subprocess.run(
+            ["bash", "-c", line], cwd=space.root, env=space.environment, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in ran.stderr
+        assert ran.returncode in (code, 0) if code == 141 else ran.returncode == code
+
+
+def install(site: Path, version: str) -> None:
+    place = site / f"fakelib-{version}.dist-info"
+    place.mkdir(parents=True)
+    (site / "fakelib.py").write_text(f"VERSION = {version!r}\n")
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fakelib\nVersion: {version}\n")
+    (place / "RECORD").write_text(f"fakelib.py,sha256={version},20\n")
+
+
+def test_another_search_path_holds_other_distributions(space: Space, tmp_path: Path) -> None:
+    one, two = tmp_path / "one/site-packages", tmp_path / "two/site-packages"
+    install(one, "1.0")
+    install(two, "2.0")
+    space.write("BUILD.yaml", "targets: {p: {rule: python, handler: 'h.py:f', outputs: {o: o}}}\n")
+    space.write("h.py", "import fakelib\n\ndef f(o):\n    o.write_text(fakelib.VERSION)\n")
+    for site, performed in ((one, 1), (two, 1), (one, 0), (two, 0)):
+        assert space.build("//:p", PYTHONPATH=str(site)).performed == performed
+        assert space.read("out/bin/p/o") == f"{'1.0' if site is one else '2.0'}"

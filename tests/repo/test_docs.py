@@ -162,7 +162,7 @@ def test_every_error_is_told_with_its_code_and_exit() -> None:
     while tree:
         kind = tree.pop()
         seen[kind("x").code] = kind.exit_code
-        tree += kind.__subclasses__()
+        tree += [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
     assert told == seen
 
 

@@ -90,7 +90,7 @@ def test_a_failure_can_be_reproduced(io: TinyIo, reaper: Reaper) -> None:
     script = 'cat *.txt; echo "$LC_ALL $TOKEN"; ls -d "$HOME" "$TMPDIR" >&2; exit 7'
     outcome = run(io, reaper, script=script, env={"LC_ALL": "a b"}, staged=(names,))
     assert outcome.reproduce is not None and "s3cret" not in outcome.reproduce
-    assert outcome.reproduce.startswith("cd .flowbuild/scratch/1/work/words && env -i ")
+    assert outcome.reproduce.startswith("cd .flowbuild/scratch/1/tree/words && env -i ")
     assert outcome.reproduce.endswith("sh -eu ../../script")
     again = subprocess.run(
         ["sh", "-c", outcome.reproduce],
@@ -210,7 +210,7 @@ def test_what_the_disk_refuses_is_named(io: TinyIo, reaper: Reaper) -> None:
 def test_cancelled_it_leaves_nothing_alive(io: TinyIo, reaper: Reaper) -> None:
     performance = command.perform(action("exec", {"script": "echo $$ > pid; sleep 60 & wait"}), io, reaper)
     step(performance, 0.2)
-    pid = int((io.workspace / ".flowbuild/scratch/1/work/words/pid").read_text())
+    pid = int((io.workspace / ".flowbuild/scratch/1/tree/words/pid").read_text())
     performance.close()
     assert soon(lambda: not is_alive(pid))
 

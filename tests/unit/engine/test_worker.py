@@ -185,7 +185,7 @@ def test_a_cancelled_handler_ends(io: TinyIo, workers: Workers) -> None:
     source = "import os, time\ndef it():\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(60)"
     performance = workers.perform(task(io, source), io)
     step(performance, 0.4)
-    pid = int((io.workspace / ".flowbuild/scratch/1/work/words/pid").read_text())
+    pid = int((io.workspace / ".flowbuild/scratch/1/tree/words/pid").read_text())
     performance.close()
     assert not is_alive(pid)
 
