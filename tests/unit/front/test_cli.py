@@ -97,7 +97,7 @@ def test_an_interrupt_is_130() -> None:
 def test_fields_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Request] = []
     monkeypatch.setattr("flowbuild.front.explain.explain", lambda request: seen.append(request) or 7)
-    assert cli.main("explain //a //b --set x=1 --force //b -v".split()) == 7
+    assert cli.main(["explain", "//a", "//b", "--set", "x=1", "--force", "//b", "-v"]) == 7
     assert seen == [
         Request("explain", ("//a", "//b"), policy="dry", sets=("x=1",), force=("//b",), verbose=True),
     ]
