@@ -275,8 +275,6 @@ def _preflight() -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
-        raise EngineLost(
-            f"the preflight broke: {error}"
-        ) from None
+        raise EngineLost(f"the preflight broke: {error}") from None
     shown = ["python", "-m", "flowbuild.engine.preflight"]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

@@ -45,6 +45,7 @@ def short(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
         return text[:8]
+    text = text.replace("\n", "\\n")  # a change is one line
     return text if len(text) <= 60 else text[:57] + "..."
 
 

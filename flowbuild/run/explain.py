@@ -64,7 +64,8 @@ def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: 
     if desk.is_forced(state):
         return Verdict(state, Would.RUN, "--force asks for it", key=action.key)
     if action.key in desk.replaced:
-        return Verdict(state, Would.RUN, "an output of its last run is no longer in the store", key=action.key)
+        # Another state that runs before it may make the same bytes.
+        return Verdict(state, Would.MAY, "an output of its last run is no longer in the store", key=action.key)
     if before is None:
         return Verdict(state, Would.RUN, "never built", key=action.key)
     found = why.compare(state, before.action, action.doc, action.listings)

@@ -87,11 +87,10 @@ class Stamps:
     @classmethod
     def load(cls, path: Path) -> Stamps:
         """The table of the last session; an empty one if there is none that can be believed."""
-        with refused(path):
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                return cls(path, {})
+        try:
+            data = path.read_bytes()
+        except OSError:  # derived: what can't be read is an empty one
+            return cls(path, {})
         if data.startswith(_MAGIC) and xxhash.xxh3_64_digest(data[_BODY:]) == data[len(_MAGIC) : _BODY]:
             try:
                 return cls(path, _rows.decode(data[_BODY:]))
