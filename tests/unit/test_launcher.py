@@ -36,8 +36,9 @@ NULL_ROAD = {
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace where nothing is left to do for `//...`, nor for `//... -v`."""
+    monkeypatch.setenv("PYTHONPATH", f"{CODE}{os.pathsep}{tmp_path}")  # that of `run`: it is part of a table
     (tmp_path / "flowbuild.yaml").write_text("")
     (tmp_path / "sub").mkdir()
     time.sleep(0.02)
@@ -50,7 +51,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(*argv: str, cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{CODE}{os.pathsep}{cwd}"}
+    environment = {"PYTHONPATH": f"{CODE}{os.pathsep}{cwd}", **os.environ}
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         [sys.executable, *argv],
         **{"cwd": cwd, "env": environment, "capture_output": True, "text": True, "timeout": 30, **options},
@@ -190,6 +191,8 @@ def test_full_disk_is_said(root: Path) -> None:
 
 def test_closed_output_is_silence(root: Path) -> None:
     found = run(
-        "-c", "import os; os.close(1); os.execv(os.sys.executable, ['p', '-m', 'flowbuild', '//...'])", cwd=root
+        "-c",
+        "import os; os.close(1); os.execv(os.sys.executable, [os.sys.executable, '-m', 'flowbuild', '//...'])",
+        cwd=root,
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
