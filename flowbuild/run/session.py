@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.load.distributions import Distributions
@@ -104,9 +106,9 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
-            self.stamps.save()
-            self.parsed.save()
-            self.last.save()
+            for table in (self.stamps, self.parsed, self.last):
+                with suppress(DiskRefused):  # derived: without them the next command is slower, and as right
+                    table.save()
         finally:
             self.signals.__exit__(None, None, None)
 
