@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
-from flowbuild.core.suggest import did_you_mean
+from flowbuild.core.suggest import did_you_mean, nearest
 from flowbuild.front.arguments import FLAGS, Request
 from flowbuild.front.guard import guarded
 from flowbuild.version import __version__
@@ -218,8 +218,9 @@ def ordered(argv: list[str]) -> list[str]:
     if place < len(argv) and argv[place] in known:
         return [argv[place], *argv[:place], *argv[place + 1 :]]
     if place < len(argv) and not argv[place].startswith(("//", ":", "-")):
-        near = did_you_mean(argv[place], known)
-        remedy = near or "targets are written as labels, such as //package:target; `flowbuild --help` lists commands"
+        near = nearest(argv[place], sorted(known))
+        labels = "targets are written as labels, such as //package:target; `flowbuild --help` lists commands"
+        remedy = f"did you mean {near!r}?" if near else labels
         raise BadFlag(f"there is no command {argv[place]!r}", remedy=remedy)
     return ["build", *argv]
 

@@ -185,10 +185,10 @@ def test_closing_before_the_first_step_is_nothing(case: Case, engine: Engine, io
     engine.perform(action(case.good), io).close()
 
 
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.slow], ids=["python: exec", "toy"])
 @pytest.mark.parametrize("interrupts", [True, False])
 def test_closing_ends_what_was_started_in_time(case: Case, engine: Engine, io: RunIo, interrupts: bool) -> None:
-    if case.slow is None:
-        pytest.skip("nothing of this engine waits")
+    assert case.slow is not None
     what = action(case.slow)
     performance = engine.perform(what, io)
     pids = begin(performance, io.scratch, what)
