@@ -285,3 +285,15 @@ def test_a_parameter_is_set_by_a_relative_label(space: Space) -> None:
     space.write("a/BUILD.yaml", f"targets: {{x: {target}, y: {target}}}\n")
     space.build("-C", "a", ":all", "--set", ":x.n=2")
     assert (space.read("out/bin/a/x/o"), space.read("out/bin/a/y/o")) == ("2\n", "1\n")
+
+
+def test_a_golden_is_one_file_and_never_replaces_a_directory(space: Space) -> None:
+    golden = "g: {rule: golden, actual: '//:a', expected: kept}"
+    space.write("BUILD.yaml", ONE + f"  {golden}\n")
+    space.write("kept/mine", "mine\n")
+    ran = space.run("test", "//:g", "--update-goldens")
+    assert ran.code == 2
+    assert "kept is a directory" in ran.err
+    assert space.read("kept/mine") == "mine\n"
+    space.write("BUILD.yaml", ONE.replace("o: o", "o: o/") + f"  {golden}\n")
+    assert space.run("test", "//:g").code == 2
