@@ -145,7 +145,8 @@ class Build:
             if not equals:
                 raise BadFlag(f"--set {text}: a value is missing", remedy="write --set name=value")
             owner, dot, short = name.rpartition(".")
-            yield (parse(owner), short, value) if dot and owner.startswith("//") else (None, name, value)
+            is_label = dot and owner.startswith(("//", ":"))
+            yield (parse(owner, self.package), short, value) if is_label else (None, name, value)
 
     def _build_plain(self, labels: Sequence[Label]) -> int:
         result, code = self.evaluate(self.graph.closure(labels))

@@ -188,7 +188,9 @@ class Progress:
 
     def _show_failure(self, state: State, event: StateFailed) -> None:
         captured, info = self._captured.get(state.id, {}), event.error["info"]
-        lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {info['message']}"]
+        message, *more = str(info["message"]).splitlines() or [""]
+        lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {message}"]
+        lines += [f"    {line}" for line in more]
         lines += [f"    {line}" for line in str(captured.get("stderr_tail") or "").rstrip("\n").splitlines()[-20:]]
         if captured.get("log"):
             lines.append(f"    {'log':<10} {self._from_here(captured['log'])}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from posixpath import relpath
 from typing import Any
 
-from flowbuild.core.errors import BadAttribute, FlowError, raise_all
+from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
 from flowbuild.core.label import parse
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.graph.evidence import (
@@ -49,7 +49,12 @@ def golden(scope: Scope) -> Built:
     actual, path = scope.files(attrs["actual"], "actual"), attrs["expected"]
     if not isinstance(actual, File) or not isinstance(actual.item, Product):
         raise scope.fault(BadAttribute(f"{attrs['actual']} is not one output of a target"), "actual")
-    is_there = (scope.catalog.workspace.root / path).exists()
+    if actual.item.path.endswith("/"):
+        raise scope.fault(BadAttribute(f"{attrs['actual']} is a directory, and a golden is one file"), "actual")
+    place = scope.catalog.workspace.root / path
+    if place.is_dir():  # which accepting a golden would replace, whole
+        raise scope.fault(BadPath(f"{path} is a directory, and a golden is one file"), "expected")
+    is_there = place.exists()
     if not is_there:
         scope.catalog.seen.absent(path)
     expected = [File(Source(path), scope.package)] if is_there else []

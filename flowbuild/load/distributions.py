@@ -80,11 +80,20 @@ class Distributions:
         self._list()
         return bool(self._of_import(name))
 
+    @property
+    def places(self) -> list[str]:
+        """The directories whose listing says what is installed; none while nobody asked."""
+        if self._by_name is None:
+            return []
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        places = [entry for entry in self._search if os.path.basename(entry) in INSTALLED or entry in given]
+        return [entry for entry in places if os.path.isdir(entry)]
+
     def behind(self, names: Iterable[str]) -> Found:
         """The distributions that import names mean, and all that those require."""
         known = self._list()
         docs: dict[str, Mapping[str, str] | None] = {}
-        watched = {entry for entry in self._search if os.path.basename(entry) in INSTALLED}
+        watched = set(self.places)
         open_ = [found for name in names for found in self._of_import(name)]
         while open_:
             one = open_.pop()

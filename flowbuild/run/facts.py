@@ -122,7 +122,7 @@ class HostFacts:
     def code(self, code: Code) -> Mapping[str, Any]:
         """The handler part of an action: source, modules and distributions."""
         found = self._distributions.behind(code.distributions) if code.distributions else Found({}, ())
-        for path in found.watched:
+        for path in (*found.watched, *self._distributions.places):  # what is not installed may be, next time
             self._seen.file(str(path))
         return {
             "function": code.function,

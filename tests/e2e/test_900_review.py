@@ -253,3 +253,47 @@ def test_another_search_path_holds_other_distributions(space: Space, tmp_path: P
     for site, performed in ((one, 1), (two, 1), (one, 0), (two, 0)):
         assert space.build("//:p", PYTHONPATH=str(site)).performed == performed
         assert space.read("out/bin/p/o") == f"{'1.0' if site is one else '2.0'}"
+
+
+@pytest.mark.parametrize("directory", ["site-packages", "plain"])
+def test_a_distribution_that_comes_later_is_seen(space: Space, tmp_path: Path, directory: str) -> None:
+    site = tmp_path / directory
+    site.mkdir()
+    space.environment["PYTHONPATH"] = str(site)
+    space.write("BUILD.yaml", "targets: {p: {rule: python, handler: 'h.py:f', outputs: {o: o}}}\n")
+    space.write(
+        "h.py",
+        """
+        try:
+            from fakelib import VERSION
+        except ImportError:
+            VERSION = "none"
+
+        def f(o):
+            o.write_text(VERSION)
+        """,
+    )
+    space.build("//:p")
+    assert space.read("out/bin/p/o") == "none"
+    install(site, "1.0")
+    assert space.build("//:p").performed == 1
+    assert space.read("out/bin/p/o") == "1.0"
+
+
+def test_a_parameter_is_set_by_a_relative_label(space: Space) -> None:
+    target = "{rule: exec, script: 'echo ${{ params.n }} > ${{ outputs.o }}', outputs: {o: o}, params: {n: 1}}"
+    space.write("a/BUILD.yaml", f"targets: {{x: {target}, y: {target}}}\n")
+    space.build("-C", "a", ":all", "--set", ":x.n=2")
+    assert (space.read("out/bin/a/x/o"), space.read("out/bin/a/y/o")) == ("2\n", "1\n")
+
+
+def test_a_golden_is_one_file_and_never_replaces_a_directory(space: Space) -> None:
+    golden = "g: {rule: golden, actual: '//:a', expected: kept}"
+    space.write("BUILD.yaml", ONE + f"  {golden}\n")
+    space.write("kept/mine", "mine\n")
+    ran = space.run("test", "//:g", "--update-goldens")
+    assert ran.code == 2
+    assert "kept is a directory" in ran.err
+    assert space.read("kept/mine") == "mine\n"
+    space.write("BUILD.yaml", ONE.replace("o: o", "o: o/") + f"  {golden}\n")
+    assert space.run("test", "//:g").code == 2
