@@ -20,10 +20,11 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
-from flowbuild.engine.place import Place, prepare, refusal, shown
+from flowbuild.engine.place import Place, prepare, shown
 from flowbuild.engine.process import Exit, attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
+from flowbuild.store.refusal import refused as disk_refused
 
 
 def perform(action: Action, io: Io, reaper: Reaper) -> Performance:
@@ -102,6 +103,6 @@ def find(word: str, cwd: Path, search_path: tuple[str, ...]) -> str | ErrorInfo:
 def _words(action: Action, place: Place) -> tuple[str, ...]:
     if "script" not in action.with_:
         return tuple(action.with_["command"])
-    with refusal(place.script):
+    with disk_refused(place.script):
         place.script.write_text(action.with_["script"], encoding="utf-8")
     return "sh", "-eu", os.path.relpath(place.script, place.cwd)

@@ -17,10 +17,11 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.engine.command import failure, refused, seconds, streams, told
 from flowbuild.engine.engine import Io, Performance
-from flowbuild.engine.place import Place, prepare, refusal
+from flowbuild.engine.place import Place, prepare
 from flowbuild.engine.process import attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
+from flowbuild.store.refusal import refused as disk_refused
 
 
 def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[str]] | None = None) -> Performance:
@@ -28,7 +29,7 @@ def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[s
     argv = (command or _harness())()
     place = prepare(action, io)
     request = place.scratch / "request.json"
-    with refusal(request):
+    with disk_refused(request):
         request.write_bytes(canonical(action.with_) + b"\n")
     captures = streams(action, io)
     environment = place.environment(io.environment(action), {})
@@ -74,6 +75,6 @@ def _refuse(constant: str) -> None:
 
 def _keep(row: dict[str, Any], io: Io, place: Place) -> dict[str, Any]:
     path = place.scratch / "row.json"
-    with refusal(path):
+    with disk_refused(path):
         path.write_bytes(canonical(row))
     return {"row": io.collect(path)}

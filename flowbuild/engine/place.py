@@ -9,17 +9,17 @@ Errors:  DiskRefused when a directory can't be made; BadPath when an output lies
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowbuild.core.action import Action
-from flowbuild.core.errors import BadPath, DiskRefused
+from flowbuild.core.errors import BadPath
 from flowbuild.engine.engine import Io
+from flowbuild.store.refusal import refused as disk_refused
 
 # What every action sees beside what it declares. None of them is a secret.
 FIXED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONHASHSEED"})
@@ -76,7 +76,7 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     scratch = io.scratch(action)
     root = scratch / "tree" if staged else io.workspace
     place = Place(scratch, root, root / action.package, staged)
-    with refusal(scratch):
+    with disk_refused(scratch):
         for directory in (place.home, place.tmp, place.cwd):
             directory.mkdir(parents=True, exist_ok=True)
     if staged:
@@ -84,7 +84,7 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     for path in action.outputs.values():
         if not Path(os.path.normpath(place.output(path))).is_relative_to(root) or path in ("", ".", "./"):
             raise BadPath(f"output {path!r} of {action.label} lies outside the workspace")
-        with refusal(place.output(path)):
+        with disk_refused(place.output(path)):
             if not staged:
                 _remove(place.output(path))
             place.output(path).parent.mkdir(parents=True, exist_ok=True)
@@ -94,15 +94,6 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
 def shown(path: Path, workspace: Path) -> str:
     """A path for people: from the workspace's root when it lies below."""
     return os.path.relpath(path, workspace) if path.is_relative_to(workspace) else str(path)
-
-
-@contextlib.contextmanager
-def refusal(path: Path) -> Iterator[None]:
-    """What the disk refuses here is DiskRefused, by name."""
-    try:
-        yield
-    except OSError as error:
-        raise DiskRefused(f"{error.filename or path}: {error.strerror or error}") from None
 
 
 def _remove(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flowbuild.core.action import Action, Outcome
 from flowbuild.engine.engine import Io, Performance
-from flowbuild.engine.place import refusal
+from flowbuild.store.refusal import refused as disk_refused
 
 
 def perform(action: Action, io: Io) -> Performance:
@@ -16,7 +16,7 @@ def perform(action: Action, io: Io) -> Performance:
     yield from ()
     (name,) = action.outputs
     path = io.scratch(action) / "text"
-    with refusal(path):
+    with disk_refused(path):
         path.write_text(action.with_["content"], encoding="utf-8", newline="")
     doc = io.collect(path)
     assert doc is not None

@@ -26,11 +26,12 @@ from flowbuild.engine.capture import Capture
 from flowbuild.engine.command import failure, seconds, streams, told
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
-from flowbuild.engine.place import Place, prepare, refusal
+from flowbuild.engine.place import Place, prepare
 from flowbuild.engine.process import Pump, conclude, end, exited, until_said
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
 from flowbuild.load.imports import import_name
+from flowbuild.store.refusal import refused as disk_refused
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
 # -P: the current directory is not searched. utf8: what a handler reads does not depend on the locale.
@@ -102,7 +103,7 @@ class Workers:
         given = {**io.environment(action), "PYTHONHASHSEED": "0"}
         environment = place.environment(given, declared)
         request = place.scratch / "request.json"
-        with refusal(request):
+        with disk_refused(request):
             request.write_text(json.dumps(_request(action, io, place, environment)), encoding="utf-8")
         captures = streams(action, io)
         worker = self._take(key := _key(action, given), environment)
