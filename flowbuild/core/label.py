@@ -17,6 +17,7 @@ from flowbuild.core.errors import BadLabel
 # A segment is a directory name: no separator, none of the characters that labels, shells or globs give a meaning.
 _SEGMENT = re.compile(r"[A-Za-z0-9_+=,@~.-]+(?: [A-Za-z0-9_+=,@~.-]+)*")
 _NAME = re.compile(r"[A-Za-z0-9_+=,@~-][A-Za-z0-9_+=,@~.-]*")
+_LONGEST, _LONGEST_NAME = 2000, 200  # of a directory, and of each name in a label
 _FORM = "a label looks like //package:target, //package (the target of that name) or :target"
 
 
@@ -102,6 +103,8 @@ def parse_pattern(text: str, package: str = "") -> Pattern:
 
 
 def _check(text: str, directory: str, name: str) -> None:
+    if len(directory) > _LONGEST or max(map(len, (*directory.split("/"), name))) > _LONGEST_NAME:
+        raise BadLabel(f"{text:.60}... is too long for a label: file systems take no such names", remedy=_FORM)
     for segment in directory.split("/") if directory else []:
         if segment in (".", "..") or not _SEGMENT.fullmatch(segment):
             raise BadLabel(f"{text!r} is not a label: {segment!r} is not a directory name", remedy=_FORM)

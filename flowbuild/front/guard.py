@@ -1,6 +1,7 @@
 """The guard around every command: whatever happens becomes a message and an exit code.
 
-Knows nothing of commands. A FlowError is its report and its code; anything else is a bug, exit 70, with a traceback.
+Knows nothing of commands. A FlowError is its report and its code; what the operating system refused
+and nobody named better is a DiskRefused; anything else is a bug, exit 70, with a traceback.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from flowbuild.core.errors import Faults, FlowError
+from flowbuild.core.errors import DiskRefused, Faults, FlowError
+from flowbuild.store.refusal import refused
 
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; the exit code of whatever it came to."""
     try:
-        return command()
+        code = command()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk behind `> file` is told here, and not when the interpreter ends
+        return code
     except FlowError as error:
         _say(f"flowbuild: {error.report()}")
         return error.exit_code
@@ -29,12 +34,33 @@ def guarded(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         silence()  # whoever read our output is gone
         return 141
+    except OSError as error:
+        return _say_refused(error)
     except Exception:
         import traceback
 
         traceback.print_exc()
         _say("flowbuild: this is a bug in flowbuild; please report it with the lines above")
         return 70
+
+
+def _say_refused(error: OSError) -> int:
+    """A refusal that reached us bare: the path that the system gave with it is all that is known."""
+    path = (
+        os.fsdecode(error.filename)
+        if isinstance(error.filename, str | bytes)
+        else "standard output, or a file that the system did not name"
+    )
+    try:
+        with refused(path):
+            raise error
+    except DiskRefused as known:
+        _say(f"flowbuild: {known.report()}")
+        with suppress(OSError):
+            sys.stdout.flush()
+            return known.exit_code
+        silence()
+        return known.exit_code
 
 
 def silence() -> None:
@@ -44,5 +70,5 @@ def silence() -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # nobody can be told that nobody can be told
         print(text, file=sys.stderr, flush=True)

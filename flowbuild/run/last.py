@@ -43,7 +43,9 @@ class LastTable:
         self._path = path
         self._rows: dict[str, Last] = {}
         self._is_changed = False
-        with suppress(OSError, UnicodeDecodeError, msgspec.DecodeError):  # derived: an unreadable table is an empty one
+        with suppress(
+            OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError
+        ):  # derived: an unreadable table is an empty one
             found = msgspec.json.decode(path.read_bytes(), type=_Table)
             self._rows = found.states if found.version == VERSION else {}
 

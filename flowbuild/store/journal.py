@@ -200,7 +200,7 @@ def _envelope(line: bytes, number: int, path: Path) -> dict[str, Any] | None:
     """One line decoded; None where a torn tail begins."""
     try:
         envelope = _decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if b"\0" in line:
             return None
         raise _corrupt(path, number, str(error)) from None

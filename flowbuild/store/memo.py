@@ -117,7 +117,7 @@ class Memo:
     def _decode(self, line: bytes) -> Record | None:
         try:
             return Record.from_doc(msgspec.json.decode(line[_JSON:]))
-        except (msgspec.DecodeError, StoreCorrupt):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, StoreCorrupt):
             return None  # of another version: unknown to us
 
     def append(self, records: Sequence[Record]) -> None:

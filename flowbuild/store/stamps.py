@@ -94,7 +94,7 @@ class Stamps:
         if data.startswith(_MAGIC) and xxhash.xxh3_64_digest(data[_BODY:]) == data[len(_MAGIC) : _BODY]:
             try:
                 return cls(path, _rows.decode(data[_BODY:]))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         return cls(path, {})
 
