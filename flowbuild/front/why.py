@@ -52,7 +52,10 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root
     if last.previous is None:
         return [f"{name} ran on {day} (run {last.run_id[:8]}): it was never built before"]
     if not cause.changes:
-        return [f"{name} ran on {day} (run {last.run_id[:8]}): its last result was not remembered, or --force asked"]
+        why = "although nothing changed: --force asked, or its last result was not remembered or is gone"
+        if last.previous != last.action:
+            why = "because its action changed; what it was before is no longer in the store"
+        return [f"{name} ran on {day} (run {last.run_id[:8]}) {why}"]
     because = "an input changed" if cause.changes[0].field.startswith("inputs.") else describe(state, cause.changes[0])
     lines = [f"{name} ran on {day} (run {last.run_id[:8]}) because {because}:"]
     for change in cause.changes:

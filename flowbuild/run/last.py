@@ -57,12 +57,9 @@ class LastTable:
     ) -> None:
         """Remember what a state came to. A reuse of the same action changes nothing."""
         before = self.get(state_id)
-        if before is not None and before.action == action:
-            if not performed:
-                return
-            previous = before.previous
-        else:
-            previous = before.action if before else None
+        if before is not None and before.action == action and not performed:
+            return
+        previous = before.action if before else None  # the same action again: it was forced, or not remembered
         self._rows[state_id] = Last(action, dict(outputs), run_id, ts, performed, previous)
         self._is_changed = True
 

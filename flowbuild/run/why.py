@@ -54,6 +54,7 @@ def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
         yield Change(path, old, new)
 
 
+_ABSENT: tuple[str | None, bool] = (None, False)  # a line that a listing does not have
 # A state, and what came after it: a list that many ways share the end of.
 _Way = tuple[State, "_Way"] | None
 
@@ -128,18 +129,19 @@ class Why:
                 yield change
                 continue
             name = change.field.removesuffix(".listing")
-            yield from (
-                Change(f"{name}[{path}]", old.get(path), new.get(path))
-                for path in sorted({*old, *new})
-                if old.get(path) != new.get(path)
-            )
+            for path in sorted({*old, *new}):
+                (was, could_run), (now, can_run) = old.get(path, _ABSENT), new.get(path, _ABSENT)
+                if was != now:
+                    yield Change(f"{name}[{path}]", was, now)
+                elif could_run != can_run:
+                    yield Change(f"{name}.executable[{path}]", could_run, can_run)
 
-    def _listing(self, digest: Any, fresh: Mapping[Digest, bytes]) -> dict[str, str] | None:
+    def _listing(self, digest: Any, fresh: Mapping[Digest, bytes]) -> dict[str, tuple[str | None, bool]] | None:
         if not isinstance(digest, str) or len(digest) != 64:
             return None
         data = fresh.get(Digest(digest))
         doc: Any = self.document(digest) if data is None else json.loads(data)
-        return {row["path"]: row["sha256"] for row in doc} if isinstance(doc, list) else None
+        return {row["path"]: (row["sha256"], row["executable"]) for row in doc} if isinstance(doc, list) else None
 
 
 def _unrolled(way: _Way) -> Iterator[State]:

@@ -297,3 +297,32 @@ def test_a_golden_is_one_file_and_never_replaces_a_directory(space: Space) -> No
     assert space.read("kept/mine") == "mine\n"
     space.write("BUILD.yaml", ONE.replace("o: o", "o: o/") + f"  {golden}\n")
     assert space.run("test", "//:g").code == 2
+
+
+def test_why_tells_a_forced_run_from_a_first_one(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.build("//:a")
+    assert "never built before" in space.run("why", "//:a").out
+    space.run("//:a", "--force", "//:a")
+    assert "--force asked" in space.run("why", "//:a").out
+
+
+def test_why_tells_a_mode_among_many_files(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        """
+        targets:
+          a:
+            rule: exec
+            script: ls -l ${{ inputs.i }} > ${{ outputs.o }}
+            inputs: {i: {glob: "*.txt"}}
+            outputs: {o: o}
+        """,
+    )
+    space.write("1.txt", "1\n")
+    space.build("//:a")
+    (space.root / "1.txt").chmod(0o755)
+    assert space.build("//:a").performed == 1
+    assert "inputs.i.executable[1.txt]" in space.run("why", "//:a").out
+    shutil.rmtree(space.root / ".flowbuild/cas")
+    assert "no longer in the store" in space.run("why", "//:a").out

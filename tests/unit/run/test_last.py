@@ -24,9 +24,9 @@ def test_what_is_noted_is_read_again(path: Path) -> None:
 
 def test_the_action_before_is_kept(path: Path) -> None:
     table = LastTable(path)
-    for key in ("k1", "k2", "k2"):
+    for key, before in (("k1", None), ("k2", "k1"), ("k2", "k2")):
         table.note("s", key, {}, "run", 5, True)
-    assert table.get("s") == Last("k2", {}, "run", 5, True, "k1")
+        assert table.get("s") == Last(key, {}, "run", 5, True, before)
 
 
 def test_a_reuse_of_the_same_action_changes_nothing(path: Path) -> None:
