@@ -76,8 +76,8 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     scratch = io.scratch(action)
     root = scratch / "tree" if staged else io.workspace
     place = Place(scratch, root, root / action.package, staged)
-    with disk_refused(scratch):
-        for directory in (place.home, place.tmp, place.cwd):
+    for directory in (place.home, place.tmp, place.cwd):
+        with disk_refused(directory):
             directory.mkdir(parents=True, exist_ok=True)
     if staged:
         io.stage(action.staged, root)

@@ -51,7 +51,9 @@ class Build:
         self.console = console
         self.start = _start(request.directory)
         root = find_root(self.start)
-        self.session = Session(root, channel=request.channel, world=lambda: self.experiment.world())
+        self.session = Session(
+            root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
+        )
         self.workspace = self.session.workspace
         _check_engine(self.workspace.config.engine)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)

@@ -29,8 +29,8 @@ def guarded(command: Callable[[], int]) -> int:
         for fault in faults.exceptions:
             _say(f"flowbuild: {fault.report() if isinstance(fault, FlowError) else fault}")
         return faults.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stopped:
+        return 128 + getattr(stopped, "number", 2)
     except BrokenPipeError:
         silence()  # whoever read our output is gone
         return 141

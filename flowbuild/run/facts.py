@@ -95,6 +95,7 @@ class HostFacts:
     def program(self, name: str) -> Mapping[str, Any] | None:
         """The first program of that name in the search path, with its interpreter if it is a script."""
         if name not in self._programs:
+            self._programs[name] = None  # a script that names itself as its interpreter ends here
             self._programs[name] = self._find(name)
         return self._programs[name]
 
@@ -112,12 +113,23 @@ class HostFacts:
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
                 sha, _ = self.source(candidate)
                 found: dict[str, Any] = {"name": name, "sha256": sha}
-                interpreter = _interpreter(candidate)
-                if interpreter and os.path.isfile(interpreter):
-                    found["interpreter"] = self.source(interpreter)[0]
+                interpreter = self._interpreter(candidate)
+                if interpreter is not None:
+                    found["interpreter"] = interpreter
                 return found
             (self._seen.file if os.path.exists(candidate) else self._seen.absent)(candidate)
         return None
+
+    def _interpreter(self, script: str) -> str | None:
+        """The digest of what a script's first line names; of the program behind the word after `env`."""
+        words = _first_line(script)
+        if not words or not os.path.isfile(words[0]):
+            return None
+        if os.path.basename(words[0]) == "env":
+            names = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+            behind = self.program(names[0]) if names else None
+            return str(behind["sha256"]) if behind else None
+        return self.source(words[0])[0]
 
     def code(self, code: Code) -> Mapping[str, Any]:
         """The handler part of an action: source, modules and distributions."""
@@ -148,11 +160,8 @@ def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _interpreter(path: str) -> str | None:
-    """The program that a script's first line names; `env NAME` is left to the search path."""
+def _first_line(path: str) -> list[str]:
+    """The words after `#!` of a script; none for anything else."""
     with open(path, "rb") as file:
         first = file.readline(256)
-    if not first.startswith(b"#!"):
-        return None
-    words = first[2:].decode(errors="replace").split()
-    return words[0] if words else None
+    return first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []

@@ -76,6 +76,7 @@ class Run:
         data = canonical(self.manifest)
         yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), EMPTY_CONTEXT)])
         steps = self._evaluation.run()
+        self._session.signals.is_heeded = True
         try:
             while True:
                 yield self._keep(next(steps))

@@ -72,12 +72,14 @@ class Session:
         root: Path,
         *,
         channel: str = "direct",
+        saves: bool = True,
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.channel = channel
         self.state_directory = root / ".flowbuild"
-        self.rows = Rows(root)  # before anything is read
+        self._saves = saves
+        self.rows = Rows(root, is_wanted=saves)  # before anything is read
         self.stamps = Stamps.load(self.state_directory / "stamps")
         self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
         self.workspace = workspace = open_workspace(root, cache=self.parsed)
@@ -106,7 +108,7 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
-            for table in (self.stamps, self.parsed, self.last):
+            for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()
         finally:

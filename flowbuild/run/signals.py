@@ -1,7 +1,8 @@
 """Signals that ask us to stop, as something that can be waited for.
 
 Knows nothing of what is stopped. While it is entered, SIGINT, SIGTERM and SIGHUP are noted and a descriptor becomes
-readable; the first one counts. Outside the main thread it does nothing: signals are not ours there.
+readable; the first one counts. Where nobody waits for it (`is_heeded`), it is raised instead, as Stopped. Outside the
+main thread it does nothing: signals are not ours there.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from typing import Any
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal that came while nobody waited for one. `number` is its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Signals:
     """A context in which signals are noted instead of raised."""
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.is_heeded = False  # somebody looks at `received` and ends in good order
         self.descriptor: int | None = None
         self._writer = -1
         self._before: dict[int, Any] = {}
@@ -50,3 +60,5 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
+            if not self.is_heeded:
+                raise Stopped(number)

@@ -44,9 +44,8 @@ def row(found: os.stat_result) -> Row:
 class Rows:
     """The collector. Made before the first file is read; `is_sound` turns false when stat can't vouch for something."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, is_wanted: bool = True) -> None:
         self.root = os.path.abspath(os.fspath(root))
-        self.is_sound = True
         self.newest_ns = 0  # of what flowbuild wrote itself
         self.files: dict[str, Row] = {}
         self.objects: dict[str, tuple[int, int, int]] = {}
@@ -54,10 +53,11 @@ class Rows:
         self.directories: dict[str, tuple[int, int, int, list[str], frozenset[str]]] = {}
         self.variables: dict[str, str | None] = {}
         self.worlds: set[str] = set()
-        try:
-            self._start_ns, self._device = tick(self.root)
-        except OSError:
-            self.is_sound, self._start_ns, self._device = False, 0, -1
+        self._start_ns, self._device = 0, -1
+        if is_wanted:
+            with suppress(OSError):
+                self._start_ns, self._device = tick(self.root)
+        self.is_sound = self._device != -1
 
     def spoil(self) -> None:
         """The answer rests on something that stat can't see: no table."""

@@ -67,6 +67,7 @@ def test_explain_says_what_would_run_and_does_nothing(words: Space) -> None:
     assert ran.code == 0
     assert "never built" in ran.out
     assert not (words.root / "out").exists()
+    assert not (words.root / ".flowbuild").exists()
     words.build("//words")
     assert "0 would run, 0 may run, 3 would be reused" in words.run("explain", "//words").out
     words.write("words/names.txt", "mo\n")

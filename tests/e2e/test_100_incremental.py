@@ -140,6 +140,17 @@ def test_a_program_that_appears_earlier_in_the_path_wins(space: Space) -> None:
     assert space.build("//:t").performed == 1
 
 
+def test_another_interpreter_behind_env_runs_again(space: Space) -> None:
+    space.write("flowbuild.yaml", f"path: [{space.root}/bin, /usr/bin, /bin]\n")
+    space.write("BUILD.yaml", "targets:\n  t: {rule: exec, command: 'tool ${{ outputs.o }}', outputs: {o: o}}\n")
+    space.write("bin/tool", "#!/usr/bin/env mysh\necho $SAID > $1\n", executable=True)
+    space.write("bin/mysh", '#!/bin/sh\nSAID=one exec sh "$@"\n', executable=True)
+    space.build("//:t")
+    space.write("bin/mysh", '#!/bin/sh\nSAID=two exec sh "$@"\n', executable=True)
+    assert space.build("//:t").performed == 1
+    assert space.read("out/bin/t/o") == "two\n"
+
+
 GLOBBED = """
 targets:
   joined:

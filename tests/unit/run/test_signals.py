@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from flowbuild.run.signals import STOPPING, Signals
+from flowbuild.run.signals import Signals, Stopped
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -17,6 +17,7 @@ def test_a_signal_is_noted_and_can_be_waited_for(number: signal.Signals) -> None
     with Signals() as signals:
         assert signals.received is None
         assert signals.descriptor is not None
+        signals.is_heeded = True
         os.kill(os.getpid(), number)
         assert select.select([signals.descriptor], [], [], 2)[0] == [signals.descriptor]
         assert signals.received == number
@@ -24,6 +25,7 @@ def test_a_signal_is_noted_and_can_be_waited_for(number: signal.Signals) -> None
 
 def test_the_first_one_counts() -> None:
     with Signals() as signals:
+        signals.is_heeded = True
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert signals.received == signal.SIGTERM
@@ -59,3 +61,9 @@ def test_outside_the_main_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [None]
+
+
+def test_where_nobody_waits_it_is_raised() -> None:
+    with Signals(), pytest.raises(Stopped) as stopped:
+        signal.raise_signal(signal.SIGTERM)
+    assert stopped.value.number == signal.SIGTERM
