@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from flowbuild.run.signals import Signals, Stopped
+from flowbuild.run.signals import STOPPING, Signals, Stopped
 
 
 @pytest.mark.parametrize("number", STOPPING)
