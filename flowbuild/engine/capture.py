@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from flowbuild.core.errors import DiskRefused
+from flowbuild.store.refusal import refused
 
 LIMIT = 1 << 20
 TAIL = 2048
@@ -67,17 +67,13 @@ class Capture:
         return self.path if self.total else None
 
     def _write(self, data: bytes) -> None:
-        try:
+        with refused(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = open(self.path, "wb")  # noqa: SIM115 - closed by close()
             self._file.write(data)
             self._file.flush()
-        except OSError as error:
-            raise DiskRefused(f"cannot write {self.path}: {error.strerror}") from None
 
     def _finish(self, file: BinaryIO) -> None:
-        try:
+        with refused(self.path):
             file.close()
-        except OSError as error:
-            raise DiskRefused(f"cannot write {self.path}: {error.strerror}") from None

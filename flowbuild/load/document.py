@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import DiskRefused
 from flowbuild.load.source import JSON, MAX_BYTES, parse
+from flowbuild.store.refusal import refused
 
 
 class Parsed(NamedTuple):
@@ -47,13 +48,13 @@ def parse_file(file: Path, shown: str, cache: ParsedFiles | None = None) -> Pars
 
 def read_bytes(file: Path, shown: str) -> bytes:
     """The bytes of a regular file, and one byte beyond the limit when it is larger."""
-    try:
-        # Opening a pipe would wait for its writer.
-        if not stat.S_ISREG(os.stat(file).st_mode):
-            raise DiskRefused(f"{shown} is not a file")
-        with open(file, "rb") as opened:
-            return opened.read(MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(shown) from None
-    except OSError as error:
-        raise DiskRefused(f"{shown} can't be read: {error.strerror}") from None
+    with refused(file):
+        try:
+            # Opening a pipe would wait for its writer.
+            if not stat.S_ISREG(os.stat(file).st_mode):
+                raise DiskRefused(f"{shown} is not a file")
+            with open(file, "rb") as opened:
+                return opened.read(MAX_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # the caller knows what that means
+    raise FileNotFoundError(shown)

@@ -19,9 +19,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from flowbuild.core.errors import BadAttribute, BadPath, DiskRefused
+from flowbuild.core.errors import BadAttribute, BadPath
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED, check_name
+from flowbuild.store.refusal import refused
 
 BUILD_FILE = "BUILD.yaml"
 WORKSPACE_FILE = "flowbuild.yaml"
@@ -64,15 +65,14 @@ def check_glob(glob: str) -> None:
         raise BadAttribute(f"the glob {glob!r} {problem}", remedy=remedy)
 
 
-def list_directory(path: Path, shown: str) -> list[os.DirEntry[str]]:
+def list_directory(path: Path) -> list[os.DirEntry[str]]:
     """The entries of a directory in order of name; none when it has gone meanwhile."""
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DiskRefused(f"the directory {shown or '.'} can't be listed: {error.strerror}") from None
+    with refused(path):
+        try:
+            with os.scandir(path) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 class _Walk:
@@ -100,7 +100,7 @@ class _Walk:
         while to_list:
             directory, states = to_list.pop()
             self.visited(directory)
-            entries = list_directory(self.root / directory, directory)
+            entries = list_directory(self.root / directory)
             if directory != self.package and any(e.name in (BUILD_FILE, WORKSPACE_FILE) for e in entries):
                 continue
             for entry in entries:

@@ -88,7 +88,7 @@ def packages(workspace: Workspace, pattern: Pattern, visited: Callable[[str], No
     while to_list:
         directory = to_list.pop()
         visited(directory)
-        entries = list_directory(workspace.root / directory, directory)
+        entries = list_directory(workspace.root / directory)
         names = {entry.name for entry in entries}
         if directory and WORKSPACE_FILE in names:
             continue
@@ -120,7 +120,7 @@ def builtin_rules() -> Path:
 
 
 def _rule_names(directory: Path) -> list[str]:
-    names = (entry.name for entry in list_directory(directory, "rules"))
+    names = (entry.name for entry in list_directory(directory))
     return [name for name in names if name.endswith(RULE_SUFFIX) and not name.startswith(".")]
 
 

@@ -47,5 +47,5 @@ def test_the_tail_is_text_whatever_was_said(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DiskRefused, match=r"cannot write .*file/log"):
+    with pytest.raises(DiskRefused, match=r"file/log"):
         Capture(tmp_path / "file" / "log").feed(b"x")
