@@ -155,6 +155,18 @@ def describe(
 
 
 @app.command()
+def schema(
+    name: Annotated[str, typer.Argument(metavar="[RULE|build|workspace]", help="Whose schema; build by default.")] = "",
+    directory: Directory = "",
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Write into this directory.")] = None,
+) -> int:
+    """Print JSON Schemas of BUILD.yaml, flowbuild.yaml and rules, for editors."""
+    from flowbuild.front.schema import schema as perform
+
+    return perform(_request("schema", {**locals(), "labels": []}), name)
+
+
+@app.command()
 def clean(
     directory: Directory = "",
     cache: Annotated[bool, typer.Option("--cache", help="Remove remembered work too.")] = False,

@@ -41,6 +41,14 @@ _RUNTIME = {
 _CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
+# The top of the file, and each of its sections; `schema` reads it too.
+SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
+    "": _SECTIONS,
+    "runtime": _RUNTIME,
+    "cache": _CACHE,
+    "bundle": _BUNDLE,
+}
+
 DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 DEFAULT_IGNORE = ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
 
