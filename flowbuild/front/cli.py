@@ -8,14 +8,35 @@ Errors:  those of `guard`; what typer refuses is BadFlag.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
-from flowbuild.core.suggest import did_you_mean, nearest
-from flowbuild.front.arguments import FLAGS, Request
+from flowbuild.core.suggest import nearest
+from flowbuild.front.arguments import FLAGS
+from flowbuild.front.flags import (
+    LOOSE,
+    Channel,
+    Color,
+    Continue,
+    Directory,
+    Durability,
+    Force,
+    Jobs,
+    Json,
+    Labels,
+    OnlyProfile,
+    OnlyScenario,
+    Out,
+    Policy,
+    Quiet,
+    Sets,
+    Strict,
+    Verbose,
+    requested,
+)
 from flowbuild.front.guard import guarded
 from flowbuild.version import __version__
 
@@ -28,29 +49,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# Unknown words that look like flags reach us as arguments, because `-//x` is a pattern; `_patterns` sorts them out.
-LOOSE = {"ignore_unknown_options": True}
-
-Labels = Annotated[list[str], typer.Argument(metavar="LABEL...", help="Labels or patterns; -//x/... takes away.")]
-Directory = Annotated[str, typer.Option("-C", "--directory", metavar="DIR", help="Start in this directory.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Color = Annotated[str, typer.Option("--color", metavar="WHEN", help="auto, always or never.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
-Sets = Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter.")]
-Channel = Annotated[str, typer.Option("--channel", metavar="NAME", help="The door that actions are run by.")]
-Force = Annotated[list[str], typer.Option("--force", metavar="LABEL", help="Perform this target anew.")]
-Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Actions at once.")]
-Continue = Annotated[
-    str, typer.Option("--continue", metavar="MODE", help="never, dependencies-successful or always, after a failure.")
-]
-Durability = Annotated[str, typer.Option("--durability", metavar="LEVEL", help="What is flushed: none, commit, all.")]
-Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="build, live or dry.")]
-Strict = Annotated[bool, typer.Option("--strict", help="A partial run exits 1.")]
-OnlyProfile = Annotated[list[str], typer.Option("--only-profile", metavar="ID", help="Run these profiles only.")]
-OnlyScenario = Annotated[list[str], typer.Option("--only-scenario", metavar="ID", help="Run these scenarios only.")]
-Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="Commit bundles below this directory.")]
 
 
 @app.command(context_settings=LOOSE)
@@ -76,7 +74,7 @@ def build(
     """Build targets, and commit the bundles of runs. The default command."""
     from flowbuild.front.build import build as perform
 
-    return perform(_request("build", locals()))
+    return perform(requested("build", locals()))
 
 
 @app.command(context_settings=LOOSE)
@@ -96,7 +94,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(_request("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens)
 
 
 @app.command(context_settings=LOOSE)
@@ -111,7 +109,7 @@ def explain(
     """Say what would run, and why, field by field. Performs nothing."""
     from flowbuild.front.explain import explain as perform
 
-    return perform(_request("explain", {**locals(), "policy": "dry"}))
+    return perform(requested("explain", {**locals(), "policy": "dry"}))
 
 
 @app.command(context_settings=LOOSE)
@@ -119,7 +117,7 @@ def why(label: Annotated[str, typer.Argument(metavar="LABEL")], directory: Direc
     """Say why a target ran, or did not run, last time."""
     from flowbuild.front.why import why as perform
 
-    return perform(_request("why", {**locals(), "labels": [label]}))
+    return perform(requested("why", {**locals(), "labels": [label]}))
 
 
 @app.command(context_settings=LOOSE)
@@ -127,7 +125,7 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
     """Print the paths of what targets built."""
     from flowbuild.front.listing import outputs as perform
 
-    return perform(_request("outputs", locals()))
+    return perform(requested("outputs", locals()))
 
 
 @app.command(name="list")
@@ -141,7 +139,7 @@ def list_(
     """List what a workspace declares."""
     from flowbuild.front.listing import list_ as perform
 
-    return perform(_request("list", {**locals(), "labels": []}), kind)
+    return perform(requested("list", locals()), kind)
 
 
 @app.command()
@@ -151,7 +149,7 @@ def describe(
     """Describe a rule with its attributes, or a target with its states."""
     from flowbuild.front.listing import describe as perform
 
-    return perform(_request("describe", {**locals(), "labels": []}), name)
+    return perform(requested("describe", locals()), name)
 
 
 @app.command()
@@ -163,7 +161,7 @@ def schema(
     """Print JSON Schemas of BUILD.yaml, flowbuild.yaml and rules, for editors."""
     from flowbuild.front.schema import schema as perform
 
-    return perform(_request("schema", {**locals(), "labels": []}), name)
+    return perform(requested("schema", locals()), name)
 
 
 @app.command()
@@ -175,7 +173,7 @@ def clean(
     """Remove shown outputs, stages and logs. Committed bundles stay."""
     from flowbuild.front.listing import clean as perform
 
-    return perform(_request("clean", {**locals(), "labels": []}), cache)
+    return perform(requested("clean", locals()), cache)
 
 
 @app.command()
@@ -185,39 +183,12 @@ def version() -> int:
     return 0
 
 
-def _request(command: str, given: dict[str, Any]) -> Request:
-    """The request behind a command's arguments."""
-    names = vars(Request()).keys() - {"command", "patterns"}
-    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if n in names}
-    _check_choices(values)
-    return Request(command, _patterns(given["labels"]), **values)
-
-
-def _patterns(words: list[str]) -> tuple[str, ...]:
-    for word in words:
-        if word.startswith("-") and not word.startswith(("-//", "-:")):
-            flag = word.partition("=")[0]
-            if flag in FLAGS:
-                raise BadFlag(f"this command has no flag {flag}", remedy="`flowbuild COMMAND --help` lists its flags")
-            raise BadFlag(f"there is no flag {word}", remedy=did_you_mean(flag, FLAGS))
-    return tuple(words)
-
-
-def _check_choices(values: dict[str, Any]) -> None:
-    from flowbuild.front.arguments import CHOICES
-
-    for name, known in CHOICES.items():
-        if name in values and values[name] not in known:
-            flag = next(flag for flag, row in FLAGS.items() if row[0] == name)
-            remedy = did_you_mean(values[name], known) or f"one of {', '.join(known)}"
-            raise BadFlag(f"{flag} {values[name]!r} is not known", remedy=remedy)
-
-
 def ordered(argv: list[str]) -> list[str]:
     """The command's word first: `-C dir //x` and `-C dir build //x` both become `build -C dir //x`."""
     if not argv or argv[0] in ("-h", "--help", "--install-completion", "--show-completion"):
         return argv
-    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    groups = {group.name for group in app.registered_groups if group.name}
+    known = groups | {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     place = 0
     while place < len(argv):
         word = argv[place]
@@ -228,7 +199,8 @@ def ordered(argv: list[str]) -> list[str]:
         else:
             break
     if place < len(argv) and argv[place] in known:
-        return [argv[place], *argv[:place], *argv[place + 1 :]]
+        end = place + 2 if argv[place] in groups else place + 1  # `-C dir runs list` is `runs list -C dir`
+        return [*argv[place:end], *argv[:place], *argv[end:]]
     if place < len(argv) and not argv[place].startswith(("//", ":", "-")):
         near = nearest(argv[place], sorted(known))
         labels = "targets are written as labels, such as //package:target; `flowbuild --help` lists commands"
