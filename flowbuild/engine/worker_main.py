@@ -4,7 +4,9 @@ Knows nothing of actions. Each task begins as if it were the first: variables, d
 of the workspace are new; only distributions stay imported.
 
 Shapes:  descriptor 3 brings one line a task: the path of its request, a JSON document (see `worker`). Descriptor 4
-         takes one JSON line back: {"ok", "retire", "code", "message", "traceback"}. Standard streams are the handler's.
+         takes one JSON line back: {"ok", "retire", "code", "message", "traceback", "context"}. Before that it may
+         take questions, {"ask": ...}; each is answered on 3 by a line that is the path of the answer. Standard
+         streams are the handler's.
          Run with a request's path as its argument it performs that one and says how it went: to reproduce a failure.
 """
 
@@ -14,14 +16,17 @@ import faulthandler
 import json
 import os
 import sys
+from _thread import allocate_lock
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from flowbuild.engine.door import Ask, Context, Emit, Io
 from flowbuild.engine.guard import Guard, Undeclared
 
 REQUESTS, REPLIES = 3, 4
 KEPT = 64 * 1024  # characters of a message or a traceback: a reply is bounded
+ASKED = 512 * 1024  # bytes of a question
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -34,15 +39,52 @@ def serve() -> None:
     faulthandler.enable()
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
-        for line in requests:
+        ask = _asking(requests)
+        while line := requests.readline():
             pid = os.getpid()
-            reply = perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
+            reply = perform(_read(line), variables, search, ask)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
-            os.write(REPLIES, json.dumps(reply).encode() + b"\n")
+            _write(reply)
 
 
-def perform(request: Request, variables: dict[str, str], search: list[str]) -> Reply:
+def _asking(answers: TextIO) -> Ask:
+    """What asks the process that started us: one question at a time, whatever threads the handler has."""
+    lock = allocate_lock()
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        data = json.dumps({"ask": question})
+        if len(data) > ASKED:
+            info = {"code": "io_request_too_large", "category": "ParsingInput", "retryable": False, "details": None}
+            return {"error": {**info, "message": f"a question of {len(data)} bytes; the limit is {ASKED}"}}
+        with lock:
+            _write(data)
+            line = answers.readline()
+            if not line:  # nobody is there any more
+                os._exit(1)
+            return _read(line)
+
+    return ask
+
+
+def _nobody(question: dict[str, Any]) -> dict[str, Any]:
+    """The answer where a task is performed by hand."""
+    info = {"code": "io_no_run", "category": "Unknown", "retryable": False, "details": None}
+    return {"error": {**info, "message": f"{question['op']}: there is no run to ask"}}
+
+
+def _read(line: str) -> dict[str, Any]:
+    doc: dict[str, Any] = json.loads(Path(json.loads(line)).read_bytes())
+    return doc
+
+
+def _write(doc: dict[str, Any] | str) -> None:
+    data = (doc if isinstance(doc, str) else json.dumps(doc)).encode() + b"\n"
+    while data:
+        data = data[os.write(REPLIES, data) :]
+
+
+def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = _nobody) -> Reply:
     """Call one handler, and leave nothing of it behind."""
     os.environ.clear()
     os.environ.update({**variables, **request["environment"]})
@@ -54,7 +96,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
     sys.meta_path.insert(0, guard)
     try:
         os.chdir(request["cwd"])
-        reply = call(request)
+        reply = call(request, ask)
     finally:
         sys.meta_path.remove(guard)
         os.chdir("/")
@@ -62,11 +104,12 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
     return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
 
 
-def call(request: Request) -> Reply:
-    """Import the handler and call it; {} when it returned None, as it should."""
+def call(request: Request, ask: Ask) -> Reply:
+    """Import the handler and call it; what it changed in the context, when it returned None, as it should."""
+    doors = _doors(request, ask)
     try:
         try:
-            returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()})
+            returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()}, **doors)
         finally:
             _flush()
     except Undeclared as error:
@@ -78,7 +121,17 @@ def call(request: Request) -> Reply:
     if returned is not None:
         said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
         return {"code": "handler_returned", "message": said, "traceback": ""}
-    return {}
+    return {"context": doors["context"].changes()} if "context" in doors else {}
+
+
+def _doors(request: Request, ask: Ask) -> dict[str, Any]:
+    """What the handler asked for by name."""
+    made = {
+        "io": Io(ask),
+        "emit": Emit(ask),
+        "context": Context(request["context"], request["reads"], request["writes"]),
+    }
+    return {name: made[name] for name in request["doors"]}
 
 
 def handler(request: Request) -> Callable[..., object]:
@@ -99,6 +152,7 @@ def _raised(error: BaseException, root: str) -> Reply:
     """An exception as people read it: from the handler's own frames on, with paths as in the workspace."""
     import traceback
 
+    info = getattr(error, "info", None) if getattr(error, "__flowbuild_error__", False) else None
     if getattr(error, "__flowbuild_message__", False):
         return {"code": "handler_raised", "message": _cut(str(error)), "traceback": ""}
     frames = error.__traceback__
@@ -109,6 +163,8 @@ def _raised(error: BaseException, root: str) -> Reply:
     if isinstance(error, SyntaxError):
         where = f" ({error.filename}:{error.lineno})" if error.filename else ""
         message = f"{type(error).__name__}: {error.msg}{where}".replace(root + os.sep, "")
+    if isinstance(info, dict):
+        return {**info, "message": _cut(str(info["message"])), "details": None, "traceback": text[-KEPT:]}
     return {"code": "handler_raised", "message": _cut(message), "traceback": text[-KEPT:]}
 
 
