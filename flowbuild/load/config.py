@@ -29,6 +29,7 @@ _SECTIONS: dict[str, Attribute] = {
     "runtime": Attribute("runtime", "map", "the engine that performs", default={}),
     "cache": Attribute("cache", "map", "where results are remembered", default={}),
     "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
+    "io": Attribute("io", "map", "what handlers may reach outside", default={}),
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
@@ -39,6 +40,17 @@ _RUNTIME = {
     "executor": Attribute("executor", "string", "the program of a process engine"),
 }
 _CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
+_IO = {
+    "programs": Attribute("programs", "list", "directories whose programs `exec` may run", items=_WORDS),
+    "credentials": Attribute(
+        "credentials", "map", "names for requests, and where each value is", {}, items=Attribute("credential", "map")
+    ),
+}
+_CREDENTIAL = {
+    "variable": Attribute("variable", "string", "the environment variable that holds it", required=True),
+    "header": Attribute("header", "string", "the header that carries it", default="Authorization"),
+    "prefix": Attribute("prefix", "string", "what stands before it", default="Bearer "),
+}
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
 # The top of the file, and each of its sections; `schema` reads it too.
@@ -47,10 +59,20 @@ SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "runtime": _RUNTIME,
     "cache": _CACHE,
     "bundle": _BUNDLE,
+    "io": _IO,
 }
 
 DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+DEFAULT_PROGRAMS = ("/nix/store",)
 DEFAULT_IGNORE = ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What handlers may reach: directories of programs, and credentials as {"variable", "header", "prefix"}."""
+
+    programs: tuple[str, ...]
+    credentials: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +88,7 @@ class Config:
     pools: Mapping[str, int]
     stage: bool
     bundle_max_input: int
+    outside: Outside
     digest: Digest
 
 
@@ -76,10 +99,15 @@ def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = 
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):
         to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
-    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle")}
+    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle", "io")}
     runtime = to.fields(_RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
+    outside = to.fields(_IO, sections["io"], ("io",), "io")
+    credentials = {
+        name: to.fields(_CREDENTIAL, one, ("io", "credentials", name), f"the credential {name!r}")
+        for name, one in (outside["credentials"] if isinstance(outside["credentials"], dict) else {}).items()
+    }
     _check_ranges(to, top, bundle)
     raise_found(to.findings, file, shown)
     cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
@@ -93,6 +121,7 @@ def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = 
         pools=top["pools"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
+        outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials),
         digest=digest,
     )
 

@@ -18,6 +18,7 @@ from flowbuild.core.label import Label
 from flowbuild.engine.engine import Engine, Performance
 from flowbuild.graph.state import State
 from flowbuild.run.bind import bind
+from flowbuild.run.door import Door
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
@@ -47,6 +48,7 @@ class RunDesk:
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
+        door: Door,
     ) -> None:
         self._run_id = run_id
         self._decision = decide(policy, Effect.NONE)
@@ -58,7 +60,8 @@ class RunDesk:
         self._cas = cas
         self._record = record
         self._signals = signals
-        self._io = RunIo(workspace, search_path, cas, directory)
+        self._door = door
+        self._io = RunIo(workspace, search_path, cas, directory, door)
         capabilities = engine.capabilities
         self._kinds = frozenset(capabilities.step_kinds)
         self._engine_doc = {
@@ -106,6 +109,9 @@ class RunDesk:
         self._io.release(action)
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
+        if reason is None and action.state_id in self._door.asked and not state.remembers:
+            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
+            return []
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}

@@ -16,6 +16,7 @@ from typing import Any
 from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
+from flowbuild.engine.reaper import Reaper
 from flowbuild.load.distributions import Distributions
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
@@ -88,8 +89,10 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine()
+        self.reaper = Reaper()
+        self.engine: Engine = PythonEngine(self.reaper)
         self.signals = Signals()
+        self.variables = os.environ if variables is None else variables
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
             workspace.root,
@@ -98,7 +101,7 @@ class Session:
             self.distributions,
             world,
             self.seen,
-            os.environ if variables is None else variables,
+            self.variables,
         )
 
     def __enter__(self) -> Session:
@@ -108,6 +111,7 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
+            self.reaper.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()
