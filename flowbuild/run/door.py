@@ -63,6 +63,7 @@ class Door:
         self._missing_is_retryable = missing_is_retryable
         self._clock = clock
         self.facts: dict[str, Digest] = dict(facts or {})
+        self._written = set(self.facts)
         self.asked: set[str] = set()
         """The ids of states that looked at the outside."""
         self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
@@ -96,7 +97,7 @@ class Door:
             if self._live is None:
                 raise self._missing(key)
             response = yield from self._live.call(namespace, request)
-            yield from self._bind(action, key, _payload(response), {"namespace": namespace}, first_wins=False)
+            yield from self._bind(action, key, _payload(response), {"namespace": namespace})
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -106,7 +107,10 @@ class Door:
             if key not in self.facts:
                 raise self._missing(key)
         else:
-            yield from self._bind(action, key, _payload(question["value"]), {}, first_wins=False)
+            data = _payload(question["value"])
+            if self.facts.get(key, sha256(data)) != sha256(data):
+                raise Refused("fact_payload_conflict", f"the fact {key!r} is bound to another payload", "Storage")
+            yield from self._bind(action, key, data, {})
         return {"payload_id": self.facts[key]}
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -118,7 +122,7 @@ class Door:
         if key not in self.facts:
             if self._live is None:
                 raise self._missing(key)
-            yield from self._bind(action, key, canonical(self._clock()), {}, first_wins=True)
+            yield from self._bind(action, key, canonical(self._clock()), {})
         value = self._json(key)
         if type(value) is not int:
             raise Refused("fact_payload_invalid", f"the fact {key!r} is no time", "Storage")
@@ -132,7 +136,7 @@ class Door:
         if key not in self.facts:
             if self._live is None:
                 raise self._missing(key)
-            yield from self._bind(action, key, os.urandom(size), {}, first_wins=True)
+            yield from self._bind(action, key, os.urandom(size), {})
         data = self._cas.read(self.facts[key])
         if len(data) != size:
             raise Refused("fact_payload_invalid", f"the fact {key!r} has {len(data)} bytes, not {size}", "Storage")
@@ -151,15 +155,13 @@ class Door:
         return {}
 
     def _bind(
-        self, action: Action, key: str, data: bytes, meta: Mapping[str, Any], *, first_wins: bool
+        self, action: Action, key: str, data: bytes, meta: Mapping[str, Any]
     ) -> Generator[Event | Wait, Ready, None]:
-        """Keep a payload under a key. When the next event of this action comes, it is on the disk."""
+        """Keep a payload under a key, unless another state was first. The binding is on the disk before it returns."""
         payload_id = sha256(data)
-        bound = self.facts.setdefault(key, payload_id)
-        if bound != payload_id:
-            if first_wins:
-                return
-            raise Refused("fact_payload_conflict", f"the fact {key!r} is bound to another payload", "Storage")
+        if self.facts.setdefault(key, payload_id) != payload_id or key in self._written:
+            return
+        self._written.add(key)
         self._cas.put(data)
         if self._flushes:
             self._cas.flush_object(payload_id)

@@ -25,7 +25,9 @@ MODULES = {
 ENTRY_POINTS = {
     "flowbuild.__main__": "the console script, and `python -m flowbuild`",
     "flowbuild.testing": "people's tests",
+    "flowbuild.io": "people's handlers",
     "flowbuild.engine.worker_main": "a worker, by path",
+    "flowbuild.engine.http_main": "the program that sends a request",
     "flowbuild.engine.preflight": "a program of its own, by `python -m`",
     "flowbuild.engine.golden": "the handler of the rule `golden`",
     "flowbuild.graph.builtin": "the `lower:` of the rules that ship",
