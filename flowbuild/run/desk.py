@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flowbuild.core.action import Action, Outcome
-from flowbuild.core.canonical import canonical
+from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import CapabilitiesMismatch
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
@@ -120,6 +120,11 @@ class RunDesk:
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, action.key in self.replaced)
         self._memo.append([record])
         return []
+
+    @property
+    def recorded(self) -> list[Digest]:
+        """The payloads of the facts that the run has."""
+        return list(self._door.facts.values())
 
     def interrupt(self) -> None:
         self._engine.interrupt()
