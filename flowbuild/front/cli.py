@@ -152,6 +152,18 @@ def describe(
     return perform(requested("describe", locals()), name)
 
 
+@app.command(context_settings=LOOSE)
+def lint(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Everything by default.")] = [],  # noqa: B006
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Say what would build, and is probably not what was meant. Performs nothing."""
+    from flowbuild.front.lint import lint as perform
+
+    return perform(requested("lint", {**locals(), "policy": "dry"}))
+
+
 @app.command()
 def schema(
     name: Annotated[str, typer.Argument(metavar="[RULE|build|workspace]", help="Whose schema; build by default.")] = "",
