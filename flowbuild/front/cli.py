@@ -189,6 +189,14 @@ def clean(
 
 
 @app.command()
+def doctor(directory: Directory = "", json: Json = False, color: Color = "auto") -> int:
+    """Say what this host can isolate, flush, lock and watch, and what is missing."""
+    from flowbuild.front.doctor import doctor as perform
+
+    return perform(requested("doctor", locals()))
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     print(f"flowbuild {__version__}")

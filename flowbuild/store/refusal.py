@@ -26,7 +26,7 @@ _REMEDIES = {
     errno.EIO: "the disk reports a fault: look at its health before you build again",
     errno.ESTALE: "the network file system lost this file: run the same command again",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOLCK: "this file system does not lock: keep the store on a local one",
+    errno.ENOLCK: "this file system does not lock (see `flowbuild doctor`): keep the store on a local one",
 }
 
 
