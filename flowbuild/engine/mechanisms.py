@@ -1,10 +1,10 @@
-"""What this kernel lets a process take from itself: each mechanism tried alone, and a canary sent through it.
+"""What this kernel lets a process take from itself: each mechanism tried alone, and a canary sent after it.
 
 Knows nothing of restrictions or policies; the preflight says what those come to. Each trial is a child of its own,
 which takes the restriction and ends, so the caller stays as it is. The caller has one thread.
 
-Shapes:  Trial. enforced: the canary was refused. unavailable: the mechanism was, with the errno of the kernel; or it
-         let the canary through, and then there is none.
+Shapes:  Trial. enforced: the canary was refused; that of a namespace looks whether it is another one. unavailable: the
+         kernel refused the mechanism, with an errno; or the canary got through, and then there is none.
 Errors:  none: what the kernel says is the answer.
 """
 
@@ -44,10 +44,8 @@ def _linux() -> Iterator[Trial]:
         abi = None
     yield _tried("landlock", lambda: _landlock(abi or 1), abi)
     yield _tried("seccomp", _seccomp)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-        yield _tried("network-namespace", lambda: _network(address))
-    yield _tried("user-namespace", _user)
+    yield _tried("network-namespace", lambda: _namespace("net", syscalls.leave_network))
+    yield _tried("user-namespace", lambda: _namespace("user", lambda: syscalls.unshare(syscalls.CLONE_NEWUSER)))
 
 
 def _landlock(abi: int) -> Callable[[], object]:
@@ -65,17 +63,12 @@ def _seccomp() -> Callable[[], object]:
     return lambda: socket.socket(socket.AF_UNIX)
 
 
-def _network(address: tuple[str, int]) -> Callable[[], object]:
-    syscalls.leave_network()
-    return lambda: socket.create_connection(address, timeout=1)
-
-
-def _user() -> Callable[[], object]:
-    before = os.readlink("/proc/self/ns/user")
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
+def _namespace(kind: str, leave: Callable[[], None]) -> Callable[[], object]:
+    before = os.readlink(f"/proc/self/ns/{kind}")
+    leave()
 
     def canary() -> None:
-        if os.readlink("/proc/self/ns/user") != before:
+        if os.readlink(f"/proc/self/ns/{kind}") != before:
             raise PermissionError
 
     return canary

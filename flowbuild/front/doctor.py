@@ -42,7 +42,7 @@ def _found(start: Path) -> Iterator[Row]:
     try:
         root = find_root(start)
     except UserError:
-        place = Path(tempfile.gettempdir())
+        place = _temporary(start)
         said = f"none here: there is no flowbuild.yaml in {start} or above, so the disk is that of {place}"
         yield Row("workspace", "root", SAID, said)
         yield from checkup(place, None)
@@ -55,6 +55,14 @@ def _found(start: Path) -> Iterator[Row]:
         first = fault.exceptions[0] if isinstance(fault, Faults) else fault
         yield Row("workspace", "root", UNAVAILABLE, f"{root}: {first}", "correct flowbuild.yaml", needed=True)
     yield from checkup(root / ".flowbuild", cache)
+
+
+def _temporary(start: Path) -> Path:
+    """Where a program may try things; where it stands, if this host has no other place."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return start
 
 
 def _show(out: Console, group: str, rows: list[Row]) -> None:

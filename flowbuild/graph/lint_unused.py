@@ -10,11 +10,14 @@ from typing import Any
 
 from flowbuild.core.label import Label, is_label
 from flowbuild.graph.linted import Finding, Linted, named
-from flowbuild.graph.state import Input, Product, Source
+from flowbuild.graph.lower import needs
+from flowbuild.graph.state import Product, Source
 from flowbuild.load.expression import names_in
 from flowbuild.load.imports import Module, imports
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule, StateTemplate
+
+_COMPUTED = "*"  # no module has this name
 
 
 def params(space: Linted) -> Iterator[Finding]:
@@ -52,36 +55,43 @@ def rules(space: Linted) -> Iterator[Finding]:
 
 def modules(space: Linted) -> Iterator[Finding]:
     """Entries of `modules:` of which the handler imports nothing."""
+    imported: dict[str, set[str]] = {}
     for target in space.targets:
         attribute = space.rule(target).attributes.get("modules")
         given = target.attrs.get("modules") if attribute is not None and attribute.type == "files" else None
-        codes = [state.code for state in space.states(target) if state.code is not None]
-        if not given or not codes:
+        codes = space.codes(target) if given else []
+        for path in dict.fromkeys(path for code in codes for path in code.paths):
+            if path not in imported:
+                imported[path] = _imported(Module(path, space.catalog.owner(path), space.text(path)))
+        used = set().union(*(imported[path] for code in codes for path in code.paths))
+        if not codes or _COMPUTED in used:
             continue
-        known = {path: name for code in codes for name, path in code.modules.items()}
-        own = dict.fromkeys(code.source for code in codes if code.source)
-        read = [Module(path, space.catalog.owner(path), space.text(path)) for path in [*own, *known]]
-        used = set().union(*map(_imported, read))
-        if "importlib" in used or any("__import__" in module.source for module in read):
-            continue  # what is imported by a computed name can't be seen
-        for place, entry in enumerate(given) if isinstance(given, list) else [(None, given)]:
+        names = {path: name for code in codes for name, path in code.modules.items()}
+        for pointer, entry in _entries(given):
             files = _files(space, target, entry)
-            if files and not any(_is_used(known.get(path, ""), used) for path in files):
-                at = ("modules",) if place is None else ("modules", place)
+            if files and not any(_is_used(names.get(path, ""), used) for path in files):
                 shown = entry if isinstance(entry, str) else ", ".join(entry["glob"])
                 message = f"the handler imports nothing of {shown}"
-                yield Finding(space.of(target, *at), message, "remove it from modules:", target.label)
+                yield Finding(space.of(target, *pointer), message, "remove it from modules:", target.label)
 
 
 def outputs(space: Linted) -> Iterator[Finding]:
-    """Outputs that nobody reads, where other outputs of the same target are read. A group's members are for people."""
+    """Outputs that nobody reads, where other outputs of the same target are read."""
     if not space.is_whole:
         return
-    read = set(_read(space))
-    for_people = {label for built in space.graph.targets.values() for label in built.members}
+    reads = list(_reads(space))
+    read = {output for _, output in reads}
+    by_label = {(by, output[0]) for by, output in reads}
+    # Who names a target and reads no output of it, as a group does, may want any of them.
+    whole = {
+        need
+        for target in space.targets
+        for need, _ in needs(space.catalog, target)
+        if (target.label, need) not in by_label
+    }
     for target in space.targets:
         label, declared = target.label, target.attrs.get("outputs")
-        if label in for_people or not isinstance(declared, dict) or not any((label, name) in read for name in declared):
+        if label in whole or not isinstance(declared, dict) or not any((label, name) in read for name in declared):
             continue
         for name in declared:
             if (label, name) not in read:
@@ -91,24 +101,23 @@ def outputs(space: Linted) -> Iterator[Finding]:
                 yield Finding(where, message, remedy, label)
 
 
-def _read(space: Linted) -> Iterator[tuple[Label, str]]:
-    """The outputs that some other target reads, passes on or compares."""
+def _reads(space: Linted) -> Iterator[tuple[Label, tuple[Label, str]]]:
+    """Every output that a target reads, passes on or compares: by whom, and which of whose."""
     graph = space.graph
-    names = {}
-    for built in graph.targets.values():
-        for name, one in built.outputs.items():
-            for item in one.items:
-                if isinstance(item, Product) and graph.states[item.state].label == built.label:
-                    names[item.state, item.output] = (built.label, name)
-
-    def taken(by: Label, inputs: Iterable[Input]) -> Iterator[tuple[Label, str]]:
-        found = (names.get((item.state, item.output)) for one in inputs for item in one.items if type(item) is Product)
-        return (output for output in found if output and output[0] != by)
-
-    for state in graph.states:
-        yield from taken(state.label, state.inputs.values())
-    for built in graph.targets.values():
-        yield from taken(built.label, built.outputs.values())
+    names = {
+        (item.state, item.output): (built.label, name)
+        for built in graph.targets.values()
+        for name, one in built.outputs.items()
+        for item in one.items
+        if type(item) is Product and graph.states[item.state].label == built.label
+    }
+    read = [(state.label, one) for state in graph.states for one in state.inputs.values()]
+    read += [(built.label, one) for built in graph.targets.values() for one in built.outputs.values()]
+    for by, one in read:
+        for item in one.items:
+            found = names.get((item.state, item.output)) if type(item) is Product else None
+            if found is not None and found[0] != by:
+                yield by, found
 
 
 def _of_rule(rule: Rule) -> list[Any]:
@@ -127,15 +136,25 @@ def _parts(root: str, values: Iterable[Any]) -> set[str]:
 
 
 def _imported(module: Module) -> set[str]:
-    """Every name that a module may import a module by."""
+    """Every name that a module may import a module by; `_COMPUTED` where a name may be computed."""
     found, _ = imports(module.source, module.path, module.name)
-    return {name for one in found for name in (one.name, *(f"{one.name}.{taken}" for taken in one.taken))}
+    names = {name for one in found for name in (one.name, *(f"{one.name}.{taken}" for taken in one.taken))}
+    is_computed = "__import__" in module.source or any(name.partition(".")[0] == "importlib" for name in names)
+    return {*names, _COMPUTED} if is_computed else names
 
 
 def _is_used(name: str, used: set[str]) -> bool:
     """Whether a module is imported: by its name, as the package of another one, or by `*`."""
     package = name.rpartition(".")[0]
     return name in used or any(one.startswith(name + ".") for one in used) or f"{package}.*" in used
+
+
+def _entries(given: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The entries of `modules:`, each with its pointer."""
+    if isinstance(given, list):
+        yield from ((("modules", number), entry) for number, entry in enumerate(given))
+    else:
+        yield ("modules",), given
 
 
 def _files(space: Linted, target: Target, entry: Any) -> list[str]:

@@ -13,11 +13,13 @@ from posixpath import basename, dirname
 from flowbuild.core.errors import Location
 from flowbuild.core.label import Label
 from flowbuild.graph.linted import Command, Finding, Linted, named
-from flowbuild.load.volatile import in_command, in_python, in_script
+from flowbuild.load.volatile import Spot, in_command, in_python, in_script
 
 # The first names of paths that no pattern of awk or sed begins with by accident.
 _ROOTS = "Users|Volumes|data|etc|home|media|mnt|opt|private|root|run|scratch|srv|tmp|usr|var"
-_WORD = re.compile(r"(?:--?[A-Za-z][\w-]*=|-[A-Z])?(/[\w.@%+-]+(?:/[\w.@%+-]+)*/?)")
+_WORD = re.compile(r"(?:[\w-]+=|-[A-Za-z])?(/[\w.@%+-]+(?:/[\w.@%+-]+)*/?)")
+# What a pattern program may mean by `/data/p`, or by `/data/`: lines, and what to do with them.
+_PATTERN = re.compile(r"/[^/]+/(?:[A-Za-z](?:/.*)?)?")
 _IN_SCRIPT = re.compile(rf"(?<![\w./:}})\]~*?!-])/(?:{_ROOTS})/[\w.@%+-]+(?:/[\w.@%+-]+)*")
 _OF_PATTERNS = frozenset({"awk", "gawk", "mawk", "nawk", "sed", "gsed", "perl", "grep", "egrep", "fgrep", "ed", "ex"})
 _DEVICES = re.compile(r"/dev/(null|zero|full|tty|stdin|stdout|stderr|fd/\d+)")
@@ -43,14 +45,21 @@ def _absolute(command: Command, search: tuple[str, ...]) -> Iterator[tuple[tuple
         found = _WORD.fullmatch(word)
         if found is None or _DEVICES.fullmatch(found[1]) or (number == 0 and dirname(word) in search):
             continue
-        is_plain = number == 0 or (program not in _OF_PATTERNS and found[1].count("/", 1) > 0)
-        if is_plain or re.match(f"/(?:{_ROOTS})(?:/|$)", found[1]):  # else perhaps a pattern, or an option
+        if number == 0 or _is_path(found[1], may_be_pattern=program in _OF_PATTERNS):
             yield (*command.pointer, number), word, found.start(1), found[1]
     # A comment is as long as what replaces it, so that places stay.
     script = re.sub(r"(?m)(?:^|(?<=\s))#.*", lambda comment: " " * len(comment[0]), command.script)
     for found in _IN_SCRIPT.finditer(script):
-        if dirname(found[0]) not in search:
+        is_quoted = script[found.start() - 1 : found.start()] in ("'", '"')
+        if not {found[0], dirname(found[0])} & {*search} and _is_path(found[0], may_be_pattern=is_quoted):
             yield command.pointer, command.script, found.start(), found[0]
+
+
+def _is_path(text: str, *, may_be_pattern: bool) -> bool:
+    """Whether this is surely a path: one name may be an option, and with other programs a pattern."""
+    if re.match(f"/(?:{_ROOTS})(?:/|$)", text):
+        return not (may_be_pattern and _PATTERN.fullmatch(text))
+    return not may_be_pattern and text.count("/", 1) > 0
 
 
 def alike(space: Linted) -> Iterator[Finding]:
@@ -62,8 +71,9 @@ def alike(space: Linted) -> Iterator[Finding]:
             first = seen.setdefault(_folded(name), name)
             if first == name:
                 continue
-            if name not in told:
-                told.add(name)
+            plain = name.removeprefix("out/bin/")  # which mirrors packages
+            if plain not in told:
+                told.add(plain)
                 where = space.of(space.catalog.target(label), key=True) if label else Location(name)
                 yield Finding(where, _alike(first, name), "rename one", label)
             break  # what lies below them differs by that too
@@ -122,11 +132,13 @@ def _in_commands(space: Linted) -> Iterator[tuple[Label, Location, str]]:
 
 
 def _in_handlers(space: Linted) -> Iterator[tuple[Label, Location, str]]:
+    found: dict[str, list[Spot]] = {}
     for target in space.targets:
-        codes = [state.code for state in space.states(target) if state.code and state.code.source]
-        for path in dict.fromkeys(path for code in codes for path in (code.source, *code.modules.values())):
-            for spot in in_python(space.text(str(path))):
-                yield target.label, space.spot(str(path), spot.offset), f"{spot.name}()"
+        for path in dict.fromkeys(path for code in space.codes(target) for path in code.paths):
+            if path not in found:
+                found[path] = in_python(space.text(path))
+            for spot in found[path]:
+                yield target.label, space.spot(path, spot.offset), f"{spot.name}()"
 
 
 def _declared(space: Linted) -> set[Label]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flowbuild.core.errors import Location
 from flowbuild.core.label import Label, parse
 from flowbuild.graph.lower import lower
-from flowbuild.graph.state import Built, State
+from flowbuild.graph.state import Built, Code, State
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.expression import has_expression, is_whole, split
 from flowbuild.load.package import Target
@@ -54,6 +54,7 @@ class Linted:
         self.targets = [catalog.target(label) for label in labels]
         self.graph = lower(catalog, labels)
         self._texts: dict[str, str] = {}
+        self._split: dict[str, list[str]] = {}
         self._positions: dict[str, Positions] = {}
 
     def built(self, target: Target) -> Built:
@@ -62,6 +63,10 @@ class Linted:
     def states(self, target: Target) -> Iterator[State]:
         """The states that a target itself became."""
         return (self.graph.states[number] for number in self.built(target).states)
+
+    def codes(self, target: Target) -> list[Code]:
+        """The Python code of a target's states."""
+        return [state.code for state in self.states(target) if state.code is not None]
 
     def rule(self, target: Target) -> Rule:
         return self.catalog.rules[target.rule]
@@ -99,7 +104,7 @@ class Linted:
         """A place in a text, by the characters before it."""
         text = self.text(path)
         start, number = text.rfind("\n", 0, offset) + 1, text.count("\n", 0, offset) + 1
-        return Location(path, number, offset - start + 1, text[start:].partition("\n")[0].rstrip("\r"))
+        return Location(path, number, offset - start + 1, self._lines(path)[number - 1])
 
     def within(self, path: str, pointer: Pointer, value: str, offset: int = 0) -> Location:
         """A place in a value: in the line of the file that has that line of the value, else where the value stands."""
@@ -108,8 +113,7 @@ class Linted:
         start = value.rfind("\n", 0, offset) + 1
         wanted = value[start:].partition("\n")[0]
         before = offset - start - (len(wanted) - len(wanted.lstrip()))
-        lines = self.text(path).splitlines()
-        for number, line in enumerate(lines[whole.line - 1 :], start=whole.line):
+        for number, line in enumerate(self._lines(path)[whole.line - 1 :], start=whole.line):
             if number > whole.line and line.strip() and _indent(line) <= _indent(indent):
                 break
             if (column := line.find(wanted.strip())) >= 0:
@@ -117,10 +121,16 @@ class Linted:
         return whole
 
     def text(self, path: str) -> str:
-        """A file of the workspace that was read already."""
+        """A file of the workspace that was read already, with one kind of line ends."""
         if path not in self._texts:
-            self._texts[path] = (self.catalog.workspace.root / path).read_bytes().decode("utf-8-sig")
+            text = (self.catalog.workspace.root / path).read_bytes().decode("utf-8-sig")
+            self._texts[path] = text.replace("\r\n", "\n").replace("\r", "\n")
         return self._texts[path]
+
+    def _lines(self, path: str) -> list[str]:
+        if path not in self._split:
+            self._split[path] = self.text(path).split("\n")
+        return self._split[path]
 
     def _commands(self, target: Target) -> Iterator[Command]:
         rule = self.rule(target)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
 from posixpath import basename
 from typing import NamedTuple
 
@@ -34,6 +33,8 @@ CALLS: Mapping[str, int | None] = {
     "datetime.datetime.utcnow": None,
     "numpy.random.default_rng": 0,
     "os.urandom": None,
+    "pandas.Timestamp.now": None,
+    "pandas.Timestamp.today": None,
     "platform.node": None,
     "random.Random": 0,
     "random.SystemRandom": None,
@@ -54,13 +55,13 @@ _STEADY = frozenset(
     {"Generator", "PCG64", "Random", "RandomState", "SeedSequence", "default_rng", "seed", "compare_digest"}
 )
 
-# Programs, and the options with which each says the same every time.
-PROGRAMS: Mapping[str, tuple[str, ...]] = {
-    "date": ("-d", "--date", "-r", "--reference", "-f", "--file"),
-    "hostname": (),
-    "shuf": ("--random-source",),
-    "uptime": (),
-    "uuidgen": ("-s", "--sha1", "-m", "--md5"),
+# Programs, and the words with which each says the same every time.
+PROGRAMS: Mapping[str, re.Pattern[str]] = {
+    "date": re.compile(r"-[uR]*[drf]|--(date|reference|file)"),
+    "hostname": re.compile(r"(?!)"),
+    "shuf": re.compile(r"--random-source"),
+    "uptime": re.compile(r"(?!)"),
+    "uuidgen": re.compile(r"-[a-z]*[sm]|--(sha1|md5)"),
 }
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
@@ -68,7 +69,7 @@ _HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n(.*?)^[ \t]*\2$", re.DO
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*"|(?:^|(?<=[\s;]))#[^\n]*""", re.DOTALL | re.MULTILINE)
 _LIVE = re.compile(r"(\$\([^()]*\)|`[^`]*`|\$\{?\w+)")  # what a shell still reads between double quotes
 _STARTS = r"(?:^|[;&|(`]|\b(?:then|do|else|exec)\b)[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*"
-_PROGRAM = re.compile(rf"{_STARTS}({'|'.join(PROGRAMS)})(?=[\s;|&)`<>]|$)([^;|&)`\n]*)(.?)", re.MULTILINE)
+_PROGRAM = re.compile(rf"{_STARTS}({'|'.join(PROGRAMS)})(?=[\s;|&)`<>]|$)([^;|&)`\n]*)(?=(.?))", re.MULTILINE)
 _VARIABLE = re.compile(
     r"\$\{?(RANDOM|SRANDOM|EPOCHSECONDS|EPOCHREALTIME)\b|(/dev/u?random|/proc/sys/kernel/random/uuid)\b"
 )
@@ -82,7 +83,7 @@ def in_python(source: str) -> list[Spot]:
     known = _imported(parsed)
     calls = [(node, _name(node.func, known)) for node in ast.walk(parsed) if isinstance(node, ast.Call)]
     seeded = {name.removesuffix(".seed") for node, name in calls if name.endswith(".seed") and node.args}
-    starts = list(accumulate((len(line) + 1 for line in source.split("\n")), initial=0))
+    starts = [0, *(end.end() for end in re.finditer("\r\n|\r|\n", source))]
     return sorted(
         Spot(starts[node.lineno - 1] + _before(source, starts[node.lineno - 1], node), name)
         for node, name in calls
@@ -149,7 +150,7 @@ def _before(source: str, start: int, node: ast.Call) -> int:
 
 
 def _is_steady(program: str, words: Sequence[str]) -> bool:
-    return any(word.startswith(option) for word in words for option in PROGRAMS[program])
+    return any(PROGRAMS[program].match(word) for word in words)
 
 
 def _hidden(found: re.Match[str]) -> str:

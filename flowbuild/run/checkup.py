@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ def checkup(place: Path, cache: Path | None) -> Iterator[Row]:
     yield from _host(cache)
     yield from _isolation()
     yield from _disk("disk", place)
-    if cache is not None and _device(cache) != _device(place):
+    if cache is not None and _standing(cache).stat().st_dev != _standing(place).stat().st_dev:
         yield from _disk("cache disk", cache)
     yield from _watch(place)
     yield from _programs()
@@ -143,12 +144,16 @@ def _started(command: list[str]) -> bytes:
 
 
 def _disk(group: str, place: Path) -> Iterator[Row]:
-    made = [above for above in (place, *place.parents) if not above.exists()]
+    made = [above for above in (place, *place.parents) if not os.path.lexists(above)]
     with suppress(OSError):  # then writing tells
         place.mkdir(parents=True, exist_ok=True)
     for one in trial.trials(place):
         use, needed, without = _DISK[one.name]
-        detail = use if one.works else f"{one.errno_name or 'not on this file system'}: {without}"
+        detail = (
+            f"{use}{_room(place) if one.name == 'write' else ''}"
+            if one.works
+            else f"{one.errno_name or 'not on this file system'}: {without}"
+        )
         no = UNAVAILABLE if needed or one.errno_name else DEGRADED
         yield Row(group, one.name, WORKS if one.works else no, detail, without if needed else "", needed)
     for directory in made:
@@ -156,14 +161,21 @@ def _disk(group: str, place: Path) -> Iterator[Row]:
             directory.rmdir()
 
 
-def _device(path: Path) -> int:
-    """The device of a path, or of the nearest directory above that exists."""
-    return next(above.stat().st_dev for above in (path, *path.parents) if above.exists())
+def _room(place: Path) -> str:
+    """How much a disk still takes."""
+    with suppress(OSError):
+        return f"; {shutil.disk_usage(place).free / 2**30:.1f} GiB free"
+    return ""
+
+
+def _standing(path: Path) -> Path:
+    """A directory, or the nearest one above that is there."""
+    return next(above for above in (path, *path.parents) if os.path.isdir(above))
 
 
 def _watch(place: Path) -> Iterator[Row]:
     if sys.platform.startswith("linux"):
-        failure, limits = watches(next(above for above in (place, *place.parents) if above.is_dir()))
+        failure, limits = watches(_standing(place))
         detail = ", ".join(f"{name} {value}" for name, value in limits.items())
         status = UNAVAILABLE if failure else WORKS
         remedy = "raise fs.inotify.max_user_instances and max_user_watches by sysctl"

@@ -202,6 +202,17 @@ def test_an_output_beside_those_that_are_read(workshop: Workshop) -> None:
     assert names(workshop, {"t": two(), "r": reader, "s": golden}) == []
 
 
+def test_a_target_that_is_named_without_an_output_may_be_wanted_whole(workshop: Workshop) -> None:
+    rule = """
+    rule: ship
+    attributes: {what: {type: label, required: true}}
+    states: {say: {kind: exec, with: {script: "echo ${{ attr.what }}"}}}
+    """
+    workshop.write("rules/ship.rule.yaml", rule)
+    reader = script("x", inputs={"a": ":t#a"})
+    assert names(workshop, {"t": two(), "r": reader, "s": {"rule": "ship", "what": ":t"}}) == []
+
+
 # Absolute paths
 
 
@@ -213,6 +224,9 @@ def test_an_output_beside_those_that_are_read(workshop: Workshop) -> None:
         ("/opt/tool/bin/run x", "/opt/tool/bin/run"),
         ("sed -f /etc/script", "/etc/script"),
         ("tool /tmp/", "/tmp/"),
+        ("tool /tmp", "/tmp"),
+        ("dd if=/srv/x", "/srv/x"),
+        ("tool /unusual/x", "/unusual/x"),
     ],
 )
 def test_absolute_paths_of_commands(workshop: Workshop, command: str, path: str) -> None:
@@ -227,6 +241,9 @@ def test_absolute_paths_of_commands(workshop: Workshop, command: str, path: str)
         "cat /dev/null",
         "sed -n /foo/p x",
         "awk /foo/",
+        "awk /data/",
+        "sed -n /data/p x",
+        "cl /O2 x",
         "curl https://example.org/etc/x",
         "x a/b ./c ../d ${{ inputs.i }}/e",
         "x -o ${{ outputs.o }}",
@@ -245,6 +262,8 @@ def test_what_is_no_absolute_path(workshop: Workshop, command: str) -> None:
         ("cat /etc/hosts", ["absolute-path"]),
         ('cat "/home/me/a b"', ["absolute-path"]),
         ("x > /tmp/y", ["absolute-path"]),
+        ("sed '/data/d' x | awk '/tmp/ {print}' | sed '/usr/s/a/b/' | sed -n '/etc/,/end/p'", []),
+        ("PATH=/usr/local/bin:/usr/bin x", []),
         ("# cat /etc/hosts\ncat x # like /etc/hosts", []),
         ("echo https://example.org/etc/x $HOME/etc/x ${A}/etc/x $(pwd)/etc/x ./etc/x > /dev/null", []),
         ("/usr/bin/env python3; sed 's/usr/x/' y", []),
@@ -293,6 +312,15 @@ def test_files_that_differ_by_capitals_or_by_unicode_form(workshop: Workshop) ->
     }
 
 
+def test_packages_that_differ_by_capitals(workshop: Workshop) -> None:
+    (workshop.root / "p").mkdir()
+    if (workshop.root / "P").exists():
+        pytest.skip("this file system does not tell such names apart")
+    workshop.write("P/BUILD.yaml", declare({"a": script("x"), "b": script("x")}))
+    ((check, message),) = found(workshop, {"a": script("x")})
+    assert (check, message.partition(" differ")[0]) == ("alike-names", "'P' and 'p'")
+
+
 def test_a_directory_is_told_once(workshop: Workshop) -> None:
     outputs = {"a": "D/a", "b": "d/b", "c": "d/c"}
     assert names(workshop, {"t": script("x", outputs=outputs)}) == ["alike-names"]
@@ -319,6 +347,14 @@ def test_a_module_s_clock_is_the_target_s(workshop: Workshop) -> None:
     workshop.write("p/BUILD.yaml", declare({"t": handler(workshop, "import m\ndef f(o): ...\n", modules=["m.py"])}))
     (one,) = look(workshop)
     assert (str(one.location), str(one.label)) == ("p/m.py:4:12", "//p:t")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_places_do_not_depend_on_line_ends(workshop: Workshop, end: str) -> None:
+    spec = handler(workshop, end.join(["import time", "", "def f(o):", "    é = time.time()", ""]))
+    workshop.write("p/BUILD.yaml", declare({"t": spec}))
+    (one,) = look(workshop)
+    assert (str(one.location), one.location.text) == ("p/h.py:4:9", "    é = time.time()")
 
 
 # Tags

@@ -55,7 +55,8 @@ def test_a_call_s_place_counts_characters() -> None:
         ("head -c 8 /dev/urandom", ["/dev/urandom"]),
         ("cat <<EOF\nat $(date)\nEOF", ["date"]),
         # what is steady, or no command at all
-        ("date -d @0; date --date=x; date -r x; shuf --random-source=x", []),
+        ("date -d @0; date --date=x; date -ur x; shuf --random-source=x; uuidgen -m -n x", []),
+        ("date -Iseconds; date -u +%d; date --rfc-email", ["date", "date", "date"]),
         ("echo date; echo 'date'; echo \"it; date\"", []),
         ("awk '\n  date = 1; { print }\n' x", []),
         ("# date\na # ; date", []),
