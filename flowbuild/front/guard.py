@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from flowbuild.core.errors import DiskRefused, Faults, FlowError
 from flowbuild.store.refusal import refused
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command; the exit code of whatever it came to."""
+def guarded(command: Callable[[], int], argv: Sequence[str] = ()) -> int:
+    """Run a command; the exit code of whatever it came to. `argv` is what was asked, for who must find the place."""
     try:
         code = command()
         if sys.stdout is not None:
@@ -24,10 +24,12 @@ def guarded(command: Callable[[], int]) -> int:
         return code
     except FlowError as error:
         _say(f"flowbuild: {error.report()}")
+        _annotate(error, argv)
         return error.exit_code
     except Faults as faults:
         for fault in faults.exceptions:
             _say(f"flowbuild: {fault.report() if isinstance(fault, FlowError) else fault}")
+        _annotate(faults, argv)
         return faults.exit_code
     except KeyboardInterrupt as stopped:
         return 128 + getattr(stopped, "number", 2)
@@ -42,6 +44,14 @@ def guarded(command: Callable[[], int]) -> int:
         traceback.print_exc()
         _say("flowbuild: this is a bug in flowbuild; please report it with the lines above")
         return 70
+
+
+def _annotate(error: FlowError | Faults, argv: Sequence[str]) -> None:
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from flowbuild.front.github import annotate_faults
+
+        with suppress(OSError):
+            annotate_faults(error, argv)
 
 
 def _say_refused(error: OSError) -> int:
