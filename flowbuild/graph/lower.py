@@ -196,4 +196,5 @@ def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
 
 def _clash(catalog: Catalog, state: State, other: State, path: str) -> OutputClash:
     both = f"{other.label} and {state.label}" if other.label != state.label else f"two states of {state.label}"
-    return OutputClash(f"{both} write {path}", location=catalog.locate(catalog.target(state.label)))
+    where = catalog.locate(catalog.target(state.label))
+    return OutputClash(f"{both} write {path}", remedy="rename one of the two", location=where)

@@ -25,6 +25,8 @@ _REMEDIES = {
     errno.EFBIG: "a limit on file size is set (`ulimit -f`): raise it",
     errno.EIO: "the disk reports a fault: look at its health before you build again",
     errno.ESTALE: "the network file system lost this file: run the same command again",
+    errno.ENOTDIR: "a file stands where a directory is needed: move it away",
+    errno.EISDIR: "a directory stands where a file is needed: move it away",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOLCK: "this file system does not lock: keep the store on a local one",
 }
