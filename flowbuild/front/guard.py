@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from flowbuild.core.errors import DiskRefused, Faults, FlowError
-from flowbuild.store.refusal import refused
+from flowbuild.store.refusal import SHORTAGES, refused
 
 
 def guarded(command: Callable[[], int], argv: Sequence[str] = ()) -> int:
@@ -56,11 +56,8 @@ def _annotate(error: FlowError | Faults, argv: Sequence[str]) -> None:
 
 def _say_refused(error: OSError) -> int:
     """A refusal that reached us bare: the path that the system gave with it is all that is known."""
-    path = (
-        os.fsdecode(error.filename)
-        if isinstance(error.filename, str | bytes)
-        else "standard output, or a file that the system did not name"
-    )
+    unnamed = "one more file" if error.errno in SHORTAGES else "standard output, or a file that the system did not name"
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
     try:
         with refused(path):
             raise error
