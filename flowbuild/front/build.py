@@ -20,6 +20,8 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front import github
+from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
@@ -59,6 +61,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -255,9 +258,12 @@ class Build:
         steps = run.events()
         try:
             while True:
-                progress.show(next(steps), run.run_id)
+                events = next(steps)
+                self.account.take(events)
+                progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
+        self.account.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
@@ -292,7 +298,9 @@ def build(request: Request) -> int:
 
         return explain(request)
     with Build(request, console(request)) as one:
-        return one.build()
+        code = one.build()
+        github.tell(one, code)
+        return code
 
 
 def _check_engine(name: str) -> None:

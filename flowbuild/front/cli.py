@@ -86,6 +86,7 @@ def test(
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -94,7 +95,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(requested("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens, junit)
 
 
 @app.command(context_settings=LOOSE)
@@ -231,7 +232,7 @@ def ordered(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Run a command line; the exit code."""
-    return guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv), argv)
 
 
 def _run(argv: list[str]) -> int:
