@@ -133,11 +133,13 @@ def _read(path: Path) -> tuple[bytes, int]:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise BadPath(f"{path}: there is no such key", remedy="`flowbuild key new FILE` makes one") from None
-        with open(descriptor, "rb") as file:
+        try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEY:
                 raise BadPath(f"{path}: not the file of a key")
-            return file.read(MAX_KEY), found.st_mode
+            return os.read(descriptor, MAX_KEY), found.st_mode
+        finally:
+            os.close(descriptor)
 
 
 def _hint(error: Exception) -> str:
