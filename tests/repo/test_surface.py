@@ -23,6 +23,7 @@ MODULES = {
 }
 # Modules that no other module imports: who runs them.
 ENTRY_POINTS = {
+    "flowbuild.evidence.__main__": "`python -m flowbuild.evidence`",
     "flowbuild.__main__": "the console script, and `python -m flowbuild`",
     "flowbuild.testing": "people's tests",
     "flowbuild.engine.worker_main": "a worker, by path",
