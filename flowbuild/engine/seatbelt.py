@@ -53,7 +53,7 @@ def apply(wanted: Sequence[str], staged: str) -> list[Step]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     report.append(step("limits", "rlimit"))
     names = [name for name in wanted if name in _RULES]
-    refused = _enter(policy(names, staged)) if names else None
+    refused = enter(policy(names, staged)) if names else None
     return report + [step(name, "seatbelt", refused) for name in names]
 
 
@@ -65,7 +65,7 @@ def is_sandboxed() -> bool | None:
         return None
 
 
-def _enter(text: str) -> int | None:
+def enter(text: str) -> int | None:
     """Enter a sandbox. None, or the errno of the refusal."""
     try:
         enter = libc().sandbox_init

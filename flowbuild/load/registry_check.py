@@ -9,6 +9,7 @@ Source:  seed 003, registry and lint; decision 11 (mode `restrict`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -85,6 +86,16 @@ def registry_faults(registry: Registry) -> list[FlowError]:
     return faults
 
 
+def _name_faults(registry: Registry, profile_id: str) -> Iterator[FlowError]:
+    """Whether a profile can have a file of its name in a bundle, on any file system."""
+    at = ("profiles", profile_id)
+    if not profile_id or len(profile_id) > 200 or re.search(r"[/\\\x00-\x1f\x7f]", profile_id):
+        yield registry.profiles.fault(BadAttribute, at, f"{profile_id!r:.80} can't name a file in a bundle", key=True)
+    same = [one for one in registry.profile_entries if one.casefold() == profile_id.casefold()]
+    if same[0] != profile_id:
+        yield registry.profiles.fault(BadAttribute, at, f"{profile_id!r} and {same[0]!r} differ only in case", key=True)
+
+
 def entry_faults(document: Document, at: Pointer, value: Any, fields: Mapping[str, Field]) -> Iterator[FlowError]:
     """What is wrong with one entry by itself: its keys, their values, and whether it is filed under its own id."""
     kind = "probe" if fields is PROBE else "profile"
@@ -119,6 +130,7 @@ def _value_faults(document: Document, at: Pointer, value: Any, field: Field) -> 
 
 def profile_faults(registry: Registry, profile_id: str) -> Iterator[FlowError]:
     """What is wrong with what a profile names: its probes, and its file."""
+    yield from _name_faults(registry, profile_id)
     document, at = registry.profiles, ("profiles", profile_id)
     profile, probes = registry.profile_entries[profile_id], registry.probe_entries
     refs = profile.get("probe_refs")

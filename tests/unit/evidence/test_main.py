@@ -78,6 +78,9 @@ def test_lists_and_descriptions_are_json(tree: SeedTree, said: Said) -> None:
         ("plan-lint --pla x", "--plan"),
         ("list-probes --registry gone", "there is no registry 'gone'"),
         ("describe-plan --plan gone.json", "there is no plan"),
+        ("run --plan plan.json --channel secret", "invalid choice"),
+        ("run --plan gone.json", "there is no plan"),
+        ("run --plan plan.json --only-profile opne", "did you mean 'open'"),
     ],
 )
 def test_what_is_asked_wrongly_is_exit_2(tree: SeedTree, said: Said, line: str, says: str) -> None:
@@ -91,3 +94,41 @@ def test_upgrading_a_registry(tree: SeedTree, said: Said) -> None:
         == "[+] wrote new/probes.json\n[+] wrote new/profiles.json\n"
     )
     assert said("registry-upgrade --registry small --overwrite").count("[+] wrote") == 2
+
+
+def test_a_run_from_its_plan_to_a_packet(tree: SeedTree, said: Said) -> None:
+    wrote, moved = said("run --plan plan.json --channel direct").splitlines()
+    run_id = Path("out/LATEST").read_text().strip()
+    assert wrote == f"[+] wrote {tree.root}/out/{run_id}"
+    assert moved == "[+] updated out/LATEST"
+    assert said("validate-bundle --bundle out") == "[+] bundle ok\n"
+    assert said("reindex-bundle --bundle out --strict") == "[+] bundle ok\n"
+    assert said("emit-promotion --bundle out --out packet.json").splitlines() == [
+        "[!] not promotable: ['not_clean_channel']",
+        "[+] wrote packet.json",
+    ]
+    assert json.loads(Path("packet.json").read_text())["promotability"]["reasons"] == ["not_clean_channel"]
+    main(["emit-promotion", "--bundle", "out", "--out", "strict.json", "--require-promotable"])
+    assert not Path("strict.json").exists()
+    assert said("emit-promotion --bundle out --out strict.json --require-promotable", 1) == ""
+
+
+def test_a_dry_and_a_filtered_run_say_only_what_they_wrote(tree: SeedTree, said: Said) -> None:
+    assert len(said("run --plan plan.json --dry --out results").splitlines()) == 1
+    assert len(said("run --plan . --only-scenario open:read --lock-mode wait").splitlines()) == 1
+    assert not Path("results/LATEST").exists() and not Path("out/LATEST").exists()
+
+
+def test_a_damaged_bundle_is_found_and_repaired(tree: SeedTree, said: Said) -> None:
+    said("run --plan plan.json --dry")
+    (bundle,) = (path for path in Path("out").iterdir() if path.name[0] != ".")
+    (bundle / "summary.json").write_text("{}")
+    assert said(f"validate-bundle --bundle {bundle}", 1).startswith("[!] ")
+    assert "summary.json" in said(f"reindex-bundle --bundle {bundle} --strict", 5)
+    assert said(f"reindex-bundle --bundle {bundle} --repair") == "[+] bundle reindexed\n"
+    assert said(f"reindex-bundle --bundle {bundle} --strict") == "[+] bundle ok\n"
+
+
+@pytest.mark.parametrize("words", ["", "--strict --repair"])
+def test_reindexing_needs_one_of_two_flags(tree: SeedTree, said: Said, words: str) -> None:
+    assert "--repair" in said(f"reindex-bundle --bundle out {words}", 2)

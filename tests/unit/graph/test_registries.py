@@ -253,3 +253,10 @@ targets:
     profiles:
       closed: {restrict: {exec: deny}, denies: [shell]}
 """
+
+
+@pytest.mark.parametrize("name", ["../../x", "a\\b", "a\nb", "OPEN"])
+def test_a_profile_is_named_so_that_it_can_have_a_file(tree: SeedTree, name: str) -> None:
+    row = {**PROFILES["profiles"]["open"], "profile_id": name}
+    tree.edit("registry/profiles.json", "profiles", name, value=row)
+    assert any("can't name a file" in one or "differ only in case" in one for one in findings(tree))
