@@ -4,7 +4,7 @@ Knows nothing of targets: words come rendered. Staged, it runs in a fresh direct
 the workspace, as make would.
 
 Shapes:  with: {"command": [word, ...] | "script": text, "env": {name: value}, "stage": bool}. Outcome codes: `exit`,
-         `timeout`, `program_not_found`, `program_refused`, and those of `harvest`.
+         `timeout`, `program_not_found`, `program_refused`, `channel_refused`, and those of `harvest`.
 Source:  RELIABILITY O1, S2, S3.
 """
 
@@ -17,37 +17,70 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
+from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare, shown
-from flowbuild.engine.process import Exit, attend
+from flowbuild.engine.process import Exit, Pump, attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 from flowbuild.store.refusal import refused as disk_refused
 
 
-def perform(action: Action, io: Io, reaper: Reaper) -> Performance:
+def perform(action: Action, io: Io, reaper: Reaper, is_clean: bool = False) -> Performance:
     """Run the command of an action and take what it made."""
     declared: Mapping[str, str] = action.with_.get("env") or {}
-    place = prepare(action, io, staged=bool(action.with_.get("stage", True)))
+    is_staged = bool(action.with_.get("stage", True))
+    if is_clean and not is_staged:
+        return Outcome(error=clean.in_place())
+    place = prepare(action, io, staged=is_staged)
     environment = place.environment(io.environment(action), declared)
     argv = _words(action, place)
     captures = streams(action, io)
     program = "/bin/sh" if "script" in action.with_ else find(argv[0], place.cwd, io.search_path)
     if isinstance(program, ErrorInfo):
         return Outcome(error=program)
-    try:
-        child = reaper.start(Start(program, argv, place.cwd, environment))
-    except OSError as refusal_:
-        return Outcome(error=refused(argv[0], refusal_))
-    exit_ = yield from attend(reaper, child, captures, seconds(action))
-    error = failure(exit_)
+    what = clean.for_program(place, io, program) if is_clean else None
+    start = Start(program, argv, place.cwd, environment)
+    error = yield from run(reaper, start, captures, seconds(action), what)
     outputs = harvest(action, io, place) if error is None else {}
     if isinstance(outputs, ErrorInfo):
         error, outputs = outputs, {}
     reproduce = place.reproduce(io.workspace, environment, declared, argv) if error else None
     return told(Outcome(outputs, error, reproduce=reproduce), captures, io)
+
+
+def run(
+    reaper: Reaper,
+    start: Start,
+    captures: tuple[Capture, Capture],
+    timeout: float | None,
+    what: Confinement | None = None,
+) -> Pump[ErrorInfo | None]:
+    """A program from start to end, confined if it is said how. What was wrong, if anything."""
+    if what is None:
+        return (yield from _run(reaper, start, captures, timeout))
+    with clean.Launch(start, what) as launch:
+        error = yield from _run(reaper, launch.start, captures, timeout)
+        said = launch.said()
+    if said is None:
+        return clean.told(error, captures[1].tail)
+    if said["stage"] == "exec":
+        error = refused(start.argv[0], OSError(said["errno"], said["message"]))
+        return clean.told(error, "")
+    return clean.cannot(said["message"])
+
+
+def _run(
+    reaper: Reaper, start: Start, captures: tuple[Capture, Capture], timeout: float | None
+) -> Pump[ErrorInfo | None]:
+    try:
+        child = reaper.start(start)
+    except OSError as refusal_:
+        return refused(start.argv[0], refusal_)
+    return failure((yield from attend(reaper, child, captures, timeout)))
 
 
 def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
