@@ -5,7 +5,7 @@ programs and libraries, and the interpreter if it is a handler; nothing of the w
 one of those.
 
 Shapes:  a confined start has the launcher as its program, and the action's own variables.
-Errors:  outcome code `channel_refused`: this host can't hold an action, or the action can't be held.
+         Standard library only: the preflight uses it too.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flowbuild
-from flowbuild.core.action import ErrorInfo
 from flowbuild.engine import probe
 from flowbuild.engine.confine import COVERS, Confinement
-from flowbuild.engine.engine import Io
 from flowbuild.engine.guard import INSTALLED
-from flowbuild.engine.place import Place
 from flowbuild.engine.spawn import Start
 
-CODE = "channel_refused"
+if TYPE_CHECKING:
+    from flowbuild.engine.engine import Io
+    from flowbuild.engine.place import Place
+
 REPLY = 1 << 16
 
 _ETC = (
@@ -49,12 +49,16 @@ SYSTEM: Mapping[str, tuple[str, ...]] = {
 
 
 def confinement(
-    place: Place, io: Io, more: Iterable[str] = (), exact: Iterable[str] = (), leaves: tuple[str, ...] = ()
+    scratch: str,
+    hidden: str,
+    more: Iterable[str] = (),
+    exact: Iterable[str] = (),
+    leaves: tuple[str, ...] = (),
 ) -> Confinement:
-    """What an action in a place may reach: `more` paths around the workspace, and `exact` ones wherever they are."""
-    wanted = (*SYSTEM.get(sys.platform, ()), *io.search_path, *more)
-    found = [*around(wanted, os.path.realpath(io.workspace)), *(path for path in exact if os.path.exists(path))]
-    return Confinement(str(place.scratch), tuple(dict.fromkeys(found)), leaves)
+    """A directory to work in, the system, `more` paths around what is hidden, and `exact` ones wherever they are."""
+    found = around((*SYSTEM.get(sys.platform, ()), *more), os.path.realpath(hidden))
+    there = (path for path in exact if os.path.exists(path))
+    return Confinement(scratch, tuple(dict.fromkeys([*found, *there])), leaves)
 
 
 def around(paths: Iterable[str], hidden: str) -> Iterator[str]:
@@ -74,15 +78,15 @@ def around(paths: Iterable[str], hidden: str) -> Iterator[str]:
 
 def for_program(place: Place, io: Io, program: str) -> Confinement:
     """What a command may reach. Its program is in the action's key, so it may lie anywhere."""
-    return confinement(place, io, exact=[program])
+    return confinement(str(place.scratch), str(io.workspace), io.search_path, [program])
 
 
 def for_python(place: Place, io: Io, search: Iterable[str] = ()) -> Confinement:
     """What a handler may reach: what its interpreter needs, and the distributions of a search path."""
     entries = [os.path.realpath(entry) for entry in search if os.path.isabs(entry)]
     distributions = [entry for entry in entries if os.path.basename(entry) in INSTALLED]
-    more = (sys.base_prefix, sys.base_exec_prefix, *entries)
-    return confinement(place, io, more, [*_interpreter(), *distributions])
+    more = (*io.search_path, *library(), *entries)
+    return confinement(str(place.scratch), str(io.workspace), more, [*interpreter(), *distributions])
 
 
 def for_probe(place: Place, io: Io, operation: str, target: str) -> Confinement:
@@ -95,10 +99,15 @@ def for_probe(place: Place, io: Io, operation: str, target: str) -> Confinement:
     if sys.platform == "darwin":
         leaves = tuple(COVERS)
     tried = ["/proc"] if operation == "process-info" else [target] if os.path.isabs(target) else []
-    return confinement(place, io, (sys.base_prefix, sys.base_exec_prefix), [*_interpreter(), *tried], leaves)
+    return confinement(str(place.scratch), str(io.workspace), library(), [*interpreter(), *tried], leaves)
 
 
-def _interpreter() -> Iterator[str]:
+def library() -> tuple[str, str]:
+    """Where the interpreter itself is installed."""
+    return sys.base_prefix, sys.base_exec_prefix
+
+
+def interpreter() -> Iterator[str]:
     """The parts of this interpreter's environment, which may stand among other things, and flowbuild's modules."""
     for prefix in {sys.prefix, sys.exec_prefix}:
         yield from (os.path.join(prefix, name) for name in ("bin", "lib", "pyvenv.cfg"))
@@ -113,6 +122,7 @@ class Launch:
         argv = (*probe.command("launch"), start.program, what.text, names, *start.argv)
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
+        self._said = b""
         self.start = replace(start, program=argv[0], argv=argv, descriptors={**start.descriptors, 3: self._writing})
 
     def __enter__(self) -> Launch:
@@ -122,38 +132,18 @@ class Launch:
         os.close(self._reading)
         os.close(self._writing)
 
-    def said(self) -> dict[str, Any] | None:
-        """What the launcher said; None when the program was begun."""
+    def report(self) -> list[dict[str, Any]]:
+        """What each mechanism came to."""
+        return [step for line in self._lines() for step in line.get("report", ())]
+
+    def refusal(self) -> dict[str, Any] | None:
+        """Why the program was not begun; None when it was."""
+        return next((line for line in self._lines() if "stage" in line), None)
+
+    def _lines(self) -> list[dict[str, Any]]:
         with suppress(BlockingIOError):
-            said: dict[str, Any] = json.loads(os.read(self._reading, REPLY))
-            return said
-        return None
-
-
-def in_place() -> ErrorInfo:
-    """The fault of an action that asks to run where everything is in sight."""
-    return cannot(
-        "`stage: false` runs in the workspace itself, where channel clean can hide nothing; "
-        "leave it out, or build with --channel direct"
-    )
-
-
-def cannot(message: str) -> ErrorInfo:
-    """The fault of an action that was not begun, since it could not be held."""
-    return ErrorInfo(CODE, message, details={"channel": "clean"})
-
-
-def told(error: ErrorInfo | None, said: str) -> ErrorInfo | None:
-    """An error of a confined action, with the channel named: what it missed may be what it did not declare.
-
-    `said` is what the action said last, in which a refusal of the kernel would stand.
-    """
-    if error is None or error.code == CODE:
-        return error
-    hint = ""
-    if any(word in f"{error.message}{said}" for word in ("ermission denied", "not permitted", "EACCES", "EPERM")):
-        hint = ": it reaches no file that it does not declare, no socket, and no process of others"
-    return replace(error, message=f"{error.message}; it ran in channel clean{hint}")
+            self._said += os.read(self._reading, REPLY)
+        return [json.loads(line) for line in self._said.splitlines()]
 
 
 def _lies(path: str, root: str) -> bool:

@@ -34,7 +34,7 @@ def perform(action: Action, io: Io, reaper: Reaper, is_clean: bool = False) -> P
     declared: Mapping[str, str] = action.with_.get("env") or {}
     is_staged = bool(action.with_.get("stage", True))
     if is_clean and not is_staged:
-        return Outcome(error=clean.in_place())
+        return Outcome(error=_in_place())
     place = prepare(action, io, staged=is_staged)
     environment = place.environment(io.environment(action), declared)
     argv = _words(action, place)
@@ -64,13 +64,12 @@ def run(
         return (yield from _run(reaper, start, captures, timeout))
     with clean.Launch(start, what) as launch:
         error = yield from _run(reaper, launch.start, captures, timeout)
-        said = launch.said()
+        said = launch.refusal()
     if said is None:
-        return clean.told(error, captures[1].tail)
+        return in_clean(error, captures[1].tail)
     if said["stage"] == "exec":
-        error = refused(start.argv[0], OSError(said["errno"], said["message"]))
-        return clean.told(error, "")
-    return clean.cannot(said["message"])
+        return in_clean(refused(start.argv[0], OSError(said["errno"], said["message"])))
+    return _cannot(said["message"])
 
 
 def _run(
@@ -117,6 +116,31 @@ def failure(exit_: Exit) -> ErrorInfo | None:
     if exit_.timed_out:
         return ErrorInfo("timeout", f"timed out after {exit_.seconds:.2f} s", details=details)
     return None if exit_.code == 0 else ErrorInfo("exit", str(exit_), details=details)
+
+
+def in_clean(error: ErrorInfo | None, said: str = "") -> ErrorInfo | None:
+    """An error of a confined action, with the channel named: what it missed may be what it did not declare.
+
+    `said` is what the action said last, in which a refusal of the kernel would stand.
+    """
+    if error is None or error.code == "channel_refused":
+        return error
+    hint = ""
+    if any(word in f"{error.message}{said}" for word in ("ermission denied", "not permitted", "EACCES", "EPERM")):
+        hint = ": it reaches no file that it does not declare, no socket, and no process of others"
+    return replace(error, message=f"{error.message}; it ran in channel clean{hint}")
+
+
+def _in_place() -> ErrorInfo:
+    return _cannot(
+        "`stage: false` runs in the workspace itself, where channel clean can hide nothing; "
+        "leave it out, or build with --channel direct"
+    )
+
+
+def _cannot(message: str) -> ErrorInfo:
+    """The fault of an action that was not begun, since it could not be held."""
+    return ErrorInfo("channel_refused", message, details={"channel": "clean"})
 
 
 def find(word: str, cwd: Path, search_path: tuple[str, ...]) -> str | ErrorInfo:

@@ -4,7 +4,8 @@ Knows nothing of actions. It keeps its process id, so that who started it holds 
 
 Shapes:  arguments: the program's file, its Confinement, the names of its variables as a JSON list, its argv. Variables
          come in the environment; only the named ones go on, since an interpreter may add some of its own.
-         Descriptor 3 takes one JSON line if the program was not begun: {"stage": confine|exec, "errno", "message"}.
+         Descriptor 3 takes JSON lines: {"report": [step]} when it is confined, and {"stage": confine|exec, "errno",
+         "message"} if the program was not begun.
 """
 
 from __future__ import annotations
@@ -27,19 +28,17 @@ def main() -> int:
     os.set_inheritable(REPORT, False)
     environment = {name: os.environ[name] for name in json.loads(names)}
     try:
-        enter(Confinement.parse(confinement), keeps=REPORT)
+        _say(report=[step._asdict() for step in enter(Confinement.parse(confinement), keeps=REPORT)])
     except PolicyUnavailable as error:
-        return _say("confine", None, unavailable(error))
-    except OSError as error:
-        return _say("confine", error.errno, f"channel clean can't be entered: {error}")
+        return _say(stage="confine", errno=None, message=unavailable(error), report=[s._asdict() for s in error.report])
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # this interpreter ignores them, and exec would keep that
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(program, argv, environment)
     except OSError as error:
-        return _say("exec", error.errno, error.strerror or "")
+        return _say(stage="exec", errno=error.errno, message=error.strerror)
 
 
-def _say(stage: str, number: int | None, message: str) -> int:
-    os.write(REPORT, json.dumps({"stage": stage, "errno": number, "message": message}).encode() + b"\n")
+def _say(**words: object) -> int:
+    os.write(REPORT, json.dumps(words).encode() + b"\n")
     return REFUSED

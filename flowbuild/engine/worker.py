@@ -25,7 +25,7 @@ import flowbuild.engine as engine_package
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
-from flowbuild.engine.command import failure, seconds, streams, told
+from flowbuild.engine.command import failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
@@ -117,7 +117,7 @@ class Workers:
             worker = self._take(key, environment)
         error, trace = yield from self._call(worker, key, request, captures, seconds(action))
         if self._is_clean:
-            error = clean.told(error, trace)
+            error = in_clean(error, trace)
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}

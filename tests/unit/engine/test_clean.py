@@ -20,6 +20,7 @@ from tiny_io import TinyIo, action, perform
 from flowbuild.core.action import Outcome
 from flowbuild.engine import clean, confine, restrict
 from flowbuild.engine.operations import OPERATIONS
+from flowbuild.engine.place import Place
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.seccomp import refuse
 
@@ -276,9 +277,9 @@ def test_the_harness_itself_is_held(engine: PythonEngine, io: TinyIo) -> None:
     assert clean.for_probe(_place(io), io, "network-bind", "127.0.0.1:0").leaves == ("network:none",)
 
 
-def _place(io: TinyIo) -> clean.Place:
+def _place(io: TinyIo) -> Place:
     scratch = io.root / "scratch"
-    return clean.Place(scratch, scratch / "tree", scratch / "tree", True)
+    return Place(scratch, scratch / "tree", scratch / "tree", True)
 
 
 def test_a_workspace_below_a_system_directory_stays_hidden(tmp_path: Path) -> None:
