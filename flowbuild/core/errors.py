@@ -4,14 +4,14 @@ Knows nothing of how an error is printed, but for its one-line and located forms
 
     FlowError                      exit 70  a bug, unless a subclass says otherwise
     ├─ UserError                   exit 2   your files or flags
-    │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
+    │  ├─ BadYaml  BadJson  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
     │  └─ CycleFound  OutputClash  NoMatch
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  └─ CapabilitiesMismatch  UnsupportedHost
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed
+    │  └─ StateFailed  NotPromotable
     ├─ EngineError                 exit 4   the engine broke its word
     │  └─ EngineLost
     └─ StoreError                  exit 5   the disk, the store or a bundle
@@ -83,6 +83,9 @@ class UserError(FlowError):
 class BadYaml(UserError): ...
 
 
+class BadJson(UserError): ...
+
+
 class BadLabel(UserError): ...
 
 
@@ -137,6 +140,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class NotPromotable(RunFailed): ...
 
 
 class EngineError(FlowError):

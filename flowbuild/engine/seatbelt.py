@@ -63,7 +63,7 @@ def apply(wanted: Sequence[str], staged: str, reads: Sequence[str] = ()) -> list
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     report.append(step("limits", "rlimit"))
     names = [name for name in wanted if name in _RULES]
-    refused = _enter(policy(names, staged, reads)) if names else None
+    refused = enter(policy(names, staged, reads)) if names else None
     return report + [step(name, "seatbelt", refused) for name in names]
 
 
@@ -79,7 +79,7 @@ def is_sandboxed() -> bool | None:
         return None
 
 
-def _enter(text: str) -> int | None:
+def enter(text: str) -> int | None:
     """Enter a sandbox. None, or the errno of the refusal."""
     try:
         enter = libc().sandbox_init

@@ -67,7 +67,7 @@ def _lowering(scope: Scope) -> Lowering:
     module, _, name = scope.rule.lower.partition(":")
     function: Lowering | None = getattr(builtin, name, None) if module == builtin.__name__ else None
     if function is None:  # no text of a workspace makes us import and call just anything
-        where = Location(scope.rule.path)
+        where = scope.catalog.place(scope.rule.path, ("lower",))
         raise BadRule(f"`lower: {scope.rule.lower}` is none of flowbuild's own functions", location=where)
     return function
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from flowbuild.bundle.layout import latest
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.testing import Ran, Space
 
 CALLS = (
@@ -63,7 +63,7 @@ def whole(space: Space) -> None:
     out = space.root / "out/lab/run"
     named = latest(out)
     assert named is not None
-    load(out / named)
+    load_bundle(out / named)
 
 
 def lab(root: Path) -> Space:

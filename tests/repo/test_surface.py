@@ -23,6 +23,7 @@ MODULES = {
 }
 # Modules that no other module imports: who runs them.
 ENTRY_POINTS = {
+    "flowbuild.evidence.__main__": "`python -m flowbuild.evidence`",
     "flowbuild.__main__": "the console script, and `python -m flowbuild`",
     "flowbuild.testing": "people's tests",
     "flowbuild.engine.launch": "the launcher of the channel `clean`, a program of its own",
