@@ -63,7 +63,7 @@ class Experiment:
 
     def world(self) -> Mapping[str, Any]:
         """What `observes: host` adds to an action: this host, this channel, and the isolation achieved."""
-        self.preflight = _preflight()
+        self.preflight = _preflight(self.session.channel)
         return {
             "world_id": world_id(),
             "channel": self.session.channel,
@@ -279,14 +279,14 @@ def _failure(result: Result | None) -> tuple[str | None, str | None]:
     return failed[0] if failed else "not every state was performed", "probe"
 
 
-def _preflight() -> dict[str, Any]:
+def _preflight(channel: str) -> dict[str, Any]:
     """Run the preflight program, and keep what it says beside how it was run."""
-    command = preflight.command()
+    command = preflight.command(channel)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
         remedy = "run it again; if it breaks again, please report it"
         raise EngineLost(f"the preflight broke: {error}", remedy=remedy) from None
-    shown = ["python", "-m", "flowbuild.engine.preflight"]
+    shown = ["python", "-m", "flowbuild.engine.preflight", channel]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

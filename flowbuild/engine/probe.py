@@ -25,13 +25,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flowbuild.engine import fixtures, foreign, operations, restrict, syscalls
+from flowbuild.engine import confine, fixtures, foreign, operations, restrict, syscalls
 from flowbuild.engine.probing import probe_here
 
 TIMEOUT_MS = 5000
 
 # What answers depend on: this program's own modules. A test asserts that it loads no other of ours.
 SOURCES = (
+    "confine.py",
     "enforcement.py",
     "fixtures.py",
     "foreign.py",
@@ -68,12 +69,24 @@ def command(module: str = "probe") -> list[str]:
 
 
 def main() -> int:
-    """Read a request, print a row."""
+    """Read a request, print a row. In the channel `clean` a Confinement is the argument, and is entered first."""
     take_charge()
-    row = run(json.load(sys.stdin))
+    request = json.load(sys.stdin)
+    row = _confine(request, sys.argv[2]) if len(sys.argv) > 2 else None
+    row = row or run(request)
     _end_descendants()
     sys.stdout.write(json.dumps(row, sort_keys=True, separators=(",", ":")) + "\n")
     return 0
+
+
+def _confine(request: Mapping[str, Any], confinement: str) -> dict[str, Any] | None:
+    """Enter the channel. None, or the row of a probe that could not be asked in it."""
+    try:
+        confine.enter(confine.Confinement.parse(confinement))
+    except restrict.PolicyUnavailable as error:
+        report = [step._asdict() for step in error.report]
+        return _row(request, Observed("preflight", report, failure="channel_unavailable"))
+    return None
 
 
 def take_charge() -> None:

@@ -310,7 +310,7 @@ def _check_engine(name: str) -> None:
 
 
 # What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify"), "channel": ("clean",)}
+LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
 
 

@@ -20,6 +20,7 @@ from flowbuild.load.distributions import Distributions
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
 from flowbuild.load.workspace import bare_workspace, open_workspace
+from flowbuild.run.channel import ChannelName
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -93,7 +94,7 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine()
+        self.engine: Engine = PythonEngine(is_clean=True) if channel == ChannelName.CLEAN else PythonEngine()
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
