@@ -65,12 +65,13 @@ def private_key(path: Path) -> Signer:
     """The signer of a private key's file."""
     signing, loading = _library("securesystemslib.signer"), _serialization()
     data, mode = _read(path)
-    if mode & 0o077:
-        raise BadPath(f"{path}: others may read this private key", remedy=f"chmod 600 {path}")
     try:
-        return signing.CryptoSigner(_ed25519(loading.load_pem_private_key(data, None)))
+        key = _ed25519(loading.load_pem_private_key(data, None))
     except (ValueError, TypeError) as error:
         raise BadPath(f"{path}: not a private ed25519 key without a passphrase", remedy=_hint(error)) from None
+    if mode & 0o077:
+        raise BadPath(f"{path}: others may read this private key", remedy=f"chmod 600 {path}")
+    return signing.CryptoSigner(key)
 
 
 def public_key(path: Path) -> Key:

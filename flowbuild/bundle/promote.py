@@ -71,7 +71,8 @@ def emit_promotion_packet(path: Path, out_path: Path, *, require_promotable: boo
 def check_promotable(packet: Doc) -> None:
     """Nothing, when the packet says that its bundle is promotable."""
     if against := packet["promotability"]["reasons"]:
-        raise NotPromotable(f"not promotable: {', '.join(against)}", details={"reasons": against})
+        remedy = "run it with --channel clean" if "not_clean_channel" in against else ""
+        raise NotPromotable(f"not promotable: {', '.join(against)}", remedy=remedy, details={"reasons": against})
 
 
 def statements_path(packet: Path) -> Path:
