@@ -24,33 +24,33 @@ from flowbuild.load.source import JSON
 from flowbuild.load.types import NAME, TYPES
 from flowbuild.load.workspace import RULE_SUFFIX, RuleFile, Workspace, find_rule_files
 
-_WORD = Attribute("item", "string")
+_WORD = Attribute("item", "string", literal=True)
 _FUNCTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
 
 _RULE: dict[str, Attribute] = {
-    "rule": Attribute("rule", "string", "the rule's name", required=True),
+    "rule": Attribute("rule", "string", "the rule's name", required=True, literal=True),
     "doc": Attribute("doc", "string", default=""),
-    "attributes": Attribute("attributes", "map", default={}),
-    "one_of": Attribute("one_of", "list", default=[], items=_WORD),
-    "distinct": Attribute("distinct", "list", default=[], items=_WORD),
-    "test": Attribute("test", "boolean", default=False),
+    "attributes": Attribute("attributes", "map", default={}, literal=True),
+    "one_of": Attribute("one_of", "list", default=[], items=_WORD, literal=True),
+    "distinct": Attribute("distinct", "list", default=[], items=_WORD, literal=True),
+    "test": Attribute("test", "boolean", default=False, literal=True),
     "outputs": Attribute("outputs", "map", default={}),
-    "states": Attribute("states", "map", default={}),
-    "lower": Attribute("lower", "string"),
+    "states": Attribute("states", "map", default={}, literal=True),
+    "lower": Attribute("lower", "string", literal=True),
 }
 _ATTRIBUTE: dict[str, Attribute] = {
-    "type": Attribute("type", "enum", "what it holds", required=True, values=tuple(sorted(TYPES))),
+    "type": Attribute("type", "enum", "what it holds", required=True, values=tuple(sorted(TYPES)), literal=True),
     "doc": Attribute("doc", "string", default=""),
     "default": Attribute("default", "any"),
-    "required": Attribute("required", "boolean", default=False),
-    "values": Attribute("values", "list", default=[], items=_WORD),
+    "required": Attribute("required", "boolean", default=False, literal=True),
+    "values": Attribute("values", "list", default=[], items=_WORD, literal=True),
     "items": Attribute("items", "any"),
-    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused")),
+    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
 }
 _STATE: dict[str, Attribute] = {
-    "kind": Attribute("kind", "string", "exec, python, or a step kind of another engine", required=True),
+    "kind": Attribute("kind", "string", "exec, python, or a step kind of another engine", required=True, literal=True),
     "doc": Attribute("doc", "string", default=""),
-    "each": Attribute("each", "map"),
+    "each": Attribute("each", "map", literal=True),
     "when": Attribute("when", "boolean", default=True),
     "with": Attribute("with", "map", default={}),
     "inputs": Attribute("inputs", "map", default={}),
@@ -58,10 +58,10 @@ _STATE: dict[str, Attribute] = {
     "env": Attribute("env", "env", default={}),
     "stage": Attribute("stage", "boolean"),
     "timeout": Attribute("timeout", "seconds"),
-    "observes": Attribute("observes", "enum", values=("host",)),
-    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused")),
-    "pool": Attribute("pool", "string"),
-    "tags": Attribute("tags", "list", default=[], items=_WORD),
+    "observes": Attribute("observes", "enum", values=("host",), literal=True),
+    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
+    "pool": Attribute("pool", "string", literal=True),
+    "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
 _LATER = {
     "states": "name the output in `inputs:` of the state, and use that name",

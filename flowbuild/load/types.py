@@ -51,6 +51,7 @@ class Attribute:
     values: tuple[str, ...] = ()
     items: Attribute | None = None
     missing: str = "refused"  # of a path: may the file be absent?
+    literal: bool = False  # no expression may stand for it
 
 
 class Checks(Protocol):

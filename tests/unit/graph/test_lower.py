@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workshop import Workshop, declare, lowered, target
 
-from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, UnknownTarget
+from flowbuild.core.errors import BadFlag, BadRule, CycleFound, FlowError, OutputClash, UnknownTarget
 from flowbuild.core.label import parse
 
 
@@ -127,6 +127,20 @@ def test_set_refuses(workshop: Workshop, words: list[str], message: str) -> None
         lowered(workshop, *words)
 
 
+def test_set_on_a_group_reaches_what_it_stands_for(workshop: Workshop) -> None:
+    groups = {"inner": {"rule": "group", "targets": [":b"]}, "g": {"rule": "group", "targets": [":inner"]}}
+    workshop.write("BUILD.yaml", declare({**PARAMS, **groups}))
+    assert commands(workshop, "//:g", "--set", "n=9")["//:b"] == commands(workshop, "//:b", "--set", "n=9")["//:b"]
+
+
+def test_a_parameter_of_what_is_only_needed_is_told_with_its_label(workshop: Workshop) -> None:
+    more = target("x ${{ inputs.i }} ${{ outputs.o }}", inputs={"i": "//:b"})
+    workshop.write("BUILD.yaml", declare({**PARAMS, "c": more}))
+    with pytest.raises(BadFlag) as caught:
+        lowered(workshop, "//:c", "--set", "word=z")
+    assert caught.value.remedy == "--set //:b.word=z sets that of //:b"
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
@@ -150,3 +164,14 @@ def test_a_golden_is_a_test_and_a_group_has_members(workshop: Workshop) -> None:
     found = lowered(workshop, "//words").targets
     assert [str(label) for label in found[parse("//words")].members] == ["//words:top", "//words:stats"]
     assert not found[parse("//words:top")].test
+
+
+def test_a_rule_that_names_code_which_is_not_ours_has_its_place(workshop: Workshop) -> None:
+    workshop.write("rules/mine.rule.yaml", "rule: mine\nlower: os:system\n")
+    workshop.write("BUILD.yaml", "targets:\n  t: {rule: mine}\n")
+    with pytest.raises(BadRule) as caught:
+        lowered(workshop)
+    assert caught.value.report() == (
+        "rules/mine.rule.yaml:2:8: `lower: os:system` is none of flowbuild's own functions\n"
+        "    lower: os:system\n           ^"
+    )
