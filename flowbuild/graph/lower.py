@@ -158,19 +158,35 @@ def _settings(
 ) -> dict[Label, dict[str, Any]]:
     """The parameters of each target that `--set` reaches."""
     values: dict[Label, dict[str, Any]] = {}
+    asked = _behind_groups(catalog, wanted) if settings else []
     for label, name, text in settings:
-        reached = [label] if label else [one for one in wanted if name in catalog.target(one).params]
+        reached = [label] if label else [one for one in asked if name in catalog.target(one).params]
         if not reached or (label and (label not in order or name not in catalog.target(label).params)):
-            among = [label] if label and label in order else wanted
+            among = [label] if label and label in order else asked
             known = {param for one in among for param in catalog.target(one).params}
             shown = f"{label}.{name}" if label else name
-            raise BadFlag(
-                f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known)
+            needed = [one for one in order if name in catalog.target(one).params]
+            remedy = (
+                f"--set {needed[0]}.{name}={text} sets that of {needed[0]}" if needed else did_you_mean(name, known)
             )
+            raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=remedy)
         for one in reached:
             target = catalog.target(one)
             values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)
     return values
+
+
+def _behind_groups(catalog: Catalog, wanted: Sequence[Label]) -> list[Label]:
+    """The targets that are asked for: the wanted ones, and those that a wanted group stands for."""
+    found: dict[Label, None] = {}
+    waiting = list(reversed(wanted))
+    while waiting:
+        label = waiting.pop()
+        target = catalog.target(label)
+        if label not in found and target.rule == "group":
+            waiting += [need for need, _ in needs(catalog, target)]
+        found[label] = None
+    return list(found)
 
 
 def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:

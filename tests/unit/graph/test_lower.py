@@ -127,6 +127,20 @@ def test_set_refuses(workshop: Workshop, words: list[str], message: str) -> None
         lowered(workshop, *words)
 
 
+def test_set_on_a_group_reaches_what_it_stands_for(workshop: Workshop) -> None:
+    groups = {"inner": {"rule": "group", "targets": [":b"]}, "g": {"rule": "group", "targets": [":inner"]}}
+    workshop.write("BUILD.yaml", declare({**PARAMS, **groups}))
+    assert commands(workshop, "//:g", "--set", "n=9")["//:b"] == commands(workshop, "//:b", "--set", "n=9")["//:b"]
+
+
+def test_a_parameter_of_what_is_only_needed_is_told_with_its_label(workshop: Workshop) -> None:
+    more = target("x ${{ inputs.i }} ${{ outputs.o }}", inputs={"i": "//:b"})
+    workshop.write("BUILD.yaml", declare({**PARAMS, "c": more}))
+    with pytest.raises(BadFlag) as caught:
+        lowered(workshop, "//:c", "--set", "word=z")
+    assert caught.value.remedy == "--set //:b.word=z sets that of //:b"
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
