@@ -7,11 +7,12 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
+    │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  └─ CycleFound  OutputClash  NoMatch
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  └─ CapabilitiesMismatch  UnsupportedHost
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed
+    │  └─ StateFailed  OutputExists
     ├─ EngineError                 exit 4   the engine broke its word
     │  └─ EngineLost
     └─ StoreError                  exit 5   the disk, the store or a bundle
@@ -113,6 +114,9 @@ class UnknownName(UserError): ...
 class UndeclaredModule(UserError): ...
 
 
+class BadFlow(UserError): ...
+
+
 class CycleFound(UserError): ...
 
 
@@ -137,6 +141,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class OutputExists(RunFailed): ...
 
 
 class EngineError(FlowError):
