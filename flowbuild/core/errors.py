@@ -10,11 +10,14 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  └─ CycleFound  OutputClash  NoMatch
     ├─ Incapable                   exit 3   the engine or the host cannot do this
-    │  └─ CapabilitiesMismatch  UnsupportedHost
+    │  ├─ CapabilitiesMismatch  UnsupportedHost
+    │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
     │  └─ StateFailed  OutputExists
     ├─ EngineError                 exit 4   the engine broke its word
-    │  └─ EngineLost
+    │  ├─ EngineLost
+    │  ├─ RepTransport             an executor is silent, gone, or does not keep to the protocol
+    │  └─ RepInternal              an executor says that it failed itself
     └─ StoreError                  exit 5   the disk, the store or a bundle
        └─ StoreCorrupt  StoreConflict  NotCommitted  DiskRefused
           NotAnArtifact        an action left a link, a FIFO or a device where it promised a file
@@ -136,6 +139,9 @@ class CapabilitiesMismatch(Incapable): ...
 class UnsupportedHost(Incapable): ...
 
 
+class RepRefused(Incapable): ...
+
+
 class RunFailed(FlowError):
     exit_code = 1
 
@@ -151,6 +157,12 @@ class EngineError(FlowError):
 
 
 class EngineLost(EngineError): ...
+
+
+class RepTransport(EngineError): ...
+
+
+class RepInternal(EngineError): ...
 
 
 class StoreError(FlowError):

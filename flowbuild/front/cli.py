@@ -132,7 +132,7 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, registries, plans, profiles or probes.")
+        str, typer.Argument(metavar="KIND", help="targets, rules, engines, registries, plans, profiles or probes.")
     ] = "targets",
     directory: Directory = "",
     json: Json = False,

@@ -25,6 +25,7 @@ MODULES = {
 ENTRY_POINTS = {
     "flowbuild.__main__": "the console script, and `python -m flowbuild`",
     "flowbuild.testing": "people's tests",
+    "flowbuild.rep.mock": "an executor, by `python -m`",
     "flowbuild.engine.worker_main": "a worker, by path",
     "flowbuild.engine.preflight": "a program of its own, by `python -m`",
     "flowbuild.engine.golden": "the handler of the rule `golden`",
