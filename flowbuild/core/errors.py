@@ -7,12 +7,13 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
+    │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  └─ CycleFound  OutputClash  NoMatch
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  ├─ CapabilitiesMismatch  UnsupportedHost
     │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed
+    │  └─ StateFailed  OutputExists
     ├─ EngineError                 exit 4   the engine broke its word
     │  ├─ EngineLost
     │  ├─ RepTransport             an executor is silent, gone, or does not keep to the protocol
@@ -116,6 +117,9 @@ class UnknownName(UserError): ...
 class UndeclaredModule(UserError): ...
 
 
+class BadFlow(UserError): ...
+
+
 class CycleFound(UserError): ...
 
 
@@ -143,6 +147,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class OutputExists(RunFailed): ...
 
 
 class EngineError(FlowError):

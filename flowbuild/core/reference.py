@@ -3,7 +3,7 @@
 Knows nothing of flows or of where values come from. What a path does not lead to is null; text that is no reference
 stays as it is.
 
-Source:  seed 000; CONTRACTS, 000.2. `$.vars.<step>.<field>` is how a switch writes `$step.<step>.<field>`.
+Source:  seed 000; CONTRACTS, 000.2. A switch writes `$step.x` as `$.vars.x`, `$input.x` as `$.inputs.x`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 INPUT, STEP, VARS = "$input.", "$step.", "$.vars."
+
+_PREFIXES = ((INPUT, "input"), ("$.inputs.", "input"), (STEP, "step"), (VARS, "step"))
 
 
 class Reference(NamedTuple):
@@ -25,7 +27,7 @@ class Reference(NamedTuple):
 def parsed(text: Any) -> Reference | None:
     """The reference that a value is; None for every other value."""
     if isinstance(text, str):
-        for prefix, kind in ((INPUT, "input"), (STEP, "step"), (VARS, "step")):
+        for prefix, kind in _PREFIXES:
             if text.startswith(prefix):
                 name, _, path = text.removeprefix(prefix).partition(".")
                 return Reference(kind, name, path)
