@@ -17,6 +17,7 @@ from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
+from flowbuild.engine import rep
 from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
@@ -138,7 +139,25 @@ def torn(place: Path) -> None:
     parse_json(b'{"plan_id": "mine",\n "profiles": [}\n', "plan.json")
 
 
+def talking(place: Path) -> None:
+    session = rep.Session()
+    session.ask("Runtime.Capabilities", {})
+    session.feed(b"Listening on port 8080\n")
+
+
+def refusing(code: int, message: str) -> Callable[[Path], None]:
+    def refuse(place: Path) -> None:
+        found = rep.refusal({"code": code, "message": message})
+        assert found is not None
+        rep.raise_refusal(found)
+
+    return refuse
+
+
 REAL: dict[str, Callable[[Path], None]] = {
+    "rep_transport": talking,
+    "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
+    "rep_internal": refusing(3002, "out of memory"),
     "bad_json": torn,
     "store_corrupt": damaged,
     "store_conflict": locked,
