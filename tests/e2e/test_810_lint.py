@@ -86,4 +86,4 @@ def test_the_examples_have_no_findings() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flowbuild", "-C", examples, "lint"], capture_output=True, text=True, timeout=120
     )
-    assert (done.returncode, done.stdout) == (0, "nothing found in 3 packages\n"), done
+    assert done.returncode == 0 and done.stdout.startswith("nothing found in "), done
