@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
+from flowbuild.front import runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -49,6 +50,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(runs.app, name="runs")
 
 
 @app.command(context_settings=LOOSE)
@@ -86,6 +89,7 @@ def test(
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -94,7 +98,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(requested("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens, junit)
 
 
 @app.command(context_settings=LOOSE)
@@ -131,7 +135,7 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, registries, plans, profiles or probes.")
+        str, typer.Argument(metavar="KIND", help="targets, rules, templates, registries, plans, profiles or probes.")
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -144,9 +148,9 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(metavar="RULE|LABEL")], directory: Directory = "", json: Json = False
+    name: Annotated[str, typer.Argument(metavar="RULE|TEMPLATE|LABEL")], directory: Directory = "", json: Json = False
 ) -> int:
-    """Describe a rule with its attributes, or a target with its states."""
+    """Describe a rule with its attributes, a template with its params, or a target with its states."""
     from flowbuild.front.listing import describe as perform
 
     return perform(requested("describe", locals()), name)
@@ -174,6 +178,21 @@ def schema(
     from flowbuild.front.schema import schema as perform
 
     return perform(requested("schema", locals()), name)
+
+
+@app.command()
+def new(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="`flowbuild list templates` lists them.")],
+    place: Annotated[str, typer.Argument(metavar="DIR", help="The directory to put the files into.")],
+    given: Annotated[list[str], typer.Option("-D", metavar="NAME=VALUE", help="Set a param of the template.")] = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Make new files from a template: a workspace, a package, a rule."""
+    from flowbuild.front.new import new as perform
+
+    return perform(requested("new", locals()), template, place, given, overwrite)
 
 
 @app.command()
@@ -231,7 +250,7 @@ def ordered(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Run a command line; the exit code."""
-    return guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv), argv)
 
 
 def _run(argv: list[str]) -> int:
