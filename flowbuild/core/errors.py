@@ -11,7 +11,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  └─ CapabilitiesMismatch  UnsupportedHost
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed
+    │  └─ StateFailed  NotPromotable
     ├─ EngineError                 exit 4   the engine broke its word
     │  └─ EngineLost
     └─ StoreError                  exit 5   the disk, the store or a bundle
@@ -140,6 +140,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class NotPromotable(RunFailed): ...
 
 
 class EngineError(FlowError):

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import runs
+from flowbuild.front import bundle, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -52,6 +52,8 @@ app = typer.Typer(
 )
 
 app.add_typer(runs.app, name="runs")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(key.app, name="key")
 
 
 @app.command(context_settings=LOOSE)

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
-from flowbuild.bundle.load import Bundle, load
+from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
@@ -82,7 +82,7 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
-    bundle = load(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
+    bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = bundle.document(layout.MISMATCH_SUMMARY)["mismatches"] if bundle else []
     doc = _doc(entry, runs) | {
@@ -103,7 +103,7 @@ def show(request: Request, text: str) -> int:
     return 0
 
 
-def _lines(entry: Entry, found: Account, runs: Runs, bundle: Bundle | None) -> Iterator[str]:
+def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -> Iterator[str]:
     counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
     took = _took(found)
     yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")
