@@ -64,11 +64,17 @@ def test_a_full_disk(tmp_path: Path, limit: str, left: int) -> None:
         whole(space)
 
 
-def test_a_read_only_workspace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "out", ".flowbuild", "out/lab/run", ".flowbuild/cas", ".flowbuild/runs"])
+def test_a_read_only_workspace(tmp_path: Path, place: str) -> None:
+    """The whole of it, or just where outputs, objects or logs would be written."""
     space = lab(tmp_path / "workspace")
-    with mounted(space.root, "--bind", str(space.root)) as place:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
-        told(space.run(RUN))
+    directory = space.root / place
+    directory.mkdir(parents=True, exist_ok=True)
+    with mounted(directory, "--bind", str(directory)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+        ran = space.run(RUN)
+        told(ran)
+        assert "EROFS" in ran.err and "read-only" in ran.err, ran
     assert space.run(RUN).code == 0
     whole(space)
 
