@@ -19,7 +19,7 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
-from flowbuild.bundle.load import Bundle, load
+from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import EngineLost, StoreError
@@ -128,7 +128,7 @@ class Draft:
             said = self._already_said(run, result, evidence) if policy is Policy.BUILD and result.ok else None
             if said is not None or result.signal is not None:
                 status = said.document(layout.SUMMARY)["status"] if said else "failed"
-                return Committed(status, 0, False, said.index.run_id if said else None, said.path if said else None)
+                return Committed(status, 0, False, said.out_dir.name if said else None, said.out_dir if said else None)
         run.complete()
         writer = self._writer
         assert writer is not None, "completing a run makes its directory"
@@ -226,7 +226,7 @@ class Draft:
                     given.add(artifact.sha256)
                     yield artifact.sha256, self._session.cas.read(artifact.sha256)
 
-    def _already_said(self, run: Run, result: Result, evidence: Evidence) -> Bundle | None:
+    def _already_said(self, run: Run, result: Result, evidence: Evidence) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and says just this: actions, parameters, channel, expectations.
 
         What a plan expects is in no action, since no answer depends on it; but a bundle is judged by it.
@@ -235,7 +235,7 @@ class Draft:
             return None
         asked = {"plan.json": evidence.plan, "probes.json": evidence.probes, "profiles.json": evidence.profiles}
         try:
-            bundle = load(self._out_root)
+            bundle = load_bundle(self._out_root)
             if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
                 return None
             if any(bundle.document(name) != doc for name, doc in asked.items()):
@@ -246,9 +246,9 @@ class Draft:
         return bundle if keys == {self._graph.states[n].id: key for n, key in result.keys.items()} else None
 
 
-def _actions(bundle: Bundle) -> Iterator[tuple[str, str]]:
+def _actions(bundle: RunBundle) -> Iterator[tuple[str, str]]:
     """The action key of every state in a bundle's journal."""
-    for envelope in read(bundle.path / layout.JOURNAL):
+    for envelope in read(bundle.out_dir / layout.JOURNAL):
         event = from_doc(envelope["event"])
         if isinstance(event, Domain) and event.name in ("action_bound", "reused"):
             yield event.payload["state_id"], event.payload["action"]

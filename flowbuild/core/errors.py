@@ -7,11 +7,11 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
-    │  └─ CycleFound  OutputClash  NoMatch
+    │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  └─ CapabilitiesMismatch  UnsupportedHost
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed
+    │  └─ StateFailed  NotPromotable
     ├─ EngineError                 exit 4   the engine broke its word
     │  └─ EngineLost
     └─ StoreError                  exit 5   the disk, the store or a bundle
@@ -122,6 +122,9 @@ class OutputClash(UserError): ...
 class NoMatch(UserError): ...
 
 
+class PathTaken(UserError): ...
+
+
 class Incapable(FlowError):
     exit_code = 3
 
@@ -137,6 +140,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class NotPromotable(RunFailed): ...
 
 
 class EngineError(FlowError):

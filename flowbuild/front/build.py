@@ -51,7 +51,7 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.start = _start(request.directory)
+        self.start = start(request.directory)
         root = find_root(self.start)
         self.session = Session(
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
@@ -270,15 +270,15 @@ class Build:
         return result
 
 
-def _start(directory: str) -> Path:
+def start(directory: str) -> Path:
     """The directory that labels are relative to."""
     try:
-        start = Path(directory or os.getcwd()).resolve()
+        here = Path(directory or os.getcwd()).resolve()
     except FileNotFoundError:
         raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
-    if not start.is_dir():
+    if not here.is_dir():
         raise BadFlag(f"-C {directory}: there is no such directory")
-    return start
+    return here
 
 
 def _code(result: Result) -> int:

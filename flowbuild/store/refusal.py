@@ -30,7 +30,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a file stands where a directory is needed: move it away",
     errno.EISDIR: "a directory stands where a file is needed: move it away",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOLCK: "this file system does not lock: keep the store on a local one",
+    errno.ENOLCK: "this file system does not lock (see `flowbuild doctor`): keep the store on a local one",
 }
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowbuild.bundle.layout import latest
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.testing import Ran, Space
 
 RUN = "//lab:run"
@@ -42,4 +42,4 @@ def whole(space: Space) -> None:
     out = space.root / "out/lab/run"
     named = latest(out)
     assert named is not None
-    load(out / named)
+    load_bundle(out / named)

@@ -15,7 +15,7 @@ from workshop import Workshop
 import flowbuild.core.errors as errors
 from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
@@ -111,7 +111,7 @@ def uncommitted(place: Path) -> None:
     run = place / "out/lab/run/8ab14e73-1840-432a-b9eb-f95fd97d0eb0"
     run.mkdir(parents=True)
     (run / "run_status.json").write_text('{"status": "in_progress"}')
-    load(run)
+    load_bundle(run)
 
 
 def broken(place: Path) -> None:
