@@ -27,6 +27,7 @@ def lint(request: Request) -> int:
         found = look(Linted(build.catalog, labels, is_whole))
     github.annotate_findings(found, build.workspace.root)
     count = len({label.package for label in labels})
+    github.annotate(((one.message, one.check, one.location) for one in found), build.workspace.root)
     for finding in found:
         out.emit(_doc(finding))
         out.line(_text(finding))
