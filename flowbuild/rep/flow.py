@@ -51,6 +51,7 @@ class Flow:
     nodes: dict[str, Mapping[str, Any]]
     into: dict[str, list[Mapping[str, Any]]]
     out: dict[str, list[Mapping[str, Any]]]
+    policy: Mapping[str, Any] = field(default_factory=dict)  # what `policy.apply` gets beside its own `with`
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def check(ir: Any, kinds: Collection[str]) -> Flow:
                 raise Refused(1003, f"an edge is on {edge['on']!r}, neither success nor failure")
             out[edge["from"]].append(edge)
             into[edge["to"]].append(edge)
-        flow = Flow(_integer(ir["flow"]["timeout_ms"]), nodes, into, out)
+        flow = Flow(_integer(ir["flow"]["timeout_ms"]), nodes, into, out, _policy(ir.get("constants")))
         count = len(graph["nodes"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Refused(1003, f"invalid IR: {type(error).__name__} {error}") from None
@@ -106,7 +107,7 @@ def follow(flow: Flow, inputs: Mapping[str, Any], perform: Callable[[Mapping[str
             taken |= {id(edge): False for edge in out}
             continue
         try:
-            label = _performed(node, state, perform)
+            label = _performed(node, state, perform, flow.policy)
         except StepFailed:
             if not any(edge["on"] == "failure" for edge in out):
                 raise
@@ -132,12 +133,18 @@ def resolve(value: Any, state: State) -> Any:
     return value
 
 
-def _performed(node: Mapping[str, Any], state: State, perform: Callable[[Mapping[str, Any], Any], Any]) -> str | None:
+def _performed(
+    node: Mapping[str, Any],
+    state: State,
+    perform: Callable[[Mapping[str, Any], Any], Any],
+    policy: Mapping[str, Any],
+) -> str | None:
     """Perform one node; for a switch, the label that it came to."""
     if node["type"] == "switch":
         return _label(node["with"], state)
     if node["type"] != "finish":
-        result = perform(node, resolve(node["with"], state))
+        with_ = resolve(node["with"], state)
+        result = perform(node, {**policy, **with_} if node["type"] == "policy.apply" else with_)
         state.steps[node["id"]] = state.current = result
         if node["type"] == "dsl.emit":
             state.outputs = result
@@ -197,6 +204,10 @@ def _node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     for number in (node["timeout_ms"], node["retry"]["max"], node["retry"]["backoff_ms"]):
         _integer(number)
     return node
+
+
+def _policy(constants: Any) -> dict[str, Any]:
+    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if constants else {}
 
 
 def _word(value: Any) -> str:
