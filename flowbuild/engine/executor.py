@@ -100,7 +100,8 @@ class Executor:
         self._session = rep.Session()
         self._call: Call | None = None  # the one that is not answered yet
         self._turn = Turns(1)
-        self._last_words = Capture(Path(os.devnull), limit=8192)
+        # What comes after the last reply, which is for nobody; and what it printed, for messages.
+        self._captures = Capture(Path(os.devnull), limit=2), Capture(Path(os.devnull), limit=8192)
         self._how: str | None = None
 
     @property
@@ -142,20 +143,18 @@ class Executor:
         """End it and its group, at once or nearly; how it ended. Blocks for less than a second."""
         if self._how is None:
             self._close_stdin()
-            captures = Capture(Path(os.devnull), limit=2), self._last_words
             if not self._child.has_exited():
                 self._child.terminate()
-                drive(until_exit(self._child, captures, time.monotonic() + AT_TERM))
+                drive(until_exit(self._child, self._captures, time.monotonic() + AT_TERM))
                 self._child.signal(signal.SIGKILL)
-            self._how = str(exited(conclude(self._reaper, self._child, captures), self._child.seconds))
+            self._how = str(exited(conclude(self._reaper, self._child, self._captures), self._child.seconds))
         return self._how
 
     def close(self) -> None:
         """End it kindly: by the end of its input, then as `kill` does."""
         if self._how is None:
             self._close_stdin()
-            captures = Capture(Path(os.devnull), limit=2), self._last_words
-            drive(until_exit(self._child, captures, time.monotonic() + AT_EOF))
+            drive(until_exit(self._child, self._captures, time.monotonic() + AT_EOF))
             self.kill()
 
     def _await(self, call: Call, deadline: float, log: Capture | None) -> Pump[rep.Reply]:
@@ -198,12 +197,11 @@ class Executor:
 
     def _told(self, error: RepTransport) -> RepTransport:
         """The same with its last words, after its end."""
-        captures = Capture(Path(os.devnull), limit=2), self._last_words
         wait = 0.0 if error.details["cause"] == "Timeout" else LAST_WORDS
-        drive(until_exit(self._child, captures, time.monotonic() + wait))
+        drive(until_exit(self._child, self._captures, time.monotonic() + wait))
         ended_itself = self._child.has_exited()
         how = self.kill()
-        words = self._last_words.tail.strip().splitlines()
+        words = self._captures[1].tail.strip().splitlines()
         return RepTransport(
             f"{error.message} ({how})" if ended_itself else error.message,
             remedy=f"its last words: {words[-1][:SHOWN]}" if words else "",
@@ -251,8 +249,9 @@ class Executor:
                     os.close(descriptor)
                     self._child.streams.remove(descriptor)
                     break
-                for capture in (self._last_words, log) if log is not None else (self._last_words,):
-                    capture.feed(data)
+                self._captures[1].feed(data)
+                if log is not None:
+                    log.feed(data)
 
     def _close_stdin(self) -> None:
         if self._stdin is not None:

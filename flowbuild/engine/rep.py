@@ -103,10 +103,11 @@ class Session:
             return None
         line, rest = bytes(self._line[:end]), bytes(self._line[end + 1 :])
         self._line.clear()
+        method, self._method = self._method, None
+        reply = _reply(line, self._id, method)
         if rest:
             broken(f"it says more than it was asked: {_shown(rest)}")
-        method, self._method = self._method, None
-        return _reply(line, self._id, method)
+        return reply
 
     def ended(self) -> NoReturn:
         """Its output ended."""
