@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import ir
+from flowbuild.front import executor, ir
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -216,6 +216,7 @@ def version() -> int:
     return 0
 
 
+app.add_typer(executor.app, name="executor")
 app.add_typer(ir.app, name="ir")
 app.add_typer(ir.verify_app, name="verify")
 

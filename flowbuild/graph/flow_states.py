@@ -116,7 +116,7 @@ def _with(node: Document, constants: Document) -> dict[str, Any]:
     with_ = dict(node["with"])
     if node["type"] == "switch":
         with_["key"] = with_.pop("key_from", None)
-    if node["type"] == "policy.apply":
+    if node["type"] == "policy.apply" and constants["policy"]:
         return {"policy": constants["policy"], "policy_id": constants["policyRef"], **with_}
     return with_
 

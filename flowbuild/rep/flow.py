@@ -108,9 +108,10 @@ def follow(flow: Flow, inputs: Mapping[str, Any], perform: Callable[[Mapping[str
             continue
         try:
             label = _performed(node, state, perform, flow.policy)
-        except StepFailed:
+        except StepFailed as failure:
             if not any(edge["on"] == "failure" for edge in out):
                 raise
+            state.steps[id_] = {"error": {"code": "step_failed", "message": failure.message}}
             taken |= {id(edge): edge["on"] == "failure" for edge in out}
             continue
         for edge in out:
@@ -207,7 +208,8 @@ def _node(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _policy(constants: Any) -> dict[str, Any]:
-    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if constants else {}
+    has_one = bool(constants and constants["policy"])
+    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if has_one else {}
 
 
 def _word(value: Any) -> str:

@@ -1,9 +1,8 @@
 """A mock executor with the four step kinds of seed 000: `python -m flowbuild.rep.mock`.
 
-Knows nothing of a plant: what it reads is always 80.
+Knows nothing of a plant. Its kinds are those that our own engine performs in process, so both come to the same bytes.
 
-Shapes:  those of `core.demonstration`, which the `python` engine performs too.
-Source:  seed 000, the demonstration handlers.
+Shapes:  `opcua.read`, `opcua.write`, `policy.apply`, `dsl.emit`, as `core.demonstration` says.
 """
 
 from __future__ import annotations
@@ -13,14 +12,18 @@ from typing import Any
 
 from flowbuild.core.demonstration import KINDS
 from flowbuild.rep.flow import Handler
+from flowbuild.rep.run import Context
 from flowbuild.rep.server import serve
 
 
-def _handler(perform: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
-    return lambda with_, context: perform(with_)
+def handler(perform: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
+    """A pure function of `with` as a handler."""
 
+    def handle(with_: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        return perform(with_)
 
-HANDLERS: Mapping[str, Handler] = {kind: _handler(perform) for kind, perform in KINDS.items()}
+    return handle
+
 
 if __name__ == "__main__":
-    serve(HANDLERS)
+    serve({kind: handler(perform) for kind, perform in KINDS.items()})

@@ -60,7 +60,8 @@ def test_a_failure_takes_its_own_edges() -> None:
     order, state = ran(doc, failing="a")
     assert order == "a c d"
     assert state.skipped == ["b"]
-    assert list(state.steps) == ["c", "d"]
+    assert list(state.steps) == ["a", "c", "d"]
+    assert state.steps["a"] == {"error": {"code": "step_failed", "message": "asked to"}}
 
 
 def test_a_failure_without_an_edge_ends_the_flow() -> None:
