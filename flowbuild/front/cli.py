@@ -24,6 +24,8 @@ from flowbuild.front.flags import (
     Continue,
     Directory,
     Durability,
+    Engine,
+    ExecutorPath,
     Force,
     Jobs,
     Json,
@@ -33,6 +35,7 @@ from flowbuild.front.flags import (
     Out,
     Policy,
     Quiet,
+    RuntimeConfig,
     Sets,
     Strict,
     Verbose,
@@ -67,6 +70,9 @@ def build(
     only_profile: OnlyProfile = [],  # noqa: B006
     only_scenario: OnlyScenario = [],  # noqa: B006
     out: Out = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -87,6 +93,9 @@ def test(
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -104,6 +113,9 @@ def explain(
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
     force: Force = [],  # noqa: B006
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:

@@ -17,7 +17,8 @@ import typer
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.label import is_label
-from flowbuild.front.flags import Directory
+from flowbuild.front.arguments import Request
+from flowbuild.front.flags import Directory, Engine, ExecutorPath, RuntimeConfig, requested
 
 DIRECTORY = "out/dsl"
 
@@ -35,11 +36,15 @@ def ir_run(
     manifest: Annotated[str, typer.Option("--manifest", metavar="FILE", help="The manifest that `compile` wrote.")],
     flow: Flow,
     inputs: Inputs = "{}",
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     directory: Directory = "",
 ) -> int:
     """Run a flow of a manifest, and print a JSON summary."""
+    request = requested("ir", locals())
     start = Path(directory or ".")
-    return _run(start, start / manifest, flow, _inputs(inputs, start))
+    return _run(request, start / manifest, flow, _inputs(inputs, start))
 
 
 @verify_app.command(name="online")
@@ -52,9 +57,13 @@ def online(
     manifest: Annotated[str | None, typer.Option("--manifest", metavar="FILE", help="Run this one's flow.")] = None,
     inputs: Inputs = "{}",
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where --sources compiles to.")] = DIRECTORY,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     directory: Directory = "",
 ) -> int:
     """Compile flows if asked to, run one, and print a JSON summary."""
+    request = requested("verify", locals())
     start = Path(directory or ".")
     given = _inputs(inputs, start)
     if sources:
@@ -64,15 +73,19 @@ def online(
     elif more:
         raise BadFlag(f"{more[0]!r} is no flag", remedy="sources stand behind --sources")
     shown = manifest or f"{out}/manifest.json"
-    return _run(start, start / shown, flow, given, {"manifest": shown})
+    return _run(request, start / shown, flow, given, {"manifest": shown})
 
 
-def _run(start: Path, manifest: Path, flow: str, inputs: dict[str, Any], more: dict[str, Any] | None = None) -> int:
+def _run(
+    request: Request, manifest: Path, flow: str, inputs: dict[str, Any], more: dict[str, Any] | None = None
+) -> int:
     from flowbuild.front.flow_run import opened, run
+    from flowbuild.front.runtime import open_steps
     from flowbuild.graph.flow_ir import read_flow
 
-    ir = read_flow(manifest, flow)
+    ir, start = read_flow(manifest, flow), Path(request.directory or ".").resolve()
     with opened(manifest.resolve().parent, start) as session:
+        open_steps(session, start, request)
         result = run(session, ir, inputs)
     print(json.dumps(result.doc(flow, **(more or {})), indent=2, ensure_ascii=False))
     if result.signal is not None:
@@ -81,7 +94,6 @@ def _run(start: Path, manifest: Path, flow: str, inputs: dict[str, Any], more: d
 
 
 def _compile(directory: str, sources: Sequence[str], out: str) -> None:
-    from flowbuild.front.arguments import Request
     from flowbuild.front.flow_compile import compile_
 
     patterns = tuple(source if is_label(source) else _pattern(source) for source in sources)

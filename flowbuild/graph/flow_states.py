@@ -22,6 +22,8 @@ from flowbuild.graph.step import RESULT, On, Step, Way
 
 Document = Mapping[str, Any]
 
+GRACE_MS = 1000  # an executor has so long to tell of a flow's time-out before we do
+
 
 def flow_states(
     ir: Document, inputs: Mapping[str, Any], label: Label, codes: Mapping[str, Code], first: int = 0
@@ -50,6 +52,14 @@ def flow_states(
         path = f"steps/{name}.json"
         states.append(_state(ids[name], label, node["type"], with_, step, path, title, timeout_ms, codes))
     return [*states, _gathered(ir, inputs, label, numbers, StateId(f"{op_of(label)}.flow.result"))]
+
+
+def whole(ir: Document, inputs: Mapping[str, Any], label: Label) -> State:
+    """A document as one state, for an executor that performs all of it. Only its time is ours to keep, with a grace."""
+    timeout_ms = ir["flow"]["timeout_ms"]
+    step = Step("", flow_timeout_ms=timeout_ms + GRACE_MS if timeout_ms else None)
+    id_ = StateId(f"{op_of(label)}.flow.result")
+    return _state(id_, label, "ir", {"ir": ir, "inputs": dict(inputs)}, step, "result.json", ir["flow"]["name"])
 
 
 def _state(

@@ -38,7 +38,9 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. Without ways it is where the flow begins. `reads` says which state `$step.<name>` stands for."""
+    """One step. Without ways it is where the flow begins. `reads` says which state `$step.<name>` stands for; None
+    leaves such texts as they are.
+    """
 
     name: str
     ways: tuple[Way, ...] = ()

@@ -7,7 +7,7 @@ Errors:  CapabilitiesMismatch, which names every step kind that is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,17 @@ from flowbuild.graph.step import CONTROL
 
 
 class Engines:
-    """`own` performs in process; `steps` is another engine for the steps of flows, if one was asked for."""
+    """`own` performs in process; `steps` is another engine for the steps of flows, if one was asked for.
 
-    def __init__(self, own: Engine, steps: Engine | None = None) -> None:
+    `executor` says what program is behind `steps`: another program is another action.
+    """
+
+    def __init__(
+        self, own: Engine, steps: Engine | None = None, executor: Callable[[], Mapping[str, Any]] | None = None
+    ) -> None:
         self._own = own
         self._steps = steps
+        self._executor = executor
         self._docs: dict[int, Mapping[str, Any]] = {}
 
     def of(self, state: State) -> Engine:
@@ -39,7 +45,10 @@ class Engines:
         engine = self.of(state)
         if id(engine) not in self._docs:
             found = engine.capabilities
-            self._docs[id(engine)] = {"name": found.name, "version": found.version, "capabilities": found.digest}
+            doc: dict[str, Any] = {"name": found.name, "version": found.version, "capabilities": found.digest}
+            if engine is self._steps and self._executor is not None:
+                doc["executor"] = self._executor()
+            self._docs[id(engine)] = doc
         return self._docs[id(engine)]
 
     def check(self, states: Iterable[State]) -> None:

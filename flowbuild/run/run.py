@@ -53,7 +53,8 @@ class Run:
         self._session = session
         self._directory = session.run_directory(run_id)
         self.record = Record(run_id, place, flushes=flushes)
-        engines = Engines(session.engine, session.steps)
+        argv = session.executor
+        engines = Engines(session.engine, session.steps, (lambda: session.facts.executor(argv)) if argv else None)
         engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
