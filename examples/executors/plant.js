@@ -14,9 +14,9 @@ class Failed extends Error {
 }
 
 const KINDS = {
-  "opcua.read": ({ endpoint = null, node_ids, nodes = null }) => {
-    const ids = node_ids ?? nodes ?? [];
-    return { endpoint, values: Object.fromEntries([ids].flat().map((id) => [String(id), 80])) };
+  "opcua.read": ({ endpoint = null, node_ids }) => {
+    const ids = Array.isArray(node_ids) ? node_ids : [];
+    return { endpoint, values: Object.fromEntries(ids.map((id) => [String(id), 80])) };
   },
 
   "opcua.write": ({ endpoint = null, node_id = null, value = null }) => ({ endpoint, node_id, value, status: "ok" }),
@@ -111,11 +111,12 @@ async function perform(run, ir, order, inputs) {
       if (into.length && !into.some((edge) => taken.has(edge))) continue;
       const out = ir.graph.edges.filter(({ from }) => from === node.id);
       try {
-        const label = node.type === "switch" ? chosen(node.with, state) : await step(run, node, state, ir.constants);
+        const label = node.type === "switch" ? chosen(node.with, state) : await step(run, node, state, ir.constants ?? {});
         out.filter((edge) => edge.on === "success" && selects(node, edge, label)).forEach((edge) => taken.add(edge));
       } catch (error) {
         if (run.cancelled || !out.some(({ on }) => on === "failure")) throw error;
-        state.steps[node.id] = { error: { code: "step_failed", message: error.message } };
+        const { message, retriable = true } = error;
+        state.steps[node.id] = { error: { code: "step_failed", message, retryable: retriable } };
         out.filter(({ on }) => on === "failure").forEach((edge) => taken.add(edge));
       }
     }
@@ -132,9 +133,9 @@ async function perform(run, ir, order, inputs) {
 // One node, as often as its retries allow.
 async function step(run, node, state, constants) {
   if (node.type === "finish") return null;
-  const { policy, policyRef: policy_id } = constants ?? {};
-  const applied = node.type === "policy.apply" && Object.keys(policy ?? {}).length ? { policy, policy_id } : {};
-  const with_ = { ...applied, ...resolve(node.with, state) };
+  const { policy, policyRef: policy_id } = constants;
+  const baked = node.type === "policy.apply" && Object.keys(policy ?? {}).length ? { policy, policy_id } : {};
+  const with_ = { ...baked, ...resolve(node.with, state) };
   for (let attempt = 0; ; attempt++) {
     if (run.cancelled) throw new Failed("cancelled", false);
     tell(run, { type: "step", step_id: node.id, state: "started", attempt });
@@ -182,6 +183,7 @@ function resolve(value, state) {
 function chosen({ key_from, cases = {}, default: otherwise }, state) {
   const key = resolve(key_from.replace(/^\$\.vars\./, "$step.").replace(/^\$\.inputs\./, "$input."), state);
   const label = typeof key === "string" ? key : JSON.stringify(key);
+  if (!(label in cases) && otherwise == null) throw new Failed(`no case for ${label}, and no default`, false);
   return label in cases ? label : otherwise;
 }
 

@@ -111,7 +111,8 @@ def follow(flow: Flow, inputs: Mapping[str, Any], perform: Callable[[Mapping[str
         except StepFailed as failure:
             if not any(edge["on"] == "failure" for edge in out):
                 raise
-            state.steps[id_] = {"error": {"code": "step_failed", "message": failure.message}}
+            error = {"code": "step_failed", "message": failure.message, "retryable": failure.retriable}
+            state.steps[id_] = {"error": error}
             taken |= {id(edge): edge["on"] == "failure" for edge in out}
             continue
         for edge in out:
@@ -158,9 +159,14 @@ def _label(with_: Mapping[str, Any], state: State) -> str:
     for long, short in (("$.vars.", "$step."), ("$.inputs.", "$input.")):
         if key_from.startswith(long):
             key_from = short + key_from.removeprefix(long)
-    key = resolve(key_from, state)
+    key, cases, default = resolve(key_from, state), with_.get("cases") or {}, with_.get("default")
+    if isinstance(key, float) and key.is_integer():
+        key = int(key)  # JSON has one kind of number, and 80.0 is 80
     label = key if isinstance(key, str) else json.dumps(key)
-    return label if label in (with_.get("cases") or {}) else str(with_.get("default"))
+    if label not in cases and default is None:
+        known = ", ".join(sorted(cases))
+        raise StepFailed(f"no case for {label!r}, and no default; cases are {known}", retriable=False)
+    return label if label in cases else str(default)
 
 
 def _selects(node: Mapping[str, Any], edge: Mapping[str, Any], label: str | None) -> bool:

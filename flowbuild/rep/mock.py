@@ -1,8 +1,9 @@
 """A mock executor with the four step kinds of seed 000: `python -m flowbuild.rep.mock`.
 
-Knows nothing of a plant. Its kinds are those that our own engine performs in process, so both come to the same bytes.
+Knows nothing of a plant: what it reads is always 80.
 
-Shapes:  `opcua.read`, `opcua.write`, `policy.apply`, `dsl.emit`, as `core.demonstration` says.
+Shapes:  those of `core.demonstration`, which the `python` engine performs too.
+Source:  seed 000, the demonstration handlers.
 """
 
 from __future__ import annotations
@@ -12,18 +13,14 @@ from typing import Any
 
 from flowbuild.core.demonstration import KINDS
 from flowbuild.rep.flow import Handler
-from flowbuild.rep.run import Context
 from flowbuild.rep.server import serve
 
 
-def handler(perform: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
-    """A pure function of `with` as a handler."""
+def _handler(perform: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
+    return lambda with_, context: perform(with_)
 
-    def handle(with_: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        return perform(with_)
 
-    return handle
-
+HANDLERS: Mapping[str, Handler] = {kind: _handler(perform) for kind, perform in KINDS.items()}
 
 if __name__ == "__main__":
-    serve({kind: handler(perform) for kind, perform in KINDS.items()})
+    serve(HANDLERS)

@@ -33,8 +33,8 @@ STEPS: list[tuple[str, Mapping[str, Any]]] = [
     ("opcua.write", {"value": [1, {"x": None}]}),
     ("policy.apply", {"policy": POLICY, "policy_id": "p", "values": {"x": 80, "mode": "auto"}}),
     ("policy.apply", {"policy": POLICY, "policy_id": "p", "values": {"x": 90, "mode": "auto"}}),
-    ("policy.apply", {"policy": POLICY, "values": {"x": "80", "mode": "auto"}}),
-    ("policy.apply", {"policy_id": "p", "values": None}),
+    ("policy.apply", {"policy": POLICY, "policy_id": None, "values": {"x": "80", "mode": "auto"}}),
+    ("policy.apply", {"policy": {}, "policy_id": "p", "values": None}),
     ("dsl.emit", {"b": 1, "a": "$input.x", "é": [True, 1e21, 0.1, -0.0]}),
 ]
 
@@ -92,6 +92,10 @@ READ = ("read", "opcua.read", {"endpoint": "$input.endpoint", "node_ids": ["a"]}
 SWITCH = ("way", "switch", {"key_from": "$.inputs.mode", "cases": {"on": "hot", "off": "cold"}, "default": "_DEFAULT"})
 FLOWS = {
     "a row": flow(READ, ("out", "dsl.emit", {"got": "$step.read.values.a", "none": "$step.nope"}), edges="read>out"),
+    "a policy of the flow's": {
+        **flow(READ, ("p", "policy.apply", {"values": {"x": 80, "mode": "$input.mode"}}), edges="read>p"),
+        "constants": {"policyRef": "cooling", "policy": POLICY},
+    },
     "a switch": flow(
         READ,
         SWITCH,
@@ -129,7 +133,7 @@ def test_a_failure_takes_its_own_edge_in_javascript(io: RunIo, tmp_path: Path) -
     caught = flow(bad, ("never", "dsl.emit", {}), way, edges="bad>never bad>!way")
     outcome = perform(engine, action(("ir", {"ir": caught})), io)
     state = json.loads(Cas(tmp_path / "cas").read(outcome.outputs["o"]["sha256"]))["summary"]["state"]
-    assert state["steps"]["way"] == {"way": "other"}
+    assert state["steps"]["way"] == {"way": "other"} and "never" not in state["steps"]
     assert state["steps"]["bad"]["error"]["code"] == "step_failed"
     outcome = perform(engine, action(("ir", {"ir": flow(bad, edges="")})), io)
     assert outcome.error is not None and outcome.error.details["code"] == 2001
