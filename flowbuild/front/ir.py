@@ -96,15 +96,21 @@ def _run(
 def _compile(directory: str, sources: Sequence[str], out: str) -> None:
     from flowbuild.front.flow_compile import compile_
 
-    patterns = tuple(source if is_label(source) else _pattern(source) for source in sources)
+    start = Path(directory or ".").resolve()
+    patterns = tuple(source if is_label(source) else _pattern(source, start) for source in sources)
     request = Request("compile", patterns, directory=directory, out=out, quiet=True)
     compile_(request, emit_ir=True, force=True, clean=False, clean_all=False, yes=False)
 
 
-def _pattern(directory: str) -> str:
-    """A directory as the pattern of all targets in and below it. It is relative to the workspace root."""
-    plain = directory.strip("/").removeprefix("./")
-    return f"//{plain}/..." if plain not in ("", ".") else "//..."
+def _pattern(directory: str, start: Path) -> str:
+    """A directory as the pattern of all targets in and below it."""
+    from flowbuild.load.workspace import find_root
+
+    path, root = (start / directory).resolve(), find_root(start)
+    if not path.is_dir() or not path.is_relative_to(root):
+        raise BadFlag(f"--sources {directory}: there is no such directory in the workspace", remedy="or give a label")
+    plain = path.relative_to(root).as_posix()
+    return "//..." if plain == "." else f"//{plain}/..."
 
 
 def _inputs(text: str, start: Path) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def _inputs(text: str, start: Path) -> dict[str, Any]:
     else:
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadFlow(f"--inputs is no JSON: {error}", remedy="""write --inputs '{"name": "value"}'""") from None
     if not isinstance(found, dict):
         raise BadFlow("--inputs is a JSON object of names to values")

@@ -19,6 +19,8 @@ RESULT, ERROR = "result", "error"
 
 # Kinds that only say which way a flow goes. They are performed here, whatever engine performs the steps.
 CONTROL = frozenset({"switch", "finish", "flow"})
+# Kinds of our own that no step may have: the end of a flow, and a whole one.
+RESERVED = frozenset({"flow", "ir"})
 
 
 class On(StrEnum):

@@ -7,12 +7,13 @@ Errors:  CapabilitiesMismatch, which names every step kind that is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flowbuild.core.errors import CapabilitiesMismatch
 from flowbuild.engine.engine import Engine
+from flowbuild.engine.step import KINDS as STEP_KINDS
 from flowbuild.graph.state import State
 from flowbuild.graph.step import CONTROL
 
@@ -59,14 +60,19 @@ class Engines:
         missing: dict[str, dict[str, State]] = {}
         for state in first.values():
             capabilities = self.of(state).capabilities
-            has_handler = state.step is not None and self.seen(state).code is not None
-            if state.kind not in capabilities.step_kinds and not has_handler:
+            if not self._has(state, capabilities.step_kinds):
                 missing.setdefault(capabilities.name, {})[state.kind] = state
         for name, kinds in missing.items():
             said = ", ".join(f"{kind!r} ({state.label})" for kind, state in sorted(kinds.items()))
             remedy = "a step kind of your own has a function in `handlers`" if name == "python" else ""
             details = {"engine": name, "step_kinds": sorted(kinds)}
             raise CapabilitiesMismatch(f"engine {name} has no step kind {said}", remedy=remedy, details=details)
+
+    def _has(self, state: State, kinds: Collection[str]) -> bool:
+        """Whether the engine of a state performs it. Of our own kinds, only those of flows are steps."""
+        if state.step is None or self.of(state) is not self._own:
+            return state.kind in kinds
+        return state.code is not None or (state.kind in STEP_KINDS and state.kind in kinds)
 
     def interrupt(self) -> None:
         """Ask all that is under way to end."""
