@@ -134,7 +134,7 @@ async function perform(run, ir, order, inputs) {
 async function step(run, node, state, constants) {
   if (node.type === "finish") return null;
   const { policy, policyRef: policy_id } = constants;
-  const baked = node.type === "policy.apply" && policy ? { policy, policy_id } : {};
+  const baked = node.type === "policy.apply" && Object.keys(policy ?? {}).length ? { policy, policy_id } : {};
   const with_ = { ...baked, ...resolve(node.with, state) };
   for (let attempt = 0; ; attempt++) {
     if (run.cancelled) throw new Failed("cancelled", false);

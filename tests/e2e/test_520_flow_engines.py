@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ targets:
       done: {type: finish}
 """
 MOCK = f"{sys.executable} -m flowbuild.rep.mock"
+EXECUTORS = {"mock": MOCK, "JavaScript": str(Path(__file__).parents[2] / "examples/executors/plant.js")}
 
 EXECUTOR = """
 import sys
@@ -64,14 +66,18 @@ def result(space: Space, target: str = "monitor") -> bytes:
     return (space.root / f"out/bin/plant/{target}/result.json").read_bytes()
 
 
-def test_the_mock_comes_to_the_same_bytes(plant: Space) -> None:
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_every_executor_comes_to_the_same_bytes(plant: Space, name: str) -> None:
+    if name == "JavaScript" and shutil.which("node") is None:
+        pytest.skip("needs node")
+    proc = ("--engine", "proc", "--executor-path", EXECUTORS[name])
     plant.build("//plant:monitor")
     first = result(plant)
-    ran = plant.run("//plant:monitor", "--engine", "proc", "--executor-path", MOCK)
+    ran = plant.run("//plant:monitor", *proc)
     assert ran.code == 0, ran
     assert ran.performed == 4  # switch, finish and the end of the flow are ours, and reused
     assert result(plant) == first
-    assert plant.build("//plant:monitor", "--engine", "proc", "--executor-path", MOCK).performed == 0
+    assert plant.run("//plant:monitor", *proc).performed == 0
     assert json.loads(first)["steps"]["report"]["values"] == {"boiler": 80, "pump": 80}
 
 
@@ -162,9 +168,12 @@ def doc(ran: Ran) -> dict[str, Any]:
     return found
 
 
-def test_a_whole_flow_goes_to_an_executor(plant: Space) -> None:
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_a_whole_flow_goes_to_an_executor(plant: Space, name: str) -> None:
+    if name == "JavaScript" and shutil.which("node") is None:
+        pytest.skip("needs node")
     run = compiled(plant)
-    ran = plant.run(*run, "monitor", "--engine", "proc", "--executor-path", MOCK)
+    ran = plant.run(*run, "monitor", "--engine", "proc", "--executor-path", EXECUTORS[name])
     assert ran.code == 0, ran
     assert doc(ran)["status"] == "completed"
     assert doc(ran)["summary"]["completed_steps"] == 4
