@@ -63,7 +63,7 @@ class Experiment:
 
     def world(self) -> Mapping[str, Any]:
         """What `observes: host` adds to an action: this host, this channel, and the isolation achieved."""
-        self.preflight = _preflight(self.session.channel)
+        self.preflight = host_check(self.session.channel)
         return {
             "world_id": world_id(),
             "channel": self.session.channel,
@@ -279,7 +279,7 @@ def _failure(result: Result | None) -> tuple[str | None, str | None]:
     return failed[0] if failed else "not every state was performed", "probe"
 
 
-def _preflight(channel: str) -> dict[str, Any]:
+def host_check(channel: str) -> dict[str, Any]:
     """Run the preflight program, and keep what it says beside how it was run."""
     command = preflight.command(channel)
     try:

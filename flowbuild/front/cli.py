@@ -218,6 +218,14 @@ def doctor(directory: Directory = "", json: Json = False, color: Color = "auto")
 
 
 @app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     print(f"flowbuild {__version__}")
