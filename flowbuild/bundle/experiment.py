@@ -76,16 +76,21 @@ class Experiment:
         every: Mapping[Cell, int] = bundle.get("cells", {})
         if not self.is_filtered or not bundle:
             return graph.behind(every.values())
-        documents = (bundle["plan"], bundle["probes"], bundle["profiles"], "")
-        matrix = expected_matrix(*documents, self.only_profiles, self.only_scenarios)
-        if not matrix["profiles"]:  # refused before a run's directory is made
-            raise UnknownName("the filters leave nothing of the plan", remedy="a scenario belongs to one profile")
-        wanted = set(cells(bundle["plan"], matrix))
+        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios)))
         return graph.behind([number for cell, number in every.items() if cell in wanted])
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.only_profiles or self.only_scenarios)
+
+
+def filtered(bundle: Mapping[str, Any], only_profiles: Sequence[str], only_scenarios: Sequence[str]) -> dict[str, Any]:
+    """The matrix that filters leave of a run's plan; one of nothing is refused before a run's directory is made."""
+    documents = (bundle["plan"], bundle["probes"], bundle["profiles"], "")
+    matrix = expected_matrix(*documents, only_profiles, only_scenarios)
+    if not matrix["profiles"]:
+        raise UnknownName("the filters leave nothing of the plan", remedy="a scenario belongs to one profile")
+    return matrix
 
 
 class Draft:

@@ -47,7 +47,7 @@ def lint_plan(plan_path: Path | str) -> Linted:
         document = library.plan(plan_path)
     except (FlowError, Faults) as error:
         return Linted(None, tuple(flat(error)))
-    return Linted(document.value, tuple(in_order(plan_faults(document, library.registry, library.root))))
+    return Linted(document.value, tuple(in_order(plan_faults(document, library.registry_of(document), library.root))))
 
 
 def in_order(faults: list[FlowError]) -> list[FlowError]:

@@ -86,7 +86,8 @@ def _directories(root: Path, ignore: Ignore) -> Iterator[tuple[Path, set[str]]]:
         below = os.path.relpath(place, root)
         prefix = "" if below == "." else f"{below}/"
         directories[:] = sorted(name for name in directories if not ignore.matches(f"{prefix}{name}/"))
-        if _BUNDLE in files:
+        is_foreign = _BUNDLE in files or (prefix and WORKSPACE_FILE in files)  # a bundle, a workspace of its own
+        if is_foreign:
             directories.clear()
             continue
         yield Path(place), {name for name in files if not ignore.matches(f"{prefix}{name}")}

@@ -95,6 +95,15 @@ def test_the_inventory_s_example(tmp_path: Path) -> None:
     assert set(doc) == told("inventory", "field")
 
 
+def test_the_page_s_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "evidence-api.md").read_text(), re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "evidence-api.md", "exec"), {})
+    assert capsys.readouterr().out.strip() in ("ok", "partial")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_page_of_the_surface_names_every_command(command: str) -> None:
     assert f"`{command}`" in (DOCS / "evidence-api.md").read_text()
