@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import bundle, key, runs
+from flowbuild.front import bundle, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -54,6 +54,8 @@ app = typer.Typer(
 app.add_typer(runs.app, name="runs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(key.app, name="key")
+app.add_typer(ir.app, name="ir")
+app.add_typer(ir.verify_app, name="verify")
 
 
 @app.command(context_settings=LOOSE)
@@ -137,7 +139,10 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, templates, registries, plans, profiles or probes.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="targets, rules, templates, engines, registries, plans, profiles or probes."
+        ),
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -207,6 +212,26 @@ def clean(
     from flowbuild.front.listing import clean as perform
 
     return perform(requested("clean", locals()), cache)
+
+
+@app.command(name="compile", context_settings=LOOSE)
+def compile_(
+    labels: Labels,
+    directory: Directory = "",
+    emit_ir: Annotated[bool, typer.Option("--emit-ir", help="Write Flow IR and the manifest.")] = False,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Write below it; out/dsl by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove Flow IR and the manifest first.")] = False,
+    clean_all: Annotated[bool, typer.Option("--clean-all", help="Remove all of DIR first; needs --yes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write flows as Flow IR, with their policies, triggers and a manifest."""
+    from flowbuild.front.flow_compile import compile_ as perform
+
+    given = {name: value for name, value in locals().items() if name in ("labels", "directory", "out", "json", "quiet")}
+    return perform(requested("compile", given), emit_ir=emit_ir, force=force, clean=clean, clean_all=clean_all, yes=yes)
 
 
 @app.command()

@@ -17,7 +17,8 @@ from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
-from flowbuild.graph.plans import load_plan
+from flowbuild.engine import rep
+from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
 from flowbuild.testing import Space
@@ -134,13 +135,30 @@ targets:
 """
 
 
-def unreadable(place: Path) -> None:
-    (place / "plan.json").write_text('{"plan_id": "a.v1",\n "plan_id": "b.v1"}\n')
-    load_plan(place / "plan.json")
+def torn(place: Path) -> None:
+    parse_json(b'{"plan_id": "mine",\n "profiles": [}\n', "plan.json")
+
+
+def talking(place: Path) -> None:
+    session = rep.Session()
+    session.ask("Runtime.Capabilities", {})
+    session.feed(b"Listening on port 8080\n")
+
+
+def refusing(code: int, message: str) -> Callable[[Path], None]:
+    def refuse(place: Path) -> None:
+        found = rep.refusal({"code": code, "message": message})
+        assert found is not None
+        rep.raise_refusal(found)
+
+    return refuse
 
 
 REAL: dict[str, Callable[[Path], None]] = {
-    "bad_json": unreadable,
+    "rep_transport": talking,
+    "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
+    "rep_internal": refusing(3002, "out of memory"),
+    "bad_json": torn,
     "store_corrupt": damaged,
     "store_conflict": locked,
     "not_committed": uncommitted,
