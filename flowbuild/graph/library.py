@@ -113,10 +113,13 @@ class Library:
 
     def plans(self) -> Iterator[Doc]:
         """A row for each plan; one that can't be read says why."""
-        for file in self.tree.plans:
-            yield self._row({"path": self.tree.shown(file)}, file)
+        yield from map(self.row, self.tree.plans)
         for target in self.targets("plan"):
             yield self._row({"label": str(target.label)}, str(target.label))
+
+    def row(self, file: Path) -> Doc:
+        """The row of a plan that a file says."""
+        return self._row({"path": self.tree.shown(file)}, file)
 
     def _row(self, where: Doc, plan: Path | str) -> Doc:
         try:
