@@ -25,6 +25,7 @@ from flowbuild.front.arguments import Request
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
+    from flowbuild.graph.linted import Finding
 
 MOST = 10  # annotations of one step that GitHub shows
 ROWS, LOGS, LINES = 100, 20, 40  # of a summary: targets in its table, logs below it, lines of each
@@ -42,6 +43,12 @@ def annotate_faults(error: FlowError | Faults, argv: Sequence[str]) -> None:
     root = Path(found[0]) if found else Path.cwd()
     faults = error.exceptions if isinstance(error, Faults) else [error]
     _say(annotation(*_told(one), root) for one in faults)
+
+
+def annotate_findings(found: Iterable[Finding], root: Path) -> None:
+    """Show what lint found, each at its place, if this is a step of a workflow."""
+    if is_here():
+        _say(annotation(f"{one.message}\n{one.remedy}", one.check, one.location, root) for one in found)
 
 
 def tell(build: Build, code: int) -> None:

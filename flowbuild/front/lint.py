@@ -6,6 +6,7 @@ from typing import Any
 
 from flowbuild.core.errors import UserError
 from flowbuild.core.label import Label, Pattern, parse_pattern
+from flowbuild.front import github
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import console
@@ -24,6 +25,7 @@ def lint(request: Request) -> int:
         is_whole = patterns in ([], [_EVERYTHING])
         labels = build.catalog.select(patterns) if patterns else _everything(build.catalog)
         found = look(Linted(build.catalog, labels, is_whole))
+    github.annotate_findings(found, build.workspace.root)
     count = len({label.package for label in labels})
     for finding in found:
         out.emit(_doc(finding))
