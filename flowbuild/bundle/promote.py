@@ -34,9 +34,8 @@ from flowbuild.bundle.layout import (
     SUMMARY,
 )
 from flowbuild.bundle.read import RunBundle, document, open_bundle_unverified
-from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath, NotPromotable, StoreError
-from flowbuild.store.files import atomic_write, flush_directory
+from flowbuild.store.files import atomic_write, ensure_directory, flush_directory
 
 Doc = dict[str, Any]
 
@@ -65,20 +64,27 @@ def emit_promotion_packet(path: Path, out_path: Path, *, require_promotable: boo
     packet = promotion_packet(bundle)
     if require_promotable:
         check_promotable(packet)
-    write_beside(bundle, out_path, pretty(packet))
+    write_beside(bundle, out_path, packet_bytes(packet))
     return packet
 
 
 def check_promotable(packet: Doc) -> None:
     """Nothing, when the packet says that its bundle is promotable."""
     if against := packet["promotability"]["reasons"]:
-        raise NotPromotable(f"not promotable: {', '.join(against)}", details={"reasons": against})
+        remedy = "run it with --channel clean" if "not_clean_channel" in against else ""
+        raise NotPromotable(f"not promotable: {', '.join(against)}", remedy=remedy, details={"reasons": against})
+
+
+def statements_path(packet: Path) -> Path:
+    """Where the signed statements of a packet lie: beside it."""
+    return packet.with_name(f"{packet.name.removesuffix('.json')}.intoto.jsonl")
 
 
 def write_beside(bundle: RunBundle, out_path: Path, data: bytes) -> None:
     """Write a file about a bundle, anywhere but inside it."""
     if out_path.resolve().is_relative_to(bundle.out_dir.resolve()):
         raise BadPath(f"{out_path} lies in the bundle, which is committed", remedy="write beside the bundle, or --out")
+    ensure_directory(out_path.parent)
     atomic_write(out_path, data, flush=True)
     flush_directory(out_path.parent)
 
@@ -93,7 +99,7 @@ def promotion_packet(bundle: RunBundle) -> Doc:
         "run_id": index.run_id if index else None,
         "world_id": index.world_id if index else None,
         "plan_digest": status.get("plan_digest") if isinstance(status.get("plan_digest"), str) else None,
-        "artifact_index": {"path": INDEX, "sha256": index_digest(bundle) if index else None},
+        "artifact_index": {"path": INDEX, "sha256": bundle.index_digest},
         **_PARTS,
         **optional,
         "promotability": {
@@ -115,12 +121,6 @@ def gating_inputs(bundle: RunBundle) -> Doc:
         "apply_ok": record.get("apply_ok") is True and record.get("status") == "ok",
         "sandbox_check_self": itself if isinstance(itself, dict) else None,
     }
-
-
-def index_digest(bundle: RunBundle) -> Digest:
-    """The digest of a bundle's index: what stands for the whole bundle."""
-    with Held(bundle.out_dir) as held:
-        return held.artifact(INDEX).sha256
 
 
 def reasons(bundle: RunBundle) -> list[str]:
@@ -159,6 +159,11 @@ def _preflight(bundle: RunBundle) -> Doc | None:
 
 def _is_there(bundle: RunBundle, name: str) -> bool:
     return bundle.has(name) if bundle.index else (bundle.out_dir / name).is_file()
+
+
+def packet_bytes(packet: Doc) -> bytes:
+    """A packet as it is written."""
+    return pretty(packet)
 
 
 def packet_document(data: bytes) -> Doc | None:

@@ -23,6 +23,7 @@ from flowbuild.bundle.held import Held
 from flowbuild.bundle.index import MAX_BYTES, Artifact, Index, index_document, read_index
 from flowbuild.bundle.layout import INDEX, LATEST, RUN_MANIFEST, RUN_STATUS, latest
 from flowbuild.bundle.stray import strays
+from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import NotCommitted, StoreCorrupt, StoreError
 
 _AGAIN = "build the target again"
@@ -35,13 +36,14 @@ MOST = 1000  # faults that are kept of one bundle: nobody reads more
 class RunBundle:
     """A bundle. Without faults it is verified: every file was what its index says when it was loaded.
 
-    `status` is run_status.json. Of an unverified bundle each document may be absent.
+    `status` is run_status.json; `index_digest` stands for all files. Of an unverified bundle each may be absent.
     """
 
     out_dir: Path
     status: dict[str, Any] | None
     run_manifest: dict[str, Any] | None
     index: Index | None
+    index_digest: Digest | None
     faults: tuple[StoreError, ...] = ()
 
     @property
@@ -93,17 +95,17 @@ def load_bundle(path: Path) -> RunBundle:
     """The bundle at a path, or below an output root, strictly."""
     where = resolve(path)
     with Held(where) as held:
-        status, found = _head(held)
+        status, found, digest = _head(held)
         for fault in _damage(held, found):
             raise fault
-        return RunBundle(where, status, _manifest(held, found), found)
+        return RunBundle(where, status, _manifest(held, found), found, digest)
 
 
 def open_bundle_unverified(path: Path) -> RunBundle:
     """Whatever of a bundle can be read, with its faults. Never promotable when there is one."""
     where = resolve(path)
     with Held(where) as held:
-        status, found, faults = _readable_head(held)
+        status, found, digest, faults = _readable_head(held)
         manifest = None
         try:
             manifest = _manifest(held, found)
@@ -112,7 +114,7 @@ def open_bundle_unverified(path: Path) -> RunBundle:
         if found is not None:
             known = {str(fault) for fault in faults}
             faults += [fault for fault in islice(_damage(held, found), MOST) if str(fault) not in known]
-    return RunBundle(where, status, manifest, found, tuple(faults))
+    return RunBundle(where, status, manifest, found, digest, tuple(faults))
 
 
 def validate_bundle(path: Path) -> ValidationResult:
@@ -148,30 +150,32 @@ def intact(path: Path) -> bool:
     return True
 
 
-def _head(held: Held) -> tuple[dict[str, Any], Index]:
+def _head(held: Held) -> tuple[dict[str, Any], Index, Digest]:
     """Status and index, which tell of the same run."""
     status = final_status(held)
-    found = _index(held)
+    found, digest = _index(held)
     for fault in _strangers(held, status, found):
         raise fault
-    return status, found
+    return status, found, digest
 
 
-def _readable_head(held: Held) -> tuple[dict[str, Any] | None, Index | None, list[StoreError]]:
+def _readable_head(
+    held: Held,
+) -> tuple[dict[str, Any] | None, Index | None, Digest | None, list[StoreError]]:
     """Status and index as far as they can be read, and what is wrong with them."""
-    status, found, faults = None, None, list[StoreError]()
+    status, found, digest, faults = None, None, None, list[StoreError]()
     try:
         status = document(held, RUN_STATUS)
         final_status(held)
     except StoreError as error:
         faults.append(error)
     try:
-        found = _index(held)
+        found, digest = _index(held)
     except StoreError as error:
         faults.append(error)
     if status is not None and found is not None:
         faults += _strangers(held, status, found)
-    return status, found, faults
+    return status, found, digest, faults
 
 
 def final_status(held: Held) -> dict[str, Any]:
@@ -184,11 +188,13 @@ def final_status(held: Held) -> dict[str, Any]:
     return status
 
 
-def _index(held: Held) -> Index:
+def _index(held: Held) -> tuple[Index, Digest]:
+    """The index, and the digest of the very bytes that it was read from."""
     if not held.has(INDEX):
         raise NotCommitted(f"{held.path}: this run was never committed: it has no {INDEX}", remedy=_AGAIN)
     try:
-        return read_index(held.read(INDEX, MAX_BYTES))
+        data = held.read(INDEX, MAX_BYTES)
+        return read_index(data), sha256(data)
     except StoreCorrupt as error:
         at = "" if error.message.startswith(str(held.path)) else f"{held.path}/"
         raise StoreCorrupt(f"{at}{error.message}", remedy=error.remedy) from None

@@ -59,8 +59,8 @@ def _repair(held: Held, bundle: RunBundle) -> Doc:
         "schema_version": "runtime-tools.repair_log.v0.1",
         "bundle_dir": str(held.path),
         "repaired_at_unix": now_millis() // 1000,
-        "before": _state(bundle),
-        "after": {"missing": list(found.missing), "digest_mismatches": []},
+        "before": _state(held, bundle.index),
+        "after": _state(held, found),
         "earlier": _earlier(held),
     }
     write_index(found)  # what could not be read back is refused before anything is written
@@ -137,11 +137,14 @@ def _files(held: Held) -> Iterator[str]:
                 yield path
 
 
-def _state(bundle: RunBundle) -> Doc:
-    """What the log says of a bundle: what was missing, and which files were not what the index said."""
-    named = {fault.details["path"] for fault in bundle.faults if fault.details}
-    listed = {entry.path for entry in bundle.index.artifacts} if bundle.index else set()
-    absent = {path for path in named & listed if not os.path.lexists(bundle.out_dir / path)}
-    missing = absent | set(bundle.index.missing if bundle.index else ())
-    found: Doc = {"missing": sorted(missing), "digest_mismatches": sorted(named & listed - absent)}
-    return found if bundle.index else found | {"index": "absent, or not readable"}
+def _state(held: Held, found: Index | None) -> Doc:
+    """What the log says of a bundle: what is missing, and which files are not what the index says."""
+    if found is None:
+        return {"missing": [], "digest_mismatches": [], "index": "absent, or not readable"}
+    missing, mismatches = set(found.missing), set[str]()
+    for entry in found.artifacts:
+        try:
+            held.check(entry)
+        except StoreCorrupt:
+            (mismatches if os.path.lexists(held.path / entry.path) else missing).add(entry.path)
+    return {"missing": sorted(missing), "digest_mismatches": sorted(mismatches)}

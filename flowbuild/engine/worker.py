@@ -5,8 +5,9 @@ a task by force (time-out, cancel, crash) ends the worker, and the next task get
 every task has a worker of its own, which confines itself before the task is read.
 
 Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
-         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env"}. `source` and `modules` are paths from the
-         workspace's root, and staged; argument paths are relative to the package's directory.
+         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env", "returns"}. `source` and `modules` are paths
+         from the workspace's root, and staged; argument paths are relative to the package's directory. `returns` is
+         where the JSON object that it returns is written; without, a handler returns None.
          Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `channel_refused`,
          `timeout`, and those of `harvest`.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +117,9 @@ class Workers:
         else:
             key = _key(action, given)
             worker = self._take(key, environment)
-        error, trace = yield from self._call(worker, key, request, captures, seconds(action))
+        error, said = yield from self._call(worker, key, request, captures, seconds(action))
         if self._is_clean:
-            error = in_clean(error, trace)
+            error = in_clean(error, said or "")
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
@@ -125,7 +127,8 @@ class Workers:
         if error is not None:
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", os.path.relpath(request, place.cwd))
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
-        return told(Outcome(outputs, error, stderr_tail=trace, reproduce=reproduce), captures, io)
+        outcome = told(Outcome(outputs, error, reproduce=reproduce), captures, io)
+        return outcome if said is None else replace(outcome, stderr_tail=said)
 
     def close(self) -> None:
         """End those that wait."""
@@ -134,8 +137,11 @@ class Workers:
 
     def _call(
         self, worker: Worker, key: Key | None, request: Path, captures: tuple[Capture, Capture], timeout: float | None
-    ) -> Pump[tuple[ErrorInfo | None, str]]:
-        """One task of one worker, which rests under its key if it has one: what was wrong, and the traceback."""
+    ) -> Pump[tuple[ErrorInfo | None, str | None]]:
+        """One task of one worker, which rests under its key if it has one.
+
+        What was wrong with it, and what a person should see of stderr, if not its end.
+        """
         child, reply = worker.child, None
         child.begin()
         deadline = None if timeout is None else child.started + timeout
@@ -143,6 +149,10 @@ class Workers:
         try:
             worker.ask(request)
             reply = yield from until_said(child, captures, deadline, worker.replies, worker.answer)
+            if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
+                shown = reply["traceback"] or captures[1].tail
+                last = (reply["traceback"] or reply["message"]).rstrip("\n")
+                captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
             timed_out = reply is None and not child.has_exited()
             if timed_out:
                 yield from end(child, captures)
@@ -153,10 +163,8 @@ class Workers:
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _lost(status, spent, timed_out), ""
-        if reply["ok"]:
-            return None, ""
-        return ErrorInfo(reply["code"], reply["message"]), reply["traceback"]
+            return _lost(status, spent, timed_out), None
+        return (None, None) if reply["ok"] else (ErrorInfo(reply["code"], reply["message"]), shown)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -207,6 +215,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "module": module,
         "modules": modules,
         "package": action.package,
+        "returns": with_.get("returns"),
         "root": str(place.root),
         "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,

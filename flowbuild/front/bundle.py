@@ -8,6 +8,7 @@ Errors:  exit 5 for what is damaged, 1 for what is not promotable or not verifie
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,7 @@ def summarize(path: Place, directory: Directory = "", json: Json = False) -> int
 @app.command()
 def promote(
     path: Place,
+    key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="Sign statements with this key.")] = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="DIR", help="Where; beside the bundle by default.")
     ] = None,
@@ -90,25 +92,61 @@ def promote(
     directory: Directory = "",
     json: Json = False,
 ) -> int:
-    """Write a bundle's promotion packet: whether its decisions may be believed elsewhere, and why not."""
-    from flowbuild.bundle.promote import PACKET, check_promotable, emit_promotion_packet
+    """Write a bundle's promotion packet, and with a key the signed statements beside it."""
+    from flowbuild.bundle.envelope import private_key
+    from flowbuild.bundle.promote import PACKET, check_promotable
     from flowbuild.bundle.read import load_bundle
+    from flowbuild.bundle.sign import promote as perform
     from flowbuild.front.console import console
-    from flowbuild.store.files import ensure_directory
 
     request = requested("bundle", {**locals(), "out": None})
-    bundle, shown = load_bundle(place(request, path)), console(request)
-    target = Path(request.directory) / out if out else bundle.out_dir.parent
-    ensure_directory(target)
-    packet = emit_promotion_packet(bundle.out_dir, target / PACKET, require_promotable=require)
-    shown.emit(packet)
-    shown.line(str(target / PACKET))
-    check_promotable(packet)
+    start, shown = Path(request.directory), console(request)
+    signer = private_key(start / key) if key else None
+    bundle = load_bundle(place(request, path))
+    target = (start / out if out else bundle.out_dir.parent) / PACKET
+    done = perform(bundle, target, signer, require_promotable=require)
+    shown.emit(done.packet)
+    shown.line(str(done.path))
+    if signer is not None and done.statements:
+        shown.line(f"{done.statements}  signed by {signer.public_key.keyid}")
+    check_promotable(done.packet)
     return 0
 
 
+@app.command()
+def verify(
+    packet: Annotated[
+        str,
+        typer.Argument(metavar="PACKET", help="A promotion packet, the directory with it, or a run target's label."),
+    ],
+    key: Annotated[list[str], typer.Option("--key", metavar="FILE", help="A public key that is trusted.")],
+    policy: Annotated[str | None, typer.Option("--policy", metavar="FILE", help="What must hold.")] = None,
+    bundle: Annotated[str | None, typer.Option("--bundle", metavar="DIR", help="Where the bundle is.")] = None,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Check a promotion offline: signatures, statements, the packet, then every file of the bundle."""
+    from flowbuild.bundle.envelope import public_key
+    from flowbuild.bundle.promote import PACKET
+    from flowbuild.bundle.trust import Trust, load_trust
+    from flowbuild.bundle.verify import verify as perform
+    from flowbuild.front.console import console
+
+    request = requested("bundle", {**locals(), "policy": "build"})
+    start, out = Path(request.directory), console(request)
+    trust = load_trust(start / policy) if policy else Trust()
+    keys = [public_key(start / file) for file in key]
+    where = start / packet if (start / packet).is_file() else place(request, packet) / PACKET
+    done = perform(where, keys, trust, start / bundle if bundle else None)
+    out.emit({"bundle": str(done.bundle), "ok": not done.findings, "findings": list(done.findings)})
+    for finding in done.findings:
+        out.always(finding)
+    out.line(f"{done.bundle}: {'not verified' if done.findings else 'verified'}")
+    return 1 if done.findings else 0
+
+
 def place(request: Request, path: str) -> Path:
-    """The directory that a path or a label means."""
+    """The directory that a path or a label means, as it is reached from here."""
     start = Path(request.directory or ".")
     if not is_label(path):
         where = start / path
@@ -123,7 +161,7 @@ def place(request: Request, path: str) -> Path:
         label, *others = build.wanted
         if others or build.graph.targets[label].bundle is None:
             raise BadFlag(f"{path} is no run target: it has no bundle", remedy="name a target of the rule `run`")
-        where = build.workspace.root / "out" / label.directory
+        where = Path(os.path.relpath(build.workspace.root / "out" / label.directory))
     if not where.is_dir():
         raise BadFlag(f"{label} has no bundle yet", remedy=f"flowbuild {label}")
     return where

@@ -24,6 +24,7 @@ from flowbuild.load.position import raise_found
 from flowbuild.load.source import JSON
 
 _WORDS = Attribute("item", "string")
+_HANDLER = Attribute("handler", "handler")
 
 _SECTIONS: dict[str, Attribute] = {
     "name": Attribute("name", "string", "the workspace's name; that of its directory by default"),
@@ -33,6 +34,7 @@ _SECTIONS: dict[str, Attribute] = {
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
+    "handlers": Attribute("handlers", "map", "step kinds of one's own to functions", {}, items=_HANDLER),
     "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
 }  # fmt: skip
 _RUNTIME = {
@@ -65,6 +67,7 @@ class Config:
     path: tuple[str, ...]
     ignore: tuple[str, ...]
     pools: Mapping[str, int]
+    handlers: Mapping[str, str]
     stage: bool
     bundle_max_input: int
     digest: Digest
@@ -101,6 +104,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         path=tuple(top["path"] or DEFAULT_PATH),
         ignore=(*(DEFAULT_IGNORE if top["ignore"] is None else top["ignore"]), *_cache_pattern(root, cache_dir)),
         pools=top["pools"],
+        handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
         digest=digest,

@@ -19,6 +19,7 @@ from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.desk import RunDesk
+from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Continue, Evaluation, Result
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
@@ -51,13 +52,16 @@ class Run:
         self.result: Result | None = None
         self._session = session
         self._directory = session.run_directory(run_id)
-        self.record = Record(run_id, place, flushes=flushes)
+        self._place = place
+        self.record = Record(run_id, self._begin, flushes=flushes)
+        engines = Engines(session.engine, session.steps)
+        engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
             forced=forced,
             channel=session.channel,
-            engine=session.engine,
+            engines=engines,
             facts=session.facts,
             memo=session.memo,
             cas=session.cas,
@@ -105,6 +109,11 @@ class Run:
     @property
     def performed(self) -> bool:
         return self.record.begun
+
+    def _begin(self) -> Path:
+        """The manifest is kept as soon as the journal names it."""
+        self._session.cas.put(canonical(self.manifest))
+        return self._place()
 
     def _clear_stage(self) -> None:
         stage = self._directory / "stage"

@@ -95,6 +95,7 @@ class Session:
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.engine: Engine = PythonEngine(is_clean=True) if channel == ChannelName.CLEAN else PythonEngine()
+        self.steps: Engine | None = None  # another engine, for the steps of flows
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
@@ -114,6 +115,8 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
+            if self.steps is not None:
+                self.steps.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()
