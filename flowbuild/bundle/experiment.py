@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
@@ -26,7 +26,7 @@ from flowbuild.core.errors import EngineLost, StoreError, UnknownName
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
-from flowbuild.graph.evidence import Cell, cells, expected_matrix
+from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
@@ -201,7 +201,7 @@ class Draft:
             probes=bundle["probes"],
             profiles=bundle["profiles"],
             restrictions=bundle["restrictions"],
-            lanes=() if self._dry_run else tuple(dict.fromkeys(cell.lane for cell in self._cells())),
+            lanes=() if self._dry_run else tuple(self._lane_names()),
             baseline=tuple(row for cell, row in rows.items() if cell.lane == BASELINE),
             scenario={profile: tuple(found) for profile, found in scenario.items()},
             preflight=experiment.preflight,
@@ -215,6 +215,11 @@ class Draft:
             writer_pid=os.getpid(),
             output_root=os.path.relpath(self._out_root, self._session.workspace.root),
         )
+
+    def _lane_names(self) -> Iterator[str]:
+        yield from dict.fromkeys(cell.lane for cell in self._cells())
+        if has_lane((self._built.bundle or {})["plan"], ORACLE):
+            yield ORACLE
 
     def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
         """A line for each lane: its name, and how much it covers."""

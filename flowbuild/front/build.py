@@ -50,6 +50,7 @@ class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
 
     def __init__(self, request: Request, console: Console) -> None:
+        request.channel = resolve(request.channel).value
         self.request = request
         self.console = console
         self.start = start(request.directory)
@@ -316,7 +317,7 @@ LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--e
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
-    request.channel = resolve(request.channel).value
+    resolve(request.channel)
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

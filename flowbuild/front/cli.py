@@ -89,6 +89,7 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
@@ -110,6 +111,7 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     json: Json = False,
     verbose: Verbose = False,

@@ -15,12 +15,21 @@ from flowbuild.core.errors import CapabilitiesMismatch
 from flowbuild.engine.engine import Engine
 from flowbuild.graph.state import State
 from flowbuild.graph.step import CONTROL
+from flowbuild.run.channel import ChannelName
 
 
 class Engines:
-    """`own` performs in process; `steps` is another engine for the steps of flows, if one was asked for."""
+    """`own` performs in process; `steps` is another engine for the steps of flows, if one was asked for.
 
-    def __init__(self, own: Engine, steps: Engine | None = None) -> None:
+    In channel `clean` there is no other: what keeps one process for many steps can't be held to what each declares.
+    """
+
+    def __init__(self, own: Engine, steps: Engine | None = None, channel: str = ChannelName.DIRECT) -> None:
+        if steps is not None and channel != ChannelName.DIRECT:
+            raise CapabilitiesMismatch(
+                f"channel {channel} can't hold another engine, which keeps one process for many steps",
+                remedy="leave the engine out, or build with --channel direct",
+            )
         self._own = own
         self._steps = steps
         self._docs: dict[int, Mapping[str, Any]] = {}
