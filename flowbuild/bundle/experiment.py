@@ -275,6 +275,7 @@ def _preflight() -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
-        raise EngineLost(f"the preflight broke: {error}") from None
+        remedy = "run it again; if it breaks again, please report it"
+        raise EngineLost(f"the preflight broke: {error}", remedy=remedy) from None
     shown = ["python", "-m", "flowbuild.engine.preflight"]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

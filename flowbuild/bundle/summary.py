@@ -145,6 +145,11 @@ def _pair_cell(pair: Pair | None) -> str:
     return text if pair.verdict in (AGREE, MISSING) else f"**{text}**"
 
 
+def answer(row: Row) -> str:
+    """What a probe answered, and where it could not, why."""
+    return f"blocked ({_failure(row)})" if row.is_blocked else _seen(row)
+
+
 def _seen(row: Row | None) -> str:
     if row is None:
         return "-"

@@ -7,7 +7,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
-    │  └─ CycleFound  OutputClash  NoMatch
+    │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  └─ CapabilitiesMismatch  UnsupportedHost
     ├─ RunFailed                   exit 1   your build ran and failed
@@ -120,6 +120,9 @@ class OutputClash(UserError): ...
 
 
 class NoMatch(UserError): ...
+
+
+class PathTaken(UserError): ...
 
 
 class Incapable(FlowError):

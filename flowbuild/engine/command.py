@@ -62,7 +62,7 @@ def told(outcome: Outcome, captures: tuple[Capture, Capture], io: Io) -> Outcome
     return replace(
         outcome,
         stdout_tail=stdout.tail,
-        stderr_tail=outcome.stderr_tail or stderr.tail,
+        stderr_tail=stderr.tail,
         log=shown(log, io.workspace) if log else None,
     )
 

@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Workers:
             request.write_text(json.dumps(_request(action, io, place, environment)), encoding="utf-8")
         captures = streams(action, io)
         worker = self._take(key := _key(action, given), environment)
-        error, trace = yield from self._call(worker, key, request, captures, seconds(action))
+        error, said = yield from self._call(worker, key, request, captures, seconds(action))
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
@@ -115,7 +116,8 @@ class Workers:
         if error is not None:
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", os.path.relpath(request, place.cwd))
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
-        return told(Outcome(outputs, error, stderr_tail=trace, reproduce=reproduce), captures, io)
+        outcome = told(Outcome(outputs, error, reproduce=reproduce), captures, io)
+        return outcome if said is None else replace(outcome, stderr_tail=said)
 
     def close(self) -> None:
         """End those that wait."""
@@ -124,8 +126,8 @@ class Workers:
 
     def _call(
         self, worker: Worker, key: Key, request: Path, captures: tuple[Capture, Capture], timeout: float | None
-    ) -> Pump[tuple[ErrorInfo | None, str]]:
-        """One task of one worker: what was wrong with it, and the traceback."""
+    ) -> Pump[tuple[ErrorInfo | None, str | None]]:
+        """One task of one worker: what was wrong with it, and what a person should see of stderr, if not its end."""
         child, reply = worker.child, None
         child.begin()
         deadline = None if timeout is None else child.started + timeout
@@ -133,6 +135,10 @@ class Workers:
         try:
             worker.ask(request)
             reply = yield from until_said(child, captures, deadline, worker.replies, worker.answer)
+            if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
+                shown = reply["traceback"] or captures[1].tail
+                last = (reply["traceback"] or reply["message"]).rstrip("\n")
+                captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
             timed_out = reply is None and not child.has_exited()
             if timed_out:
                 yield from end(child, captures)
@@ -143,10 +149,8 @@ class Workers:
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _lost(status, spent, timed_out), ""
-        if reply["ok"]:
-            return None, ""
-        return ErrorInfo(reply["code"], reply["message"]), reply["traceback"]
+            return _lost(status, spent, timed_out), None
+        return (None, None) if reply["ok"] else (ErrorInfo(reply["code"], reply["message"]), shown)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""

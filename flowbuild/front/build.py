@@ -20,6 +20,8 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front import github
+from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
@@ -49,7 +51,7 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.start = _start(request.directory)
+        self.start = start(request.directory)
         root = find_root(self.start)
         self.session = Session(
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
@@ -59,6 +61,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -255,24 +258,27 @@ class Build:
         steps = run.events()
         try:
             while True:
-                progress.show(next(steps), run.run_id)
+                events = next(steps)
+                self.account.take(events)
+                progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
+        self.account.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
         return result
 
 
-def _start(directory: str) -> Path:
+def start(directory: str) -> Path:
     """The directory that labels are relative to."""
     try:
-        start = Path(directory or os.getcwd()).resolve()
+        here = Path(directory or os.getcwd()).resolve()
     except FileNotFoundError:
         raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
-    if not start.is_dir():
+    if not here.is_dir():
         raise BadFlag(f"-C {directory}: there is no such directory")
-    return start
+    return here
 
 
 def _code(result: Result) -> int:
@@ -292,7 +298,9 @@ def build(request: Request) -> int:
 
         return explain(request)
     with Build(request, console(request)) as one:
-        return one.build()
+        code = one.build()
+        github.tell(one, code)
+        return code
 
 
 def _check_engine(name: str) -> None:

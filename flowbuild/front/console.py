@@ -192,9 +192,9 @@ class Progress:
         lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {message}"]
         lines += [f"    {line}" for line in more]
         lines += [f"    {line}" for line in str(captured.get("stderr_tail") or "").rstrip("\n").splitlines()[-20:]]
-        if captured.get("log"):
-            lines.append(f"    {'log':<10} {self._from_here(captured['log'])}")
         if captured.get("reproduce"):
+            log = self._from_here(captured["log"]) if captured.get("log") else "it printed nothing"
+            lines.append(f"    {'log':<10} {log}")
             directory = self._from_here(captured["reproduce"].removeprefix("cd "))
             lines.append(f"    {'reproduce':<10} cd {directory}")
         self._console.always("\n".join(lines))

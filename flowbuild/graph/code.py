@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
+from flowbuild.core.errors import BadAttribute, BadPath, Faults, FlowError, raise_all
 from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import Code, File, Source
 from flowbuild.load.handler import check, parse
@@ -31,6 +31,8 @@ def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[st
         raise_all(found.faults)
     except FlowError as error:
         raise scope.fault(error, "handler") from None
+    except Faults as several:
+        raise_all(scope.fault(error, "handler") for error in several.exceptions if isinstance(error, FlowError))
     return Code(path, None, handler.function, {one.name: one.path for one in declared}, found.distributions)
 
 

@@ -11,13 +11,11 @@ Errors:  UserError, each with the place in the file that is at fault.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from flowbuild.core.errors import (
     BadFlag,
     BadRule,
-    CycleFound,
     Faults,
     FlowError,
     Location,
@@ -28,6 +26,7 @@ from flowbuild.core.errors import (
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph import builtin
+from flowbuild.graph.cycle import cycle_found
 from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
@@ -67,7 +66,7 @@ def _lowering(scope: Scope) -> Lowering:
     module, _, name = scope.rule.lower.partition(":")
     function: Lowering | None = getattr(builtin, name, None) if module == builtin.__name__ else None
     if function is None:  # no text of a workspace makes us import and call just anything
-        where = Location(scope.rule.path)
+        where = scope.catalog.place(scope.rule.path, ("lower",))
         raise BadRule(f"`lower: {scope.rule.lower}` is none of flowbuild's own functions", location=where)
     return function
 
@@ -107,7 +106,8 @@ def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
             label = next(reversed(path))
             for need, pointer in path[label]:
                 if need in path:
-                    raise _cycle(catalog, [*list(path)[list(path).index(need) :], need])
+                    known = list(path)[list(path).index(need) :]
+                    raise cycle_found(catalog, known, lambda one: needs(catalog, catalog.target(one)))
                 if need not in done:
                     asked = catalog.target(label)
                     if _unknown(catalog, need):
@@ -136,19 +136,6 @@ def _unknown(catalog: Catalog, label: Label) -> bool:
     return package is None or label.name not in package.targets
 
 
-def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
-    """The cycle, each edge with the attribute that makes it."""
-    lines = []
-    for label, need in pairwise(labels):
-        found = needs(catalog, catalog.target(label))
-        pointer = next(pointer for other, pointer in found if other == need)
-        lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")
-    if len(lines) > 20:
-        lines[10:-10] = [f"\n    ... and {len(lines) - 20} more"]
-    where = catalog.locate(catalog.target(labels[0]))
-    return CycleFound(f"{labels[0]} needs itself:{''.join(lines)}", location=where)
-
-
 def _defaults(target: Target) -> dict[str, Any]:
     return {name: param.default for name, param in target.params.items()}
 
@@ -158,19 +145,35 @@ def _settings(
 ) -> dict[Label, dict[str, Any]]:
     """The parameters of each target that `--set` reaches."""
     values: dict[Label, dict[str, Any]] = {}
+    asked = _behind_groups(catalog, wanted) if settings else []
     for label, name, text in settings:
-        reached = [label] if label else [one for one in wanted if name in catalog.target(one).params]
+        reached = [label] if label else [one for one in asked if name in catalog.target(one).params]
         if not reached or (label and (label not in order or name not in catalog.target(label).params)):
-            among = [label] if label and label in order else wanted
+            among = [label] if label and label in order else asked
             known = {param for one in among for param in catalog.target(one).params}
             shown = f"{label}.{name}" if label else name
-            raise BadFlag(
-                f"--set {shown}={text}: no target asked for has this parameter", remedy=did_you_mean(name, known)
+            needed = [one for one in order if name in catalog.target(one).params]
+            remedy = (
+                f"--set {needed[0]}.{name}={text} sets that of {needed[0]}" if needed else did_you_mean(name, known)
             )
+            raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=remedy)
         for one in reached:
             target = catalog.target(one)
             values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)
     return values
+
+
+def _behind_groups(catalog: Catalog, wanted: Sequence[Label]) -> list[Label]:
+    """The targets that are asked for: the wanted ones, and those that a wanted group stands for."""
+    found: dict[Label, None] = {}
+    waiting = list(reversed(wanted))
+    while waiting:
+        label = waiting.pop()
+        target = catalog.target(label)
+        if label not in found and target.rule == "group":
+            waiting += [need for need, _ in needs(catalog, target)]
+        found[label] = None
+    return list(found)
 
 
 def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
@@ -193,4 +196,5 @@ def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
 
 def _clash(catalog: Catalog, state: State, other: State, path: str) -> OutputClash:
     both = f"{other.label} and {state.label}" if other.label != state.label else f"two states of {state.label}"
-    return OutputClash(f"{both} write {path}", location=catalog.locate(catalog.target(state.label)))
+    where = catalog.locate(catalog.target(state.label))
+    return OutputClash(f"{both} write {path}", remedy="rename one of the two", location=where)

@@ -37,6 +37,9 @@ class Checker:
         """A value in its normal form, or as it is where it is wrong."""
         kind = TYPES[attribute.type]
         if type(value) is str and "${{" in value:
+            if attribute.literal:
+                self.fault(pointer, f"{attribute.name!r} holds no expression", f"write {kind.doc}")
+                return value
             if self.names is not None:
                 return self._rendered(attribute, value, pointer)
             if not kind.splits:

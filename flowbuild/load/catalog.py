@@ -19,7 +19,7 @@ from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package
-from flowbuild.load.position import Positions
+from flowbuild.load.position import Pointer, Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
 from flowbuild.load.workspace import Workspace, find_rule_files, packages
@@ -134,7 +134,10 @@ class Catalog:
 
     def locate(self, target: Target, pointer: Iterable[str | int] = ()) -> Location:
         """Where a value of a target stands in its BUILD.yaml."""
-        if target.path not in self._positions:
-            data = (self.workspace.root / target.path).read_bytes()
-            self._positions[target.path] = Positions(data, target.path)
-        return self._positions[target.path].find((*target.pointer, *pointer))
+        return self.place(target.path, (*target.pointer, *pointer))
+
+    def place(self, path: str, pointer: Pointer) -> Location:
+        """Where a value of a file of the workspace stands."""
+        if path not in self._positions:
+            self._positions[path] = Positions((self.workspace.root / path).read_bytes(), path)
+        return self._positions[path].find(pointer)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, Location, UnknownName
 from flowbuild.core.suggest import did_you_mean, nearest
-from flowbuild.load.imports import tree
-
-RESERVED = ("io", "context", "emit")
+from flowbuild.load.imports import place, tree
+from flowbuild.load.scope import RESERVED_ARGUMENTS
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,14 +53,19 @@ def check(source: str, path: str, function: str, given: Iterable[str]) -> list[F
     functions = {node.name: node for node in parsed.body if isinstance(node, Function)}
     if function not in functions:
         remedy = did_you_mean(function, functions) or "a handler is a `def` at the left margin"
-        return [UnknownName(f"there is no function {function}()", remedy=remedy, location=Location(path))]
+        return [
+            UnknownName(
+                f"{path} has no function {function}()",
+                remedy=remedy,
+            )
+        ]
     node = functions[function]
-    return [*_shape(node, path), *_arguments(node, path, sorted(given))]
+    where = place(source, path, node)
+    return [*_shape(node, where), *_arguments(node, where, sorted(given))]
 
 
-def _shape(node: Function, path: str) -> Iterator[FlowError]:
+def _shape(node: Function, where: Location) -> Iterator[FlowError]:
     """A handler is a plain function, called by keyword."""
-    where = Location(path, node.lineno)
     if isinstance(node, ast.AsyncFunctionDef):
         yield BadAttribute(f"{node.name}() is async; a handler is a plain function", location=where)
     if any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own(node)):
@@ -71,19 +75,18 @@ def _shape(node: Function, path: str) -> Iterator[FlowError]:
         yield BadAttribute(message, remedy="remove the `/`", location=where)
 
 
-def _arguments(node: Function, path: str, given: list[str]) -> Iterator[FlowError]:
-    where = Location(path, node.lineno)
+def _arguments(node: Function, where: Location, given: list[str]) -> Iterator[FlowError]:
     arguments = node.args
     named = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
     position_only = {argument.arg for argument in arguments.posonlyargs}
-    known = [name for name in named if name not in RESERVED]
+    known = [name for name in named if name not in RESERVED_ARGUMENTS]
     takes = "a handler takes its inputs, outputs and `with` only"
     for name in [*named, *position_only]:
-        if name in RESERVED and name not in given:
+        if name in RESERVED_ARGUMENTS and name not in given:
             yield BadAttribute(f"{node.name}() asks for {name!r}, a reserved name", remedy=takes, location=where)
     meant = set()
     for name in given:
-        if name in RESERVED:
+        if name in RESERVED_ARGUMENTS:
             yield BadAttribute(f"{name!r} is a reserved name", remedy="give it another name", location=where)
         elif name not in named and name not in position_only and arguments.kwarg is None:
             free = [argument for argument in known if argument not in given]
@@ -91,7 +94,7 @@ def _arguments(node: Function, path: str, given: list[str]) -> Iterator[FlowErro
             remedy = did_you_mean(name, free) if free else ""
             yield BadAttribute(f"{node.name}() has no argument {name!r}", remedy=remedy, location=where)
     for name in _required(arguments):
-        if name not in given and name not in meant and name not in RESERVED:
+        if name not in given and name not in meant and name not in RESERVED_ARGUMENTS:
             remedy = f"declare it in inputs, outputs or `with`, or give {name} a default"
             yield BadAttribute(f"{node.name}() needs {name!r}", remedy=remedy, location=where)
 

@@ -32,10 +32,10 @@ class Module(NamedTuple):
 
 
 class Import(NamedTuple):
-    """One import statement: a dotted name, and the names taken from it, which may be modules as well."""
+    """One import statement: a dotted name, its place, and the names taken from it, which may be modules as well."""
 
     name: str
-    line: int
+    at: Location
     taken: tuple[str, ...] = ()
 
 
@@ -62,15 +62,15 @@ def imports(source: str, path: str, name: str = "") -> tuple[list[Import], list[
     faults: list[FlowError] = []
     for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
-            found += [Import(alias.name, node.lineno) for alias in node.names]
+            found += [Import(alias.name, place(source, path, alias)) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _base(node, path, name)
             if base is None:
                 remedy = "import it by its path from the package, without the leading dot"
                 message = f"a relative import in a module that is in no package of Python's: {_said(node)}"
-                faults.append(BadAttribute(message, remedy=remedy, location=Location(path, node.lineno)))
+                faults.append(BadAttribute(message, remedy=remedy, location=place(source, path, node)))
             else:
-                found.append(Import(base, node.lineno, tuple(alias.name for alias in node.names)))
+                found.append(Import(base, place(source, path, node), tuple(alias.name for alias in node.names)))
     return found, faults
 
 
@@ -86,7 +86,7 @@ def resolve(
         faults += wrong
         for item in found:
             top = item.name.partition(".")[0]
-            if not _is_declared(item, declared):
+            if not _is_declared(item.name, declared):
                 if top in sys.stdlib_module_names or top == "flowbuild":
                     continue
                 if is_installed(top):
@@ -128,6 +128,13 @@ def tree(source: str, path: str) -> ast.Module | FlowError:
         return BadAttribute(f"not valid Python: {getattr(error, 'msg', None) or error}", location=where)
 
 
+def place(source: str, path: str, node: ast.stmt | ast.alias | ast.arg) -> Location:
+    """Where a piece of a source stands, with the line itself."""
+    text = source.splitlines()[node.lineno - 1]
+    before = text.encode()[: node.col_offset].decode(errors="replace")  # the parser counts bytes
+    return Location(path, node.lineno, len(before) + 1, text)
+
+
 def _base(node: ast.ImportFrom, path: str, name: str) -> str | None:
     """The absolute name that `from … import` starts at; None when its dots lead out."""
     if not node.level:
@@ -158,9 +165,9 @@ def _names(handler: Module, modules: Sequence[Module]) -> Iterator[FlowError]:
             yield BadAttribute(f"{module.path} has the name of Python's own module {module.name!r}", remedy=remedy)
 
 
-def _is_declared(item: Import, declared: set[str]) -> bool:
-    """Whether an import begins at a declared module, or at a directory that only leads to one."""
-    return item.name in declared or any(name.startswith(item.name + ".") for name in declared)
+def _is_declared(name: str, declared: set[str]) -> bool:
+    """Whether a name is that of a declared module, or of a directory that only leads to one."""
+    return name in declared or any(other.startswith(name + ".") for other in declared)
 
 
 def _undeclared(item: Import, module: Module, declared: set[str], workspace: Path) -> Iterator[FlowError]:
@@ -169,14 +176,14 @@ def _undeclared(item: Import, module: Module, declared: set[str], workspace: Pat
     asked = [".".join(parts[: n + 1]) for n in range(len(parts))]
     for name in [*asked, *(f"{item.name}.{taken}" for taken in item.taken)]:
         # A name that only leads to a declared one may be a plain directory, but not a package that was forgotten.
-        starts = (module.package,) if _is_declared(Import(name, 0), declared) else (module.package, "")
+        starts = (module.package,) if _is_declared(name, declared) else (module.package, "")
         file = None if name in declared else _file(name, starts, workspace)
         if file is not None:
             entry = _entry(file, module.package)
             yield UndeclaredModule(
                 f"imports workspace module {name!r} ({file}), which is not declared",
                 remedy=f"add {entry} to modules:",
-                location=Location(module.path, item.line),
+                location=item.at,
             )
             return
 

@@ -24,15 +24,12 @@ from flowbuild.load.glob import BUILD_FILE
 from flowbuild.load.params import Param, read_params
 from flowbuild.load.position import Pointer, raise_found
 from flowbuild.load.rule import UNIVERSAL, Rule
-from flowbuild.load.scope import TARGET, Scope, check_names
+from flowbuild.load.scope import RESERVED_ARGUMENTS, TARGET, Scope, check_names
 from flowbuild.load.source import JSON
 from flowbuild.load.workspace import Workspace, is_inside, packages
 
-# Names that a handler asks for by themselves.
-RESERVED_ARGUMENTS = frozenset({"io", "context", "emit"})
-
 _TOP = {
-    "targets": Attribute("targets", "map", "what the package declares", default={}),
+    "targets": Attribute("targets", "map", "what the package declares", default={}, literal=True),
     "doc": Attribute("doc", "string", default=""),
 }
 # Attributes of these types are rendered when the graph is made: inputs and outputs have no paths then.

@@ -22,10 +22,10 @@ from flowbuild.load.types import NAME, NAME_FORM
 _TYPES = ("boolean", "enum", "integer", "number", "string")
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _PARAM = {
-    "type": Attribute("type", "enum", "what it holds", values=_TYPES),
+    "type": Attribute("type", "enum", "what it holds", values=_TYPES, literal=True),
     "default": Attribute("default", "any", "its value when nothing sets it", required=True),
     "doc": Attribute("doc", "string", default=""),
-    "values": Attribute("values", "list", default=[], items=Attribute("value", "string")),
+    "values": Attribute("values", "list", default=[], items=Attribute("value", "string", literal=True), literal=True),
 }
 
 

@@ -32,10 +32,17 @@ from flowbuild.load.source import JSON
 from flowbuild.load.types import Attribute
 
 UNIVERSAL: dict[str, Attribute] = {
-    "rule": Attribute("rule", "string", "The rule that the target is made by.", required=True),
+    "rule": Attribute("rule", "string", "The rule that the target is made by.", required=True, literal=True),
     "doc": Attribute("doc", "string", "What the target is, for people.", default=""),
-    "params": Attribute("params", "map", "Values that `--set name=value` changes.", default={}),
-    "tags": Attribute("tags", "list", "Words to select targets by.", default=[], items=Attribute("tag", "string")),
+    "params": Attribute("params", "map", "Values that `--set name=value` changes.", default={}, literal=True),
+    "tags": Attribute(
+        "tags",
+        "list",
+        "Words to select targets by.",
+        default=[],
+        items=Attribute("tag", "string", literal=True),
+        literal=True,
+    ),
 }
 
 

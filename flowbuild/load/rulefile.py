@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flowbuild.core.cycle import shortest_cycle
 from flowbuild.core.errors import BadRule, CycleFound, Faults, FlowError, UnknownName, raise_all
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.attributes import Attribute, Checker
@@ -24,33 +25,33 @@ from flowbuild.load.source import JSON
 from flowbuild.load.types import NAME, TYPES
 from flowbuild.load.workspace import RULE_SUFFIX, RuleFile, Workspace, find_rule_files
 
-_WORD = Attribute("item", "string")
+_WORD = Attribute("item", "string", literal=True)
 _FUNCTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
 
 _RULE: dict[str, Attribute] = {
-    "rule": Attribute("rule", "string", "the rule's name", required=True),
+    "rule": Attribute("rule", "string", "the rule's name", required=True, literal=True),
     "doc": Attribute("doc", "string", default=""),
-    "attributes": Attribute("attributes", "map", default={}),
-    "one_of": Attribute("one_of", "list", default=[], items=_WORD),
-    "distinct": Attribute("distinct", "list", default=[], items=_WORD),
-    "test": Attribute("test", "boolean", default=False),
+    "attributes": Attribute("attributes", "map", default={}, literal=True),
+    "one_of": Attribute("one_of", "list", default=[], items=_WORD, literal=True),
+    "distinct": Attribute("distinct", "list", default=[], items=_WORD, literal=True),
+    "test": Attribute("test", "boolean", default=False, literal=True),
     "outputs": Attribute("outputs", "map", default={}),
-    "states": Attribute("states", "map", default={}),
-    "lower": Attribute("lower", "string"),
+    "states": Attribute("states", "map", default={}, literal=True),
+    "lower": Attribute("lower", "string", literal=True),
 }
 _ATTRIBUTE: dict[str, Attribute] = {
-    "type": Attribute("type", "enum", "what it holds", required=True, values=tuple(sorted(TYPES))),
+    "type": Attribute("type", "enum", "what it holds", required=True, values=tuple(sorted(TYPES)), literal=True),
     "doc": Attribute("doc", "string", default=""),
     "default": Attribute("default", "any"),
-    "required": Attribute("required", "boolean", default=False),
-    "values": Attribute("values", "list", default=[], items=_WORD),
+    "required": Attribute("required", "boolean", default=False, literal=True),
+    "values": Attribute("values", "list", default=[], items=_WORD, literal=True),
     "items": Attribute("items", "any"),
-    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused")),
+    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
 }
 _STATE: dict[str, Attribute] = {
-    "kind": Attribute("kind", "string", "exec, python, or a step kind of another engine", required=True),
+    "kind": Attribute("kind", "string", "exec, python, or a step kind of another engine", required=True, literal=True),
     "doc": Attribute("doc", "string", default=""),
-    "each": Attribute("each", "map"),
+    "each": Attribute("each", "map", literal=True),
     "when": Attribute("when", "boolean", default=True),
     "with": Attribute("with", "map", default={}),
     "inputs": Attribute("inputs", "map", default={}),
@@ -58,10 +59,10 @@ _STATE: dict[str, Attribute] = {
     "env": Attribute("env", "env", default={}),
     "stage": Attribute("stage", "boolean"),
     "timeout": Attribute("timeout", "seconds"),
-    "observes": Attribute("observes", "enum", values=("host",)),
-    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused")),
-    "pool": Attribute("pool", "string"),
-    "tags": Attribute("tags", "list", default=[], items=_WORD),
+    "observes": Attribute("observes", "enum", values=("host",), literal=True),
+    "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
+    "pool": Attribute("pool", "string", literal=True),
+    "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
 _LATER = {
     "states": "name the output in `inputs:` of the state, and use that name",
@@ -238,23 +239,30 @@ class _Reading:
         silent = Checker("")
         waits = {
             name: {
-                path.split(".")[1]
-                for path in check_names(silent, state.inputs, (), {"states": None, **dict.fromkeys(ROOTS)}, {})
+                path.split(".")[1]: at
+                for path, at in check_names(
+                    silent, state.inputs, ("inputs",), {"states": None, **dict.fromkeys(ROOTS)}, {}
+                ).items()
                 if path.startswith("states.")
             }
             for name, state in states.items()
         }
         done: set[str] = set()
-        while ready := {name for name in waits if name not in done and not (waits[name] & states.keys()) - done}:
+        while ready := {name for name in waits if name not in done and not (waits[name].keys() & states.keys()) - done}:
             done |= ready
         circle = sorted(states.keys() - done)
         # What only waits for a circle is no part of it.
         while idle := [name for name in circle if not any(name in waits[other] for other in circle)]:
             circle = [name for name in circle if name not in idle]
         if circle:
-            names = ", ".join(circle)
+            found = shortest_cycle(circle, lambda name: (other for other in waits[name] if other in circle))
+            edges = [
+                f"\n    {name} --{'.'.join(map(str, waits[name][need]))}--> {need}"
+                for name, need in zip(found, [*found[1:], found[0]], strict=True)
+            ]
+            at = ("states", found[0], *waits[found[0]][(found * 2)[1]])
             self.to.fault(
-                ("states", circle[0], "inputs"), f"these states wait for one another: {names}", "", CycleFound
+                at, f"these states wait for one another:{''.join(edges)}", "cut one of these edges", CycleFound
             )
 
 

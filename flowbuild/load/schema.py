@@ -93,7 +93,7 @@ def value_schema(attribute: Attribute, *, expressions: bool = True) -> Schema:
         key = "items" if attribute.type == "list" else "additionalProperties"
         shape[key] = value_schema(attribute.items, expressions=expressions)
     kind = TYPES[attribute.type]
-    takes = expressions and not kind.is_text and not kind.splits
+    takes = expressions and not attribute.literal and not kind.is_text and not kind.splits
     return {"anyOf": [shape, _WHOLE]} if takes else shape
 
 
@@ -134,11 +134,11 @@ def _params() -> Schema:
             "type": {"enum": ["boolean", "enum", "integer", "number", "string", None]},
             "default": plain,
             "doc": {"type": ["string", "null"]},
-            "values": {"anyOf": [_TEXTS, _WHOLE, _NULL]},
+            "values": {"anyOf": [_TEXTS, _NULL]},
         },
     }
     params = {"type": "object", "propertyNames": _NAMES, "additionalProperties": {"anyOf": [plain, long]}}
-    return {"description": UNIVERSAL["params"].doc, "anyOf": [params, _WHOLE, _NULL]}
+    return {"description": UNIVERSAL["params"].doc, "anyOf": [params, _NULL]}
 
 
 def build_schema(rules: Mapping[str, Rule]) -> Schema:
@@ -157,7 +157,7 @@ def build_schema(rules: Mapping[str, Rule]) -> Schema:
         "additionalProperties": False,
         "properties": {
             "doc": {"description": "What the package is, for people.", "type": ["string", "null"]},
-            "targets": {"description": "What the package declares.", "anyOf": [targets, _WHOLE, _NULL]},
+            "targets": {"description": "What the package declares.", "anyOf": [targets, _NULL]},
         },
         "$defs": {name: rule_schema(rules[name]) for name in names},
     }

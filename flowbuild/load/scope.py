@@ -24,6 +24,8 @@ TARGET = frozenset({"name", "label", "package"})
 DEFAULTS: Scope = {"target": TARGET, "params": None}
 # Names with a meaning of their own; a variable of `each:` takes another.
 ROOTS = ("target", "attr", "params", "inputs", "outputs", "states")
+# What a handler is given when it asks for it by name.
+RESERVED_ARGUMENTS = frozenset({"io", "context", "emit"})
 
 
 def check_names(

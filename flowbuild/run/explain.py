@@ -68,6 +68,6 @@ def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: 
         return Verdict(state, Would.MAY, "an output of its last run is no longer in the store", key=action.key)
     if before is None:
         return Verdict(state, Would.RUN, "never built", key=action.key)
-    found = why.compare(state, before.action, action.doc, action.listings)
+    found = why.compare(before.action, action.doc, action.listings)
     reason = "its action changed" if found else "its last result was not remembered"
     return Verdict(state, Would.RUN, reason, found, key=action.key)

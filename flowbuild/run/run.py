@@ -51,7 +51,8 @@ class Run:
         self.result: Result | None = None
         self._session = session
         self._directory = session.run_directory(run_id)
-        self.record = Record(run_id, place, flushes=flushes)
+        self._place = place
+        self.record = Record(run_id, self._begin, flushes=flushes)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -105,6 +106,11 @@ class Run:
     @property
     def performed(self) -> bool:
         return self.record.begun
+
+    def _begin(self) -> Path:
+        """The manifest is kept as soon as the journal names it."""
+        self._session.cas.put(canonical(self.manifest))
+        return self._place()
 
     def _clear_stage(self) -> None:
         stage = self._directory / "stage"

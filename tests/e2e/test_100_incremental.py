@@ -106,8 +106,8 @@ def test_an_undeclared_module_is_refused_when_it_is_imported_statically(words: S
     path.write_text(path.read_text().replace("import json", "import json\nimport other"))
     ran = words.run("//words")
     assert ran.code == 2
-    assert "words/top.py:" in ran.err
-    assert "other" in ran.err
+    assert "words/top.py:5:8: imports workspace module 'other' (words/other.py)" in ran.err
+    assert "\n    import other\n           ^\n  add other.py to modules:\n" in ran.err
 
 
 def test_an_undeclared_module_is_refused_when_it_is_imported_dynamically(words: Space) -> None:

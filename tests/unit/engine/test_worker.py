@@ -131,6 +131,16 @@ def test_a_message_for_people_comes_without_noise(io: TinyIo, workers: Workers) 
     source = "class Said(Exception): __flowbuild_message__ = True\ndef it(): raise Said('two\\nlines')"
     outcome = run(io, workers, source)
     assert (message(outcome), outcome.stderr_tail) == ("handler_raised: two\nlines", "")
+    assert outcome.log is not None and (io.workspace / outcome.log).read_text() == "two\nlines\n"
+
+
+def test_the_log_of_a_failed_handler_holds_what_it_printed_and_its_traceback(io: TinyIo, workers: Workers) -> None:
+    outcome = run(
+        io, workers, "import sys\ndef it():\n    print('so far', file=sys.stderr)\n    raise ValueError('no')"
+    )
+    assert outcome.log is not None
+    log = (io.workspace / outcome.log).read_text()
+    assert log.startswith("so far\nTraceback") and log.endswith("ValueError: no\n")
 
 
 def test_a_handler_returns_nothing(io: TinyIo, workers: Workers) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workshop import Workshop, declare, lowered, target
 
-from flowbuild.core.errors import BadFlag, CycleFound, FlowError, OutputClash, UnknownTarget
+from flowbuild.core.errors import BadFlag, BadRule, CycleFound, FlowError, OutputClash, UnknownTarget
 from flowbuild.core.label import parse
 
 
@@ -51,10 +51,14 @@ def test_a_long_chain_is_no_recursion(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("needs", "said"),
     [
-        ({"a": [":a"]}, ["//:a needs itself", "//:a  needs  //:a  (inputs.i.0)"]),
+        ({"a": [":a"]}, ["//:a needs itself", "//:a --inputs.i.0--> //:a    BUILD.yaml:1"]),
         (
             {"x": [":a"], "a": [":b"], "b": ["x.txt", ":c"], "c": [":a"]},
-            ["//:a needs itself", "//:b  needs  //:c  (inputs.i.1)", "//:c  needs  //:a  (inputs.i.0)"],
+            [
+                "//:a needs itself",
+                "//:b --inputs.i.1--> //:c    BUILD.yaml:1",
+                "//:c --inputs.i.0--> //:a    BUILD.yaml:1",
+            ],
         ),
     ],
 )
@@ -65,6 +69,24 @@ def test_a_cycle_is_told_edge_by_edge(workshop: Workshop, needs: dict[str, list[
         lowered(workshop)
     assert [text for text in said if text not in str(caught.value)] == []
     assert caught.value.location is not None
+
+
+def test_the_shortest_cycle_is_told(workshop: Workshop) -> None:
+    """Not the long way round by which the search came."""
+    workshop.write(
+        "far/BUILD.yaml",
+        declare({"z": target("x", inputs={"i": "//:b"}), "bad": target("x", inputs={"i": "//no:where"})}),
+    )
+    workshop.write("BUILD.yaml", chain(a=[":b"], b=[":c", "//far:bad", "//far:z"], c=[":d"], d=[":a"]))
+    with pytest.raises(CycleFound) as caught:
+        lowered(workshop, "//:a")
+    place, *edges = caught.value.report().splitlines()
+    assert place == "BUILD.yaml:1:139: //:b needs itself:"
+    assert edges == [
+        "    //:b --inputs.i.2--> //far:z    BUILD.yaml:1",
+        "    //far:z --inputs.i--> //:b    far/BUILD.yaml:1",
+        "  cut one of these edges",
+    ]
 
 
 def test_a_missing_need_is_told_where_it_is_asked_for(workshop: Workshop) -> None:
@@ -127,6 +149,20 @@ def test_set_refuses(workshop: Workshop, words: list[str], message: str) -> None
         lowered(workshop, *words)
 
 
+def test_set_on_a_group_reaches_what_it_stands_for(workshop: Workshop) -> None:
+    groups = {"inner": {"rule": "group", "targets": [":b"]}, "g": {"rule": "group", "targets": [":inner"]}}
+    workshop.write("BUILD.yaml", declare({**PARAMS, **groups}))
+    assert commands(workshop, "//:g", "--set", "n=9")["//:b"] == commands(workshop, "//:b", "--set", "n=9")["//:b"]
+
+
+def test_a_parameter_of_what_is_only_needed_is_told_with_its_label(workshop: Workshop) -> None:
+    more = target("x ${{ inputs.i }} ${{ outputs.o }}", inputs={"i": "//:b"})
+    workshop.write("BUILD.yaml", declare({**PARAMS, "c": more}))
+    with pytest.raises(BadFlag) as caught:
+        lowered(workshop, "//:c", "--set", "word=z")
+    assert caught.value.remedy == "--set //:b.word=z sets that of //:b"
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
@@ -150,3 +186,14 @@ def test_a_golden_is_a_test_and_a_group_has_members(workshop: Workshop) -> None:
     found = lowered(workshop, "//words").targets
     assert [str(label) for label in found[parse("//words")].members] == ["//words:top", "//words:stats"]
     assert not found[parse("//words:top")].test
+
+
+def test_a_rule_that_names_code_which_is_not_ours_has_its_place(workshop: Workshop) -> None:
+    workshop.write("rules/mine.rule.yaml", "rule: mine\nlower: os:system\n")
+    workshop.write("BUILD.yaml", "targets:\n  t: {rule: mine}\n")
+    with pytest.raises(BadRule) as caught:
+        lowered(workshop)
+    assert caught.value.report() == (
+        "rules/mine.rule.yaml:2:8: `lower: os:system` is none of flowbuild's own functions\n"
+        "    lower: os:system\n           ^"
+    )

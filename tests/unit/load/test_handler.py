@@ -56,16 +56,16 @@ def test_what_fits_has_no_fault(signature: str, given: list[str]) -> None:
 
 def test_a_misspelt_name_is_one_fault() -> None:
     assert faults("def f(words, limit):", "words", "limt") == [
-        "words/top.py:3: f() has no argument 'limt'; did you mean 'limit'?"
+        "words/top.py:3:1: f() has no argument 'limt'; did you mean 'limit'?"
     ]
 
 
 def test_each_fault_is_told() -> None:
     assert faults("def f(words, limit):", "names", "words") == [
-        "words/top.py:3: f() has no argument 'names'; known here: limit",
-        "words/top.py:3: f() needs 'limit'; declare it in inputs, outputs or `with`, or give limit a default",
+        "words/top.py:3:1: f() has no argument 'names'; known here: limit",
+        "words/top.py:3:1: f() needs 'limit'; declare it in inputs, outputs or `with`, or give limit a default",
     ]
-    assert faults("def f():", "a") == ["words/top.py:3: f() has no argument 'a'"]
+    assert faults("def f():", "a") == ["words/top.py:3:1: f() has no argument 'a'"]
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_each_fault_is_told() -> None:
 )
 def test_what_a_handler_may_not_be(signature: str, said: str) -> None:
     (fault,) = faults(signature, "a")
-    assert fault.startswith("words/top.py:3: f() ") and said in fault
+    assert fault.startswith("words/top.py:3:1: f() ") and said in fault
 
 
 def test_a_reserved_name_is_not_given() -> None:
     assert faults("def f(context):", "context") == [
-        "words/top.py:3: 'context' is a reserved name; give it another name"
+        "words/top.py:3:1: 'context' is a reserved name; give it another name"
     ]
 
 
 def test_a_function_that_is_not_there() -> None:
-    assert faults("def most():", function="mots") == ["words/top.py: there is no function mots(); did you mean 'most'?"]
+    assert faults("def most():", function="mots") == ["words/top.py has no function mots(); did you mean 'most'?"]
     (fault,) = check("f = 1", "top.py", "f", [])
     assert fault.remedy == "a handler is a `def` at the left margin"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flowbuild.core.errors import Location
 from flowbuild.load.imports import Import, Module, Resolved, import_name, imports, locate, resolve
 
 
@@ -27,7 +28,12 @@ def test_imports_are_found_wherever_they_stand() -> None:
     source = "import a, b.c as d\nif 1:\n    from e.f import g, h\ndef f():\n    import i\n"
     found, faults = imports(source, "top.py")
     assert not faults
-    assert sorted(found) == [Import("a", 1), Import("b.c", 1), Import("e.f", 3, ("g", "h")), Import("i", 5)]
+    assert [(one.name, str(one.at), one.at.text, one.taken) for one in sorted(found)] == [
+        ("a", "top.py:1:8", "import a, b.c as d", ()),
+        ("b.c", "top.py:1:11", "import a, b.c as d", ()),
+        ("e.f", "top.py:3:5", "    from e.f import g, h", ("g", "h")),
+        ("i", "top.py:5:12", "    import i", ()),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,13 +45,13 @@ def test_imports_are_found_wherever_they_stand() -> None:
     ],
 )
 def test_relative_imports_stay_in_their_package(path: str, name: str, statement: str, expected: str) -> None:
-    assert imports(statement, path, name) == ([Import(expected, 1, ("x",))], [])
+    assert imports(statement, path, name) == ([Import(expected, Location(path, 1, 1, statement), ("x",))], [])
 
 
 @pytest.mark.parametrize("statement", ["from . import x", "from .x import y", "from .. import x"])
 def test_a_handler_has_no_relative_imports(statement: str) -> None:
     found, (fault,) = imports("\n" + statement, "words/top.py", "top")
-    assert not found and str(fault).startswith("words/top.py:2: a relative import") and statement in str(fault)
+    assert not found and str(fault).startswith("words/top.py:2:1: a relative import") and statement in str(fault)
 
 
 def resolved(tmp_path: Path, source: str, *declared: str) -> Resolved:
@@ -82,7 +88,7 @@ def test_distributions_are_named_by_their_top(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "declared", "said"),
     [
-        ("import util", (), "words/top.py:1: imports workspace module 'util' (words/util.py), which is not declared; "
+        ("import util", (), "words/top.py:1:8: imports workspace module 'util' (words/util.py), which is not declared; "
          "add util.py to modules:"),
         ("import pack.inner", ("words/pack/__init__.py",), "'pack.inner' (words/pack/inner.py)"),
         ("from pack import inner", ("words/pack/__init__.py",), "'pack.inner' (words/pack/inner.py)"),
@@ -98,7 +104,7 @@ def test_an_undeclared_module_is_a_fault(tmp_path: Path, source: str, declared: 
 
 def test_declared_modules_are_read_too(tmp_path: Path) -> None:
     (fault,) = resolved(tmp_path, "import text", "lib/text.py").faults
-    assert str(fault).startswith("lib/text.py:1: imports workspace module 'help_' (lib/help_.py)")
+    assert str(fault).startswith("lib/text.py:1:8: imports workspace module 'help_' (lib/help_.py)")
 
 
 def test_names_that_hide_each_other_are_faults(tmp_path: Path) -> None:

@@ -158,6 +158,9 @@ FAULTS = [
     ("[/made_at]", "[made_at]", "37:16: 'volatile' is a JSON pointer, and here stands the string 'made_at'"),
     ("[//words:top, //words:stats]", "[:top]", "41:15: a value begins with ':'; inside [ ] and { } YAML refuses"),
     ("doc: Words.", "docs: Words.", "1:1: a BUILD.yaml has no 'docs'; did you mean 'doc'?"),
+    ("doc: Words.\ntargets:", "targets: '${{ x }}'\nx:", "1:10: 'targets' holds no expression; write a mapping"),
+    ("{limit: 10}", "${{ attr.x }}", "29:13: 'params' holds no expression; write a mapping"),
+    ("tags: [slow]", "tags: ['${{ x }}']", "31:12: 'tag' holds no expression"),
     ("doc: Words.\ntargets:", "targets: []\nx:", "1:10: 'targets' is a mapping, and here stands a list"),
     ("    rule: group\n    targets: [//words:top, //words:stats]\n", "", "39:3: the target 'words' is a mapping,"),
 ]  # fmt: skip

@@ -109,7 +109,7 @@ FAULTS = [
     ("not attr.draft", "not", "17:11: ${{ not }}: "),
     ("not attr.draft }}", "not attr.draft }", "17:11: '${{ not attr.draft }': an expression is opened and never"),
     ("${{ not attr.draft }}", "sometimes", "17:11: 'when' is a boolean, and here stands the string 'sometimes'"),
-    ('"${{ states.section.outputs.part }}"', '"${{ states.page.outputs.page }}"', "20:13: these states wait for one"),
+    ('"${{ states.section.outputs.part }}"', '"${{ states.page.outputs.page }}"', "20:21: these states wait for one"),
     ("{parts:", "{Parts:", "20:14: 'Parts' is not a name"),
     ("observes: host", "observes: me", "24:15: 'observes' is one of host, and here stands the string 'me'"),
     ("timeout: 3", "timeout: -3", "23:14: 'timeout' is a number of seconds above zero, and here stands the number -3"),
@@ -137,6 +137,9 @@ def test_a_fault_has_its_very_place(loading: Loading, old: str, new: str, fault:
         ("rule: report\nlower: a:b\nattributes: [x]", "3:13: 'attributes' is a mapping, and here stands a list"),
         ("rule: report\nstates: {s: exec}", "2:13: the state 's' is a mapping, and here stands the string 'exec'"),
         ("lower: a:b", "1:1: a rule file needs 'rule'; it is a string: the rule's name"),
+        ("rule: report\nstates: ${{ x }}", "2:9: 'states' holds no expression; write a mapping"),
+        ("rule: report\nlower: a:b\nattributes: ${{ x }}", "3:13: 'attributes' holds no expression"),
+        ("rule: report\nstates: {s: {kind: exec, pool: '${{ x }}'}}", "2:32: 'pool' holds no expression"),
         ("- a", "1:1: a rule file is a mapping, and here stands a list"),
         ("", "a rule file is a mapping, and here stands nothing"),
     ],
@@ -150,7 +153,11 @@ def test_states_in_a_circle(loading: Loading) -> None:
     state = '  {0}: {{kind: exec, inputs: {{i: "${{{{ states.{1}.outputs.o }}}}"}}, outputs: {{o: {0}}}}}\n'
     text = "rule: report\nstates:\n" + "".join(state.format(*pair) for pair in ("ab", "bc", "ca", "da"))
     (found,) = loading.faults(lambda: read(loading, text))
-    assert found == "rules/report.rule.yaml:3:27: these states wait for one another: a, b, c"
+    place, *edges = found.splitlines()
+    assert place == "rules/report.rule.yaml:3:31: these states wait for one another:"
+    assert edges == [f"    {a} --inputs.i--> {b}" for a, b in ("ab", "bc")] + [
+        "    c --inputs.i--> a; cut one of these edges"
+    ]
 
 
 def test_faults_of_every_rule_file_come_at_once(loading: Loading) -> None:

@@ -50,6 +50,8 @@ BAD = {
     "empty command": HEAD + "command: []}",
     "flag": HEAD + "command: ls, stage: no}",
     "half an expression": HEAD + "command: ls, stage: 'a ${{ params.x }}', params: {x: 1}}",
+    "expression for params": HEAD + "command: ls, params: '${{ x }}'}",
+    "expression for tags": HEAD + "command: ls, tags: '${{ x }}'}",
     "no time": HEAD + "command: ls, timeout: 0}",
     "output name": "{rule: exec, command: ls, outputs: {O: o}}",
     "absolute output": "{rule: exec, command: ls, outputs: {o: /o}}",
