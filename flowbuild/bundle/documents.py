@@ -142,7 +142,8 @@ def run_manifest(seen: View) -> Doc:
 
 
 def apply_preflight(evidence: Evidence) -> Doc:
-    """apply_preflight.json: the host check's record. `operations` is ours: what this host enforces, and by what."""
+    """apply_preflight.json: the host check's record. Ours are `operations`, what this host enforces of profiles, and by
+    what; `channel`; and `isolation`, what the channel was found to hold (null for one that promises nothing)."""
     record = evidence.preflight or {}
     is_ok = record.get("apply_ok") is True and record.get("failure_stage") is None
     found: Doc = {
@@ -162,6 +163,8 @@ def apply_preflight(evidence: Evidence) -> Doc:
         "apply_ok": record.get("apply_ok"),
         "failure_stage": record.get("failure_stage"),
         "operations": record.get("operations"),
+        "channel": evidence.channel,
+        "isolation": record.get("isolation"),
     }
     return found | ({"error": record["error"]} if record.get("error") else {})
 

@@ -4,7 +4,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
 
     FlowError                      exit 70  a bug, unless a subclass says otherwise
     ├─ UserError                   exit 2   your files or flags
-    │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
+    │  ├─ BadYaml  BadJson  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
     │  └─ CycleFound  OutputClash  NoMatch  PathTaken
@@ -81,6 +81,9 @@ class UserError(FlowError):
 
 
 class BadYaml(UserError): ...
+
+
+class BadJson(UserError): ...
 
 
 class BadLabel(UserError): ...

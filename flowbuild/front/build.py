@@ -30,6 +30,7 @@ from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
+from flowbuild.run.channel import resolve
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -309,12 +310,13 @@ def _check_engine(name: str) -> None:
 
 
 # What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
+    request.channel = resolve(request.channel).value
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

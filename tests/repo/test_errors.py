@@ -17,6 +17,7 @@ from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
+from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
 from flowbuild.testing import Space
@@ -118,7 +119,7 @@ def broken(place: Path) -> None:
     space = Workshop(place)
     space.write("BUILD.yaml", LAB)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.preflight, "command", lambda: ["/bin/echo", "no json"])
+        patch.setattr(experiment.preflight, "command", lambda channel: ["/bin/echo", "no json"])
         space.make("//:run")
 
 
@@ -131,7 +132,14 @@ targets:
   plan: {rule: plan, registry: ":probes", profiles: [free]}
   run: {rule: run, plan: ":plan"}
 """
+
+
+def torn(place: Path) -> None:
+    parse_json(b'{"plan_id": "mine",\n "profiles": [}\n', "plan.json")
+
+
 REAL: dict[str, Callable[[Path], None]] = {
+    "bad_json": torn,
     "store_corrupt": damaged,
     "store_conflict": locked,
     "not_committed": uncommitted,
