@@ -29,7 +29,7 @@ def outputs(request: Request) -> int:
     out = console(request)
     missing = 0
     with Build(request, out) as build:
-        for label in build.wanted:
+        for label in [*build.wanted, *build.graph.folds(build.labels)]:
             for name, path in shown_paths(build.graph, label).items():
                 is_there = (build.workspace.root / path).exists()
                 missing += not is_there
@@ -131,7 +131,7 @@ def describe(request: Request, name: str) -> int:
         request.patterns = (name,)
     with Build(request, out) as build:
         if is_label(name):
-            for label in build.wanted:
+            for label in build.graph.folds(build.labels) or build.wanted:
                 _describe_target(out, build, build.catalog.target(label))
             return 0
         rules, templates = build.catalog.rules, find_templates(build.workspace)
