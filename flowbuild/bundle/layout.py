@@ -33,6 +33,7 @@ MISMATCH_SUMMARY = "mismatch_summary.json"
 MISMATCH_PACKETS = "mismatch_packets.jsonl"
 SUMMARY = "summary.json"
 SUMMARY_TEXT = "summary.md"
+SUMMARY_PAGE = "summary.html"
 JOURNAL = "journal.jsonl"
 OBJECTS = "objects"
 INDEX = "artifact_index.json"
@@ -57,6 +58,7 @@ CORE = (
     "oracle_results.json",
     SUMMARY,
     SUMMARY_TEXT,
+    SUMMARY_PAGE,
     JOURNAL,
 )
 
