@@ -20,6 +20,8 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front import github
+from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
@@ -28,6 +30,7 @@ from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
+from flowbuild.run.channel import resolve
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -59,6 +62,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -255,9 +259,12 @@ class Build:
         steps = run.events()
         try:
             while True:
-                progress.show(next(steps), run.run_id)
+                events = next(steps)
+                self.account.take(events)
+                progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
+        self.account.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
@@ -292,7 +299,9 @@ def build(request: Request) -> int:
 
         return explain(request)
     with Build(request, console(request)) as one:
-        return one.build()
+        code = one.build()
+        github.tell(one, code)
+        return code
 
 
 def _check_engine(name: str) -> None:
@@ -301,12 +310,13 @@ def _check_engine(name: str) -> None:
 
 
 # What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
+    request.channel = resolve(request.channel).value
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import runs
+from flowbuild.front import bundle, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -52,6 +52,10 @@ app = typer.Typer(
 )
 
 app.add_typer(runs.app, name="runs")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(key.app, name="key")
+app.add_typer(ir.app, name="ir")
+app.add_typer(ir.verify_app, name="verify")
 
 
 @app.command(context_settings=LOOSE)
@@ -89,6 +93,7 @@ def test(
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -97,7 +102,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(requested("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens, junit)
 
 
 @app.command(context_settings=LOOSE)
@@ -134,7 +139,10 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, templates, registries, plans, profiles or probes.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="targets, rules, templates, engines, registries, plans, profiles or probes."
+        ),
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -153,6 +161,18 @@ def describe(
     from flowbuild.front.listing import describe as perform
 
     return perform(requested("describe", locals()), name)
+
+
+@app.command(context_settings=LOOSE)
+def lint(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Everything by default.")] = [],  # noqa: B006
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Say what would build, and is probably not what was meant. Performs nothing."""
+    from flowbuild.front.lint import lint as perform
+
+    return perform(requested("lint", {**locals(), "policy": "dry"}))
 
 
 @app.command()
@@ -194,6 +214,34 @@ def clean(
     return perform(requested("clean", locals()), cache)
 
 
+@app.command(name="compile", context_settings=LOOSE)
+def compile_(
+    labels: Labels,
+    directory: Directory = "",
+    emit_ir: Annotated[bool, typer.Option("--emit-ir", help="Write Flow IR and the manifest.")] = False,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Write below it; out/dsl by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove Flow IR and the manifest first.")] = False,
+    clean_all: Annotated[bool, typer.Option("--clean-all", help="Remove all of DIR first; needs --yes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write flows as Flow IR, with their policies, triggers and a manifest."""
+    from flowbuild.front.flow_compile import compile_ as perform
+
+    given = {name: value for name, value in locals().items() if name in ("labels", "directory", "out", "json", "quiet")}
+    return perform(requested("compile", given), emit_ir=emit_ir, force=force, clean=clean, clean_all=clean_all, yes=yes)
+
+
+@app.command()
+def doctor(directory: Directory = "", json: Json = False, color: Color = "auto") -> int:
+    """Say what this host can isolate, flush, lock and watch, and what is missing."""
+    from flowbuild.front.doctor import doctor as perform
+
+    return perform(requested("doctor", locals()))
+
+
 @app.command()
 def version() -> int:
     """Print the version."""
@@ -229,7 +277,7 @@ def ordered(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Run a command line; the exit code."""
-    return guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv), argv)
 
 
 def _run(argv: list[str]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.difference import Difference, Moved, Side, difference
 from flowbuild.bundle.history import Entry, reader, told
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import NotCommitted
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
@@ -37,7 +37,7 @@ def _side(entry: Entry, runs: Runs) -> Side:
         raise NotCommitted(f"run {entry.run_id} is {entry.status}: it has no end to compare", remedy="choose another")
     expected: dict[str, Any] = {}
     if entry.is_bundle:
-        profiles = load(entry.path).document(layout.EXPECTED)["profiles"]
+        profiles = load_bundle(entry.path).document(layout.EXPECTED)["profiles"]
         for name, profile in profiles.items():
             expected |= {f"{name}/{probe['name']}": probe["expected"] for probe in profile["probes"]}
     return Side(told(entry), entry.asked, expected, reader(entry, runs.cas))

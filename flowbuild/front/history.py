@@ -11,7 +11,7 @@ from typing import Any
 
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
-from flowbuild.bundle.load import Bundle, load
+from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
@@ -82,7 +82,7 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
-    bundle = load(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
+    bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
     doc = _doc(entry, runs) | {
@@ -102,14 +102,14 @@ def show(request: Request, text: str) -> int:
     return 0
 
 
-def _mismatches(bundle: Bundle) -> list[dict[str, Any]]:
+def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
     """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
     doc = bundle.document(layout.MISMATCH_SUMMARY)
     rows = doc.get("mismatches") if isinstance(doc, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _lines(entry: Entry, found: Account, runs: Runs, bundle: Bundle | None) -> Iterator[str]:
+def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -> Iterator[str]:
     counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
     took = _took(found)
     yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")

@@ -64,9 +64,17 @@ def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
     return entries
 
 
+def _engines(catalog: Catalog) -> Iterator[Row]:
+    from flowbuild.engine.registry import engines
+
+    for name, origin in engines().items():
+        yield {"engine": name, "from": origin, "doc": ""}
+
+
 LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
     "targets": _targets,
     "rules": _rules,
+    "engines": _engines,
     "plans": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "plan"),
     "registries": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "registry"),
     "profiles": _entries("profiles"),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
+from flowbuild.graph.step import Step
 
 
 class Source(NamedTuple):
@@ -74,6 +75,13 @@ class Code:
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
 
+    @property
+    def paths(self) -> Iterator[str]:
+        """The workspace files that it is written in."""
+        if self.source is not None:
+            yield self.source
+        yield from self.modules.values()
+
     def doc(self) -> dict[str, Any]:
         """What a worker is told of it."""
         return {
@@ -103,11 +111,14 @@ class State:
     code: Code | None = None
     title: str = ""
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
+    step: Step | None = None  # of a flow
 
     @property
     def needs(self) -> Iterator[int]:
-        """The numbers of the states whose outputs it reads, with repeats."""
-        return (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
+        """The numbers of the states that it waits for: whose outputs it reads, or which lead to it; with repeats."""
+        yield from (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
+        if self.step is not None:
+            yield from self.step.needs
 
     @property
     def sources(self) -> Iterator[str]:
@@ -115,9 +126,7 @@ class State:
         for one in self.inputs.values():
             yield from (item.path for item in one.items if type(item) is Source)
         if self.code is not None:
-            if self.code.source is not None:
-                yield self.code.source
-            yield from self.code.modules.values()
+            yield from self.code.paths
 
 
 class Golden(NamedTuple):

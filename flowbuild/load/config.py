@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import UserError
 from flowbuild.load.attributes import Attribute, Checker, expressions
 from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
+from flowbuild.load.source import JSON
 
 _WORDS = Attribute("item", "string")
+_HANDLER = Attribute("handler", "handler")
 
 _SECTIONS: dict[str, Attribute] = {
     "name": Attribute("name", "string", "the workspace's name; that of its directory by default"),
@@ -32,6 +34,7 @@ _SECTIONS: dict[str, Attribute] = {
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
+    "handlers": Attribute("handlers", "map", "step kinds of one's own to functions", {}, items=_HANDLER),
     "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
 }  # fmt: skip
 _RUNTIME = {
@@ -64,6 +67,7 @@ class Config:
     path: tuple[str, ...]
     ignore: tuple[str, ...]
     pools: Mapping[str, int]
+    handlers: Mapping[str, str]
     stage: bool
     bundle_max_input: int
     digest: Digest
@@ -72,6 +76,15 @@ class Config:
 def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = None) -> Config:
     """The settings that a flowbuild.yaml says; an empty file takes every default."""
     doc, digest = parse_file(file, shown, cache)
+    return _settings(root, doc, digest, file, shown)
+
+
+def default_config(root: Path) -> Config:
+    """The settings of a directory that says none."""
+    return _settings(root, None, sha256(b""), root / "flowbuild.yaml", "flowbuild.yaml")
+
+
+def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> Config:
     to = Checker("")
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):
@@ -91,6 +104,7 @@ def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = 
         path=tuple(top["path"] or DEFAULT_PATH),
         ignore=(*(DEFAULT_IGNORE if top["ignore"] is None else top["ignore"]), *_cache_pattern(root, cache_dir)),
         pools=top["pools"],
+        handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
         digest=digest,

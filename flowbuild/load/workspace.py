@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from flowbuild.core.errors import BadLabel, UserError
 from flowbuild.core.label import Pattern, parse
-from flowbuild.load.config import Config, load_config
+from flowbuild.load.config import Config, default_config, load_config
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE, list_directory
 from flowbuild.load.ignore import Ignore
@@ -75,6 +75,12 @@ def open_workspace(root: Path, config: Path | None = None, cache: ParsedFiles | 
         settings = load_config(root, file, str(config) if config else WORKSPACE_FILE, cache)
     except FileNotFoundError:
         raise UserError(f"there is no {file.name} in {file.parent}", remedy="an empty file will do") from None
+    return Workspace(root, settings, Ignore(settings.ignore))
+
+
+def bare_workspace(root: Path) -> Workspace:
+    """A directory that is no workspace, with every setting at its default: a place to keep what a run needs."""
+    settings = default_config(root)
     return Workspace(root, settings, Ignore(settings.ignore))
 
 
