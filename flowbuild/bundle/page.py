@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Evidence, Row
+from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View
 from flowbuild.bundle.mismatch import mismatches
 from flowbuild.bundle.summary import answer_parts, headline_of, mechanisms, reasons_of, why
@@ -87,7 +87,9 @@ def context(seen: View) -> dict[str, Any]:
         "profiles": [_profile(name, seen) for name in seen.matrix["profiles"]],
         "lines": lines(seen),
         "has_baseline": BASELINE in evidence.lanes,
-        "enforced": _enforced(evidence),
+        "enforced": _rows(evidence.preflight or {}),
+        "channel": evidence.channel,
+        "held": _rows((evidence.preflight or {}).get("isolation") or {}),
         "identities": _identities(seen),
     }
 
@@ -149,9 +151,9 @@ def _profile(name: str, seen: View) -> dict[str, Any]:
     }
 
 
-def _enforced(evidence: Evidence) -> list[Doc]:
-    """What the host was found to enforce before the run."""
-    operations = (evidence.preflight or {}).get("operations") or {}
+def _rows(record: Mapping[str, Any]) -> list[Doc]:
+    """What was found to be enforced before the run, of the host or of the channel."""
+    operations = record.get("operations") or {}
     return [
         {
             "name": name,

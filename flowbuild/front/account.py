@@ -26,6 +26,7 @@ WORST_FIRST = (
     StateStatus.NOT_STARTED,
     StateStatus.COMPLETED,
     StateStatus.REUSED,
+    StateStatus.SKIPPED,
 )
 
 

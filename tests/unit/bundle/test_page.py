@@ -159,3 +159,11 @@ def test_the_same_evidence_gives_the_same_bytes(evidence: Evidence) -> None:
 
 def test_it_stands_beside_the_text() -> None:
     assert sorted(["journal.jsonl", "summary.html", "summary.md"], key=in_order)[:2] == ["summary.md", "summary.html"]
+
+
+def test_what_the_channel_was_found_to_hold_is_told_beside_what_the_host_enforces() -> None:
+    isolation = {"operations": {"sight": {"status": "enforced", "mechanism": "landlock", "abi": 7}}}
+    found = text(agreeing(channel="clean", preflight={**(agreeing().preflight or {}), "isolation": isolation}))
+    assert found.index("What this host enforces") < found.index("What channel clean holds") < found.index("Identities")
+    assert '<th scope="row">sight</th><td>enforced</td><td>landlock ABI 7</td>' in found
+    assert "What channel" not in text(agreeing())
