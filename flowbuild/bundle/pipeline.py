@@ -20,8 +20,8 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.experiment import Committed
-from flowbuild.bundle.load import Bundle, load
 from flowbuild.bundle.objects import Objects
+from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.canonical import canonical, digest
 from flowbuild.core.errors import StoreError
 from flowbuild.core.event import Domain, StateStatus, from_doc
@@ -66,7 +66,7 @@ class Pipeline:
         if not run.performed and policy is Policy.BUILD and result.ok:
             said = self._already_said(run, result)
             if said is not None:
-                return Committed("ok", 0, False, said.index.run_id, said.path)
+                return Committed("ok", 0, False, said.out_dir.name, said.out_dir)
         if not run.performed and result.signal is not None:
             return Committed("failed", 0, False, None, None)
         run.complete()
@@ -140,12 +140,12 @@ class Pipeline:
             "facts": len(run.desk.recorded),
         }
 
-    def _already_said(self, run: Run, result: Result) -> Bundle | None:
+    def _already_said(self, run: Run, result: Result) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and records just these actions with these parameters."""
         if layout.latest(self._out_root) is None:
             return None
         try:
-            bundle = load(self._out_root)
+            bundle = load_bundle(self._out_root)
             if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
                 return None
             keys = dict(_actions(bundle))
@@ -154,8 +154,8 @@ class Pipeline:
         return bundle if keys == {self._graph.states[n].id: key for n, key in result.keys.items()} else None
 
 
-def _actions(bundle: Bundle) -> list[tuple[str, str]]:
-    events = (from_doc(envelope["event"]) for envelope in read(bundle.path / layout.JOURNAL))
+def _actions(bundle: RunBundle) -> list[tuple[str, str]]:
+    events = (from_doc(envelope["event"]) for envelope in read(bundle.out_dir / layout.JOURNAL))
     bound = (event for event in events if isinstance(event, Domain) and event.name in ("action_bound", "reused"))
     return [(event.payload["state_id"], event.payload["action"]) for event in bound]
 

@@ -34,7 +34,7 @@ class Action:
     `outputs` maps each declared name to the path, relative to the workspace root, where the action writes it.
     `package` is the directory, relative to the root, that the action runs in. `listings` are the documents behind
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
-    context keys that it reads.
+    context keys that it reads. `handler` says where a worker finds the function behind a step kind of one's own.
     """
 
     key: Digest
@@ -47,6 +47,7 @@ class Action:
     timeout_ms: int | None = None
     listings: tuple[bytes, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
+    handler: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> str:

@@ -16,17 +16,15 @@ import faulthandler
 import json
 import os
 import sys
-from _thread import allocate_lock
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from flowbuild.engine.door import Ask, Context, Emit, Io
 from flowbuild.engine.guard import Guard, Undeclared
+from flowbuild.engine.worker_pipe import REPLIES, REQUESTS, asking, nobody, read, write
 
-REQUESTS, REPLIES = 3, 4
 KEPT = 64 * 1024  # characters of a message or a traceback: a reply is bounded
-ASKED = 512 * 1024  # bytes of a question
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -37,54 +35,32 @@ def serve() -> None:
     for descriptor in (REQUESTS, REPLIES):
         os.set_inheritable(descriptor, False)
     faulthandler.enable()
+    refused = confined(sys.argv[2]) if len(sys.argv) > 2 else None
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
-        ask = _asking(requests)
+        ask = asking(requests)
         while line := requests.readline():
             pid = os.getpid()
-            reply = perform(_read(line), variables, search, ask)
+            reply = refused or perform(read(line), variables, search, ask)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
-            _write(reply)
+            write(reply)
 
 
-def _asking(answers: TextIO) -> Ask:
-    """What asks the process that started us: one question at a time, whatever threads the handler has."""
-    lock = allocate_lock()
+def confined(what: str) -> Reply | None:
+    """Confine this process. None, or the reply to a task that may not be begun."""
+    from flowbuild.engine import confine
+    from flowbuild.engine.restrict import PolicyUnavailable
 
-    def ask(question: dict[str, Any]) -> dict[str, Any]:
-        data = json.dumps({"ask": question})
-        if len(data) > ASKED:
-            info = {"code": "io_request_too_large", "category": "ParsingInput", "retryable": False, "details": None}
-            return {"error": {**info, "message": f"a question of {len(data)} bytes; the limit is {ASKED}"}}
-        with lock:
-            _write(data)
-            line = answers.readline()
-            if not line:  # nobody is there any more
-                os._exit(1)
-            return _read(line)
-
-    return ask
+    try:
+        confine.enter(confine.Confinement.parse(what), keeps=REPLIES)
+    except PolicyUnavailable as error:
+        said = confine.unavailable(error)
+        return {"ok": False, "retire": True, "code": "channel_refused", "message": said, "traceback": ""}
+    return None
 
 
-def _nobody(question: dict[str, Any]) -> dict[str, Any]:
-    """The answer where a task is performed by hand."""
-    info = {"code": "io_no_run", "category": "Unknown", "retryable": False, "details": None}
-    return {"error": {**info, "message": f"{question['op']}: there is no run to ask"}}
-
-
-def _read(line: str) -> dict[str, Any]:
-    doc: dict[str, Any] = json.loads(Path(json.loads(line)).read_bytes())
-    return doc
-
-
-def _write(doc: dict[str, Any] | str) -> None:
-    data = (doc if isinstance(doc, str) else json.dumps(doc)).encode() + b"\n"
-    while data:
-        data = data[os.write(REPLIES, data) :]
-
-
-def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = _nobody) -> Reply:
+def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = nobody) -> Reply:
     """Call one handler, and leave nothing of it behind."""
     os.environ.clear()
     os.environ.update({**variables, **request["environment"]})
@@ -105,7 +81,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
 
 
 def call(request: Request, ask: Ask) -> Reply:
-    """Import the handler and call it; what it changed in the context, when it returned None, as it should."""
+    """Import the handler and call it; what it changed in the context, when it returned what it should."""
     doors = _doors(request, ask)
     try:
         try:
@@ -118,6 +94,8 @@ def call(request: Request, ask: Ask) -> Reply:
         return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
     except BaseException as error:
         return _raised(error, request["root"])
+    if request.get("returns"):
+        return _keep(returned, request)
     if returned is not None:
         said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
         return {"code": "handler_returned", "message": said, "traceback": ""}
@@ -132,6 +110,22 @@ def _doors(request: Request, ask: Ask) -> dict[str, Any]:
         "context": Context(request["context"], request["reads"], request["writes"]),
     }
     return {name: made[name] for name in request["doors"]}
+
+
+def _keep(returned: object, request: Request) -> Reply:
+    """Write what a step's handler returned where the step's result is expected."""
+    from flowbuild.core.canonical import canonical
+    from flowbuild.core.errors import FlowError
+
+    said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a step's handler returns a JSON object"
+    if not isinstance(returned, dict):
+        return {"code": "handler_returned", "message": said, "traceback": ""}
+    try:
+        data = canonical(returned)
+    except (FlowError, TypeError) as error:
+        return {"code": "handler_returned", "message": f"{said} ({error})", "traceback": ""}
+    Path(request["returns"]).write_bytes(data)
+    return {}
 
 
 def handler(request: Request) -> Callable[..., object]:

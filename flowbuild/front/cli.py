@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
+from flowbuild.front import bundle, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -23,6 +24,8 @@ from flowbuild.front.flags import (
     Continue,
     Directory,
     Durability,
+    Engine,
+    ExecutorPath,
     Force,
     Jobs,
     Json,
@@ -32,6 +35,7 @@ from flowbuild.front.flags import (
     Out,
     Policy,
     Quiet,
+    RuntimeConfig,
     Sets,
     Strict,
     Verbose,
@@ -50,6 +54,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(runs.app, name="runs")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(key.app, name="key")
+app.add_typer(executor.app, name="executor")
+app.add_typer(ir.app, name="ir")
+app.add_typer(ir.verify_app, name="verify")
+
 
 @app.command(context_settings=LOOSE)
 def build(
@@ -66,6 +77,9 @@ def build(
     only_profile: OnlyProfile = [],  # noqa: B006
     only_scenario: OnlyScenario = [],  # noqa: B006
     out: Out = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -82,10 +96,15 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -94,7 +113,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(requested("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens, junit)
 
 
 @app.command(context_settings=LOOSE)
@@ -102,7 +121,11 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
@@ -131,7 +154,10 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, registries, plans, profiles or probes.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="targets, rules, templates, engines, registries, plans, profiles or probes."
+        ),
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -144,12 +170,24 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(metavar="RULE|LABEL")], directory: Directory = "", json: Json = False
+    name: Annotated[str, typer.Argument(metavar="RULE|TEMPLATE|LABEL")], directory: Directory = "", json: Json = False
 ) -> int:
-    """Describe a rule with its attributes, or a target with its states."""
+    """Describe a rule with its attributes, a template with its params, or a target with its states."""
     from flowbuild.front.listing import describe as perform
 
     return perform(requested("describe", locals()), name)
+
+
+@app.command(context_settings=LOOSE)
+def lint(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Everything by default.")] = [],  # noqa: B006
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Say what would build, and is probably not what was meant. Performs nothing."""
+    from flowbuild.front.lint import lint as perform
+
+    return perform(requested("lint", {**locals(), "policy": "dry"}))
 
 
 @app.command()
@@ -165,6 +203,21 @@ def schema(
 
 
 @app.command()
+def new(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="`flowbuild list templates` lists them.")],
+    place: Annotated[str, typer.Argument(metavar="DIR", help="The directory to put the files into.")],
+    given: Annotated[list[str], typer.Option("-D", metavar="NAME=VALUE", help="Set a param of the template.")] = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Make new files from a template: a workspace, a package, a rule."""
+    from flowbuild.front.new import new as perform
+
+    return perform(requested("new", locals()), template, place, given, overwrite)
+
+
+@app.command()
 def clean(
     directory: Directory = "",
     cache: Annotated[bool, typer.Option("--cache", help="Remove remembered work too.")] = False,
@@ -174,6 +227,42 @@ def clean(
     from flowbuild.front.listing import clean as perform
 
     return perform(requested("clean", locals()), cache)
+
+
+@app.command(name="compile", context_settings=LOOSE)
+def compile_(
+    labels: Labels,
+    directory: Directory = "",
+    emit_ir: Annotated[bool, typer.Option("--emit-ir", help="Write Flow IR and the manifest.")] = False,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Write below it; out/dsl by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove Flow IR and the manifest first.")] = False,
+    clean_all: Annotated[bool, typer.Option("--clean-all", help="Remove all of DIR first; needs --yes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write flows as Flow IR, with their policies, triggers and a manifest."""
+    from flowbuild.front.flow_compile import compile_ as perform
+
+    given = {name: value for name, value in locals().items() if name in ("labels", "directory", "out", "json", "quiet")}
+    return perform(requested("compile", given), emit_ir=emit_ir, force=force, clean=clean, clean_all=clean_all, yes=yes)
+
+
+@app.command()
+def doctor(directory: Directory = "", json: Json = False, color: Color = "auto") -> int:
+    """Say what this host can isolate, flush, lock and watch, and what is missing."""
+    from flowbuild.front.doctor import doctor as perform
+
+    return perform(requested("doctor", locals()))
+
+
+@app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
 
 
 @app.command()
@@ -211,7 +300,7 @@ def ordered(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Run a command line; the exit code."""
-    return guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv), argv)
 
 
 def _run(argv: list[str]) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
-from flowbuild.engine.engine import Engine, Wait
+from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
@@ -141,15 +141,16 @@ def _member(path: str, sha256: str, executable: bool, cas: Cas) -> Staged:
     return _file(path, sha256, executable, cas)
 
 
-def _waits(performance: Any) -> Iterator[Wait]:
+def _waits(performance: Performance) -> Generator[Wait, Ready, Outcome]:
     """A performance without its events: a replay's journal is the source's."""
-    ready = None
+    ready: Ready = None
     try:
         while True:
             step = performance.send(ready)
             ready = (yield step) if isinstance(step, Wait) else None
     except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+        outcome: Outcome = end.value
+        return outcome
 
 
 def _host(doc: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
+from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Continue, Evaluation, Result
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
@@ -53,13 +54,18 @@ class Run:
         self.result: Result | None = None
         self._session = session
         self._directory = session.run_directory(run_id)
-        self.record = Record(run_id, place, flushes=flushes)
+        self._place = place
+        self.record = Record(run_id, self._begin, flushes=flushes)
+        argv = session.executor
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
+        engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
             forced=forced,
             channel=session.channel,
-            engine=session.engine,
+            engines=engines,
             facts=session.facts,
             memo=session.memo,
             cas=session.cas,
@@ -112,6 +118,11 @@ class Run:
     @property
     def performed(self) -> bool:
         return self.record.begun
+
+    def _begin(self) -> Path:
+        """The manifest is kept as soon as the journal names it."""
+        self._session.cas.put(canonical(self.manifest))
+        return self._place()
 
     def _clear_stage(self) -> None:
         stage = self._directory / "stage"
