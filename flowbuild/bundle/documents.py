@@ -77,14 +77,19 @@ def bundle_status(evidence: Evidence) -> Literal["ok", "failed"]:
 
 def missing(evidence: Evidence, present: Collection[str]) -> list[str]:
     """The documents of the plan's lanes that this bundle should have and has not."""
-    due = [RUN_STATUS, RUN_MANIFEST, EXPECTED_GENERATED, EXPECTED, MISMATCH_SUMMARY, MISMATCH_PACKETS]
-    due += [SUMMARY, SUMMARY_TEXT]
-    lanes = {} if evidence.dry_run else evidence.plan.get("lanes") or {}
+    return sorted(path for path in due(evidence.plan, is_dry=evidence.dry_run) if path not in present)
+
+
+def due(plan: Doc, *, is_dry: bool) -> list[str]:
+    """The documents that a run of this plan leaves; a dry run, in which no lane runs, leaves fewer."""
+    found = [RUN_STATUS, RUN_MANIFEST, EXPECTED_GENERATED, EXPECTED, MISMATCH_SUMMARY, MISMATCH_PACKETS]
+    found += [SUMMARY, SUMMARY_TEXT]
+    lanes = {} if is_dry else plan.get("lanes") or {}
     if lanes.get(BASELINE):
-        due.append(BASELINE_RESULTS)
+        found.append(BASELINE_RESULTS)
     if lanes.get(SCENARIO):
-        due += [PREFLIGHT, RUNTIME_RESULTS, EVENTS]
-    return sorted(path for path in due if path not in present)
+        found += [PREFLIGHT, RUNTIME_RESULTS, EVENTS]
+    return found
 
 
 def run_status(
@@ -137,7 +142,8 @@ def run_manifest(seen: View) -> Doc:
 
 
 def apply_preflight(evidence: Evidence) -> Doc:
-    """apply_preflight.json: the host check's record. `operations` is ours: what this host enforces, and by what."""
+    """apply_preflight.json: the host check's record. Ours are `operations`, what this host enforces of profiles, and by
+    what; `channel`; and `isolation`, what the channel was found to hold (null for one that promises nothing)."""
     record = evidence.preflight or {}
     is_ok = record.get("apply_ok") is True and record.get("failure_stage") is None
     found: Doc = {
@@ -157,6 +163,8 @@ def apply_preflight(evidence: Evidence) -> Doc:
         "apply_ok": record.get("apply_ok"),
         "failure_stage": record.get("failure_stage"),
         "operations": record.get("operations"),
+        "channel": evidence.channel,
+        "isolation": record.get("isolation"),
     }
     return found | ({"error": record["error"]} if record.get("error") else {})
 

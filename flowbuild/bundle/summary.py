@@ -8,7 +8,7 @@ Shapes:  summary.md is Markdown: what to look at, the matrix `expected / seen`, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowbuild.bundle.lanes import Doc, Evidence, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View, view
@@ -38,6 +38,8 @@ def summary_text(seen: View) -> str:
         lines += ["## Not as expected", "", *_table(head, rows), ""]
     lines += ["## Every probe under every profile", "", "Each cell says `expected / seen`.", ""]
     lines += [*_matrix(seen), "", "## What this host enforces", "", *_enforced(evidence), ""]
+    if isolation := (evidence.preflight or {}).get("isolation"):
+        lines += [f"## What channel {evidence.channel} holds", "", *_achieved(isolation["operations"]), ""]
     lines += ["## Identities", "", *_identities(seen)]
     return "\n".join(lines) + "\n"
 
@@ -73,14 +75,20 @@ def _difference(pair: Pair) -> str:
 def _why_blocked(pair: Pair, seen: View) -> str:
     """Which restriction could not be applied and why; else what the probe itself met."""
     row = pair.scenario
-    if row is None or row.result.failure_stage != "apply":
-        return _failure(row) if row else "no result"
-    report = _own_steps(pair, seen)
+    if row is None:
+        return "no result"
+    if row.result.failure_stage == "preflight":
+        return f"channel {seen.evidence.channel}: {_not_applied(list(row.result.apply_report)) or _failure(row)}"
+    if row.result.failure_stage != "apply":
+        return _failure(row)
+    return _not_applied(_own_steps(pair, seen)) or _failure(row)
+
+
+def _not_applied(report: list[Doc]) -> str:
+    """The restrictions of a report that no mechanism applied, each with what its mechanisms said."""
     applied = {step.get("operation") for step in report if step.get("status") != "unavailable"}
     failed = [step for step in report if step.get("operation") not in applied]
     named = dict.fromkeys(str(step.get("operation")) for step in failed)
-    if not named:
-        return _failure(row)
     return "; ".join(f"{name} could not be applied: {', '.join(_steps(name, failed))}" for name in named)
 
 
@@ -145,6 +153,11 @@ def _pair_cell(pair: Pair | None) -> str:
     return text if pair.verdict in (AGREE, MISSING) else f"**{text}**"
 
 
+def answer(row: Row) -> str:
+    """What a probe answered, and where it could not, why."""
+    return f"blocked ({_failure(row)})" if row.is_blocked else _seen(row)
+
+
 def _seen(row: Row | None) -> str:
     if row is None:
         return "-"
@@ -157,6 +170,10 @@ def _enforced(evidence: Evidence) -> list[str]:
     operations = (evidence.preflight or {}).get("operations") or {}
     if not operations:
         return ["Nothing was checked before this run."]
+    return _achieved(operations)
+
+
+def _achieved(operations: Mapping[str, Doc]) -> list[str]:
     head = ("restriction", "status", "mechanism", "ABI", "errno", "lets through")
     keys = ("status", "mechanism", "abi", "errno_name", "leaves")
     rows = [[name, *(_text(operations[name].get(key)) for key in keys)] for name in sorted(operations)]

@@ -17,7 +17,7 @@ import signal
 from collections.abc import Mapping
 from typing import NoReturn
 
-from flowbuild.engine import operations, restrict, syscalls
+from flowbuild.engine import foreign, operations, restrict, syscalls
 from flowbuild.engine.fixtures import Fixtures
 
 _REPORT = 3  # the one descriptor that stays, beside three that lead nowhere
@@ -37,7 +37,8 @@ def probe_here(
         _seal(writing, harness, limit_ms)
         calls: list[str] = []
         _say(stage="apply")
-        report = restrict.apply(policy, staged=stand.staged)
+        is_foreign = "mode" in policy
+        report = foreign.apply(policy) if is_foreign else restrict.apply(policy, staged=stand.staged)
         syscalls.die_with(harness)  # changed credentials may have disarmed it
         rows = [step._asdict() for step in report]
         if probe["operation"] in restrict.left_open(report):

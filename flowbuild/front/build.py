@@ -20,6 +20,8 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front import github
+from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
@@ -29,6 +31,7 @@ from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
+from flowbuild.run.channel import resolve
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -50,7 +53,7 @@ class Build:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.start = _start(request.directory)
+        self.start = start(request.directory)
         root = find_root(self.start)
         self.session = Session(
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
@@ -60,6 +63,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -257,24 +261,27 @@ class Build:
         steps = run.events()
         try:
             while True:
-                progress.show(next(steps), run.run_id)
+                events = next(steps)
+                self.account.take(events)
+                progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
+        self.account.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
         return result
 
 
-def _start(directory: str) -> Path:
+def start(directory: str) -> Path:
     """The directory that labels are relative to."""
     try:
-        start = Path(directory or os.getcwd()).resolve()
+        here = Path(directory or os.getcwd()).resolve()
     except FileNotFoundError:
         raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
-    if not start.is_dir():
+    if not here.is_dir():
         raise BadFlag(f"-C {directory}: there is no such directory")
-    return start
+    return here
 
 
 def _code(result: Result) -> int:
@@ -294,16 +301,19 @@ def build(request: Request) -> int:
 
         return explain(request)
     with Build(request, console(request)) as one:
-        return one.build()
+        code = one.build()
+        github.tell(one, code)
+        return code
 
 
 # What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
+    request.channel = resolve(request.channel).value
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

@@ -10,11 +10,14 @@ from typing import Any
 from flowbuild.core.errors import BadFlag, UnknownRule
 from flowbuild.core.label import Pattern, is_label, parse
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.front import new
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console, console
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
+from flowbuild.load.rule import Rule
+from flowbuild.load.template import find_templates
 from flowbuild.run.shown import shown_paths
 from flowbuild.store.files import remove_tree
 
@@ -81,22 +84,28 @@ LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
 
 def list_(request: Request, kind: str) -> int:
     """Print one row each of what a workspace declares."""
-    if kind not in LISTS:
-        raise BadFlag(f"there is no list of {kind!r}", remedy=did_you_mean(kind, LISTS))
     out = console(request)
+    if kind == "templates":  # which are needed most where there is no workspace yet
+        _show_rows(out, list(new.rows(request)))
+        return 0
+    if kind not in LISTS:
+        raise BadFlag(f"there is no list of {kind!r}", remedy=did_you_mean(kind, [*LISTS, "templates"]))
     with Build(request, out) as build:
-        rows = list(LISTS[kind](build.catalog))
-        widths = [max((len(str(list(row.values())[n])) for row in rows), default=0) for n in range(2)]
-        for row in rows:
-            out.emit(row)
-            first, second, *rest = (str(value or "") for value in row.values())
-            tail = rest[0].splitlines()[0] if rest and rest[0] else ""
-            out.line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {tail}".rstrip())
+        _show_rows(out, list(LISTS[kind](build.catalog)))
     return 0
 
 
+def _show_rows(out: Console, rows: list[Row]) -> None:
+    widths = [max((len(str(list(row.values())[n])) for row in rows), default=0) for n in range(2)]
+    for row in rows:
+        out.emit(row)
+        first, second, *rest = (str(value or "") for value in row.values())
+        tail = rest[0].splitlines()[0] if rest and rest[0] else ""
+        out.line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {tail}".rstrip())
+
+
 def describe(request: Request, name: str) -> int:
-    """Print what a rule takes, or what a target is and becomes."""
+    """Print what a rule or a template takes, or what a target is and becomes."""
     out = console(request)
     if is_label(name):
         request.patterns = (name,)
@@ -105,26 +114,28 @@ def describe(request: Request, name: str) -> int:
             for label in build.wanted:
                 _describe_target(out, build, build.catalog.target(label))
             return 0
-        rules = build.catalog.rules
-        if name not in rules:
-            raise UnknownRule(f"there is no rule {name!r}", remedy=did_you_mean(name, rules))
-        rule = rules[name]
-        attributes = {
-            one.name: {"type": one.type, "required": one.required, "default": one.default, "doc": one.doc}
-            for one in rule.attributes.values()
-        }
-        out.emit({"rule": name, "doc": rule.doc, "attributes": attributes})
-        out.line(f"rule {name}: {rule.doc}")
-        for key, row in attributes.items():
-            more = (
-                "required"
-                if row["required"]
-                else ""
-                if row["default"] is None
-                else f"default {json.dumps(row['default'])}"
-            )
-            out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
+        rules, templates = build.catalog.rules, find_templates(build.workspace)
+        if name not in {*rules, *templates}:
+            known = did_you_mean(name, [*rules, *templates])
+            raise UnknownRule(f"there is no rule or template {name!r}", remedy=known)
+        if name in rules:
+            _describe_rule(out, rules[name])
+        if name in templates:  # a template may have the name of the rule that it is about
+            new.describe(out, name, build.workspace)
     return 0
+
+
+def _describe_rule(out: Console, rule: Rule) -> None:
+    attributes = {
+        one.name: {"type": one.type, "required": one.required, "default": one.default, "doc": one.doc}
+        for one in rule.attributes.values()
+    }
+    out.emit({"rule": rule.name, "doc": rule.doc, "attributes": attributes})
+    out.line(f"rule {rule.name}: {rule.doc}")
+    for key, row in attributes.items():
+        default = "" if row["default"] is None else f"default {json.dumps(row['default'])}"
+        more = "required" if row["required"] else default
+        out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
 
 
 def _describe_target(out: Console, build: Build, target: Target) -> None:

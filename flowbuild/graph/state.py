@@ -75,6 +75,13 @@ class Code:
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
 
+    @property
+    def paths(self) -> Iterator[str]:
+        """The workspace files that it is written in."""
+        if self.source is not None:
+            yield self.source
+        yield from self.modules.values()
+
     def doc(self) -> dict[str, Any]:
         """What a worker is told of it."""
         return {
@@ -119,9 +126,7 @@ class State:
         for one in self.inputs.values():
             yield from (item.path for item in one.items if type(item) is Source)
         if self.code is not None:
-            if self.code.source is not None:
-                yield self.code.source
-            yield from self.code.modules.values()
+            yield from self.code.paths
 
 
 class Golden(NamedTuple):

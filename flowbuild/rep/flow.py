@@ -214,8 +214,7 @@ def _node(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _policy(constants: Any) -> dict[str, Any]:
-    has_one = bool(constants and constants["policy"])
-    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if has_one else {}
+    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if constants else {}
 
 
 def _word(value: Any) -> str:

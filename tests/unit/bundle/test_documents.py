@@ -129,6 +129,8 @@ def test_apply_preflight() -> None:
         "apply_ok": True,
         "failure_stage": None,
         "operations": PREFLIGHT["operations"],
+        "channel": "direct",
+        "isolation": None,
     }
 
 

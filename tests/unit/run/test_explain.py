@@ -63,6 +63,14 @@ def test_a_lost_output_is_a_reason(words: Workshop) -> None:
     assert words.verdicts("//words")[0].reason == "an output of its last run is no longer in the store"
 
 
+def test_a_result_of_direct_is_not_taken_by_clean_and_the_other_way_it_is(words: Workshop) -> None:
+    words.make("//words")
+    assert words.verdicts("//words", "--channel", "clean")[0].reason == "its last result was made in channel direct"
+    assert words.make("//words", "--channel", "clean").performed == ["//words:sorted", "//words:stats", "//words:top"]
+    assert words.make("//words", "--channel", "clean").performed == []
+    assert words.make("//words").performed == []
+
+
 def test_a_lost_memo_is_a_reason(words: Workshop) -> None:
     words.make("//words")
     words.remove(".flowbuild/memo")
