@@ -25,6 +25,7 @@ from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
+from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.runtime import open_steps
 from flowbuild.graph.lower import Setting, lower
@@ -51,6 +52,7 @@ class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
 
     def __init__(self, request: Request, console: Console) -> None:
+        request.channel = resolve(request.channel).value
         self.request = request
         self.console = console
         self.start = start(request.directory)
@@ -63,6 +65,7 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.bundles: dict[Label, Path] = {}
         self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
@@ -117,6 +120,10 @@ class Build:
         for label in runs:
             if code == 0 or self.request.keep_going != Continue.NEVER:
                 code = max(code, self._build_run(label))
+        folds = self.graph.folds(self.labels)
+        if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
+            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
+            code = max(code, made)
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -201,6 +208,7 @@ class Build:
         paths = (path,) if path else ()
         self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
         if committed.path is not None:
+            self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
 
     def _watch_bundle(self, path: Path) -> None:
@@ -313,7 +321,7 @@ LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
-    request.channel = resolve(request.channel).value
+    resolve(request.channel)
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

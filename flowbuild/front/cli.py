@@ -96,6 +96,7 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
@@ -120,6 +121,7 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     engine: Engine = None,
     executor_path: ExecutorPath = None,
@@ -253,6 +255,14 @@ def doctor(directory: Directory = "", json: Json = False, color: Color = "auto")
     from flowbuild.front.doctor import doctor as perform
 
     return perform(requested("doctor", locals()))
+
+
+@app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
 
 
 @app.command()

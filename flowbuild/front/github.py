@@ -26,7 +26,6 @@ from flowbuild.front.arguments import Request
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
-    from flowbuild.graph.linted import Finding
 
 Note = tuple[str, str, Location | None]
 """What an annotation says, its title, and its place from the workspace root."""
@@ -52,12 +51,6 @@ def annotate_faults(error: FlowError | Faults, argv: Sequence[str]) -> None:
     found = arguments.place(Request(directory=arguments.directory([*argv])))
     faults = error.exceptions if isinstance(error, Faults) else [error]
     annotate(map(_told, faults), Path(found[0]) if found else Path.cwd())
-
-
-def annotate_findings(found: Iterable[Finding], root: Path) -> None:
-    """Show what lint found, each at its place, if this is a step of a workflow."""
-    if is_here():
-        _say(annotation(f"{one.message}\n{one.remedy}", one.check, one.location, root) for one in found)
 
 
 def tell(build: Build, code: int) -> None:

@@ -55,7 +55,8 @@ class Run:
         self._place = place
         self.record = Record(run_id, self._begin, flushes=flushes)
         argv = session.executor
-        engines = Engines(session.engine, session.steps, (lambda: session.facts.executor(argv)) if argv else None)
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
         engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
