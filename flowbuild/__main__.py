@@ -51,12 +51,12 @@ def _slow(argv: list[str], request: arguments.Request | None) -> int:
     from flowbuild.front.build import build
     from flowbuild.front.guard import guarded
 
-    return guarded(lambda: build(request))
+    return guarded(lambda: build(request), argv)
 
 
 def _unmoved(request: arguments.Request, started: float) -> str | None:
     """What to print when nothing moved since the last such request; None when that can't be shown."""
-    if not arguments.is_provable(request):
+    if not arguments.is_provable(request) or os.environ.get("GITHUB_STEP_SUMMARY"):  # who adds to it is the slow road
         return None
     try:
         place = arguments.place(request)

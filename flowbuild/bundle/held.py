@@ -52,6 +52,13 @@ class Held:
                 self._names[parent] = frozenset(os.listdir(self._directory(parent)))
         return name in self._names[parent]
 
+    def entries(self, path: str) -> list[tuple[str, int]]:
+        """The names in a directory, each with its kind as `stat.S_IFMT` gives it, in a stable order."""
+        with refused(self.path / path):
+            directory = self._directory(path)
+            names = sorted(os.listdir(directory))
+            return [(name, stat.S_IFMT(os.lstat(name, dir_fd=directory).st_mode)) for name in names]
+
     def stamp(self, path: str) -> tuple[int, int]:
         """Size and ctime of a file, in bytes and nanoseconds."""
         descriptor = self._file(path)

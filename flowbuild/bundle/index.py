@@ -54,7 +54,9 @@ class Index:
     status: str
 
 
-def index(run_id: str, world_id: str, artifacts: Iterable[Artifact], missing: Iterable[str], status: str) -> Index:
+def index(
+    run_id: str, world_id: str | None, artifacts: Iterable[Artifact], missing: Iterable[str], status: str
+) -> Index:
     """An index in its order. Its status follows: missing files turn `ok` into `partial`, never `failed` into it."""
     absent = tuple(sorted(set(missing)))
     found = "partial" if status == "ok" and absent else status
@@ -63,7 +65,14 @@ def index(run_id: str, world_id: str, artifacts: Iterable[Artifact], missing: It
 
 def write_index(value: Index) -> bytes:
     """The bytes of an index. What could not be read back is refused here, before it is committed."""
-    doc = {
+    data = (json.dumps(index_document(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    read_index(data)
+    return data
+
+
+def index_document(value: Index) -> dict[str, Any]:
+    """An index as its JSON document."""
+    return {
         "schema_version": SCHEMA,
         "run_id": value.run_id,
         "world_id": value.world_id,
@@ -71,9 +80,6 @@ def write_index(value: Index) -> bytes:
         "missing": list(value.missing),
         "status": value.status,
     }
-    data = (json.dumps(doc, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    read_index(data)
-    return data
 
 
 def read_index(data: bytes) -> Index:
@@ -121,7 +127,7 @@ def safe_path(value: object, run_id: str) -> str:
         raise _corrupt(f"path {value!r:.200} may lead out of the bundle")
     if "\\" in path or any(unicodedata.category(mark) in ("Cc", "Cs") for mark in path):
         raise _corrupt(f"path {value!r:.200} has a character that is not for paths")
-    if _folded(path) == INDEX:
+    if folded(path) == INDEX:
         raise _corrupt("the index lists itself")
     return path
 
@@ -181,13 +187,14 @@ def _check_distinct(paths: list[str]) -> None:
     """No two paths that some file system takes for one: equal, equal but for case, or composed otherwise."""
     seen: dict[str, str] = {}
     for path in paths:
-        key = _folded(path)
+        key = folded(path)
         if key in seen:
             raise _corrupt(f"{path!r:.200} and {seen[key]!r:.200} may be one file")
         seen[key] = path
 
 
-def _folded(path: str) -> str:
+def folded(path: str) -> str:
+    """The form in which paths are equal that some file system takes for one."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

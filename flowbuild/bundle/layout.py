@@ -25,17 +25,22 @@ RUN_MANIFEST = "run_manifest.json"
 MANIFEST = "manifest.json"  # seed 001's RunManifest
 PREFLIGHT = "apply_preflight.json"
 BASELINE_RESULTS = "baseline_results.json"
+PATH_WITNESSES = "path_witnesses.json"
+FIXTURES = "fixtures.json"
 EXPECTED_GENERATED = "expected_matrix.generated.json"
 EXPECTED = "expected_matrix.json"
 RUNTIME_RESULTS = "runtime_results.json"
 EVENTS = "runtime_events.normalized.json"
 MISMATCH_SUMMARY = "mismatch_summary.json"
 MISMATCH_PACKETS = "mismatch_packets.jsonl"
+ORACLE_RESULTS = "oracle_results.json"
 SUMMARY = "summary.json"
 SUMMARY_TEXT = "summary.md"
+SUMMARY_PAGE = "summary.html"
 JOURNAL = "journal.jsonl"
 OBJECTS = "objects"
 INDEX = "artifact_index.json"
+REPAIR_LOG = "repair_log.json"
 LATEST = "LATEST"
 LATEST_LOCK = ".latest.lock"
 
@@ -46,17 +51,18 @@ CORE = (
     MANIFEST,
     PREFLIGHT,
     BASELINE_RESULTS,
-    "path_witnesses.json",
-    "fixtures.json",
+    PATH_WITNESSES,
+    FIXTURES,
     EXPECTED_GENERATED,
     EXPECTED,
     RUNTIME_RESULTS,
     EVENTS,
     MISMATCH_SUMMARY,
     MISMATCH_PACKETS,
-    "oracle_results.json",
+    ORACLE_RESULTS,
     SUMMARY,
     SUMMARY_TEXT,
+    SUMMARY_PAGE,
     JOURNAL,
 )
 

@@ -4,16 +4,16 @@ Knows nothing of how an error is printed, but for its one-line and located forms
 
     FlowError                      exit 70  a bug, unless a subclass says otherwise
     ├─ UserError                   exit 2   your files or flags
-    │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
+    │  ├─ BadYaml  BadJson  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
     │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
-    │  └─ CycleFound  OutputClash  NoMatch
+    │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
     │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed  OutputExists
+    │  └─ StateFailed  NotPromotable  OutputExists
     ├─ EngineError                 exit 4   the engine broke its word
     │  ├─ EngineLost
     │  ├─ RepTransport             an executor is silent, gone, or does not keep to the protocol
@@ -87,6 +87,9 @@ class UserError(FlowError):
 class BadYaml(UserError): ...
 
 
+class BadJson(UserError): ...
+
+
 class BadLabel(UserError): ...
 
 
@@ -129,6 +132,9 @@ class OutputClash(UserError): ...
 class NoMatch(UserError): ...
 
 
+class PathTaken(UserError): ...
+
+
 class Incapable(FlowError):
     exit_code = 3
 
@@ -150,6 +156,9 @@ class RunFailed(FlowError):
 
 
 class StateFailed(RunFailed): ...
+
+
+class NotPromotable(RunFailed): ...
 
 
 class OutputExists(RunFailed): ...

@@ -21,16 +21,19 @@ CAPABILITIES = Capabilities("python", "1", ("exec", "probe", "python", "write", 
 
 
 class PythonEngine:
-    """Performs actions as processes of this machine. One reaper may serve several engines."""
+    """Performs actions as processes of this machine, each confined if the channel is `clean`.
 
-    def __init__(self, reaper: Reaper | None = None) -> None:
+    One reaper may serve several engines.
+    """
+
+    def __init__(self, reaper: Reaper | None = None, *, is_clean: bool = False) -> None:
         self._reaper = reaper or Reaper()
         self._owns_reaper = reaper is None
-        self._workers = Workers(self._reaper)
+        self._workers = Workers(self._reaper, is_clean)
         # A test asserts that this is total.
         self._table: Mapping[str, Callable[[Action, Io], Performance]] = {
-            "exec": lambda action, io: command.perform(action, io, self._reaper),
-            "probe": lambda action, io: harness.perform(action, io, self._reaper),
+            "exec": lambda action, io: command.perform(action, io, self._reaper, is_clean),
+            "probe": lambda action, io: harness.perform(action, io, self._reaper, is_clean=is_clean),
             "python": self._workers.perform,
             "write": text.perform,
             **dict.fromkeys(step.KINDS, self._step),

@@ -9,7 +9,7 @@ Knows nothing of actions. Three nets, each for what slips through the one before
 What remains: a child that daemonized (no ancestor of its own left) when we are killed by SIGKILL, and one whose start
 the watcher had not yet been told. macOS has no subreaper: there the second net is missing.
 
-Errors:  OSError from `start` when the system refuses the program.
+Errors:  from `start`: OSError when the system refuses the program, DiskRefused when it is short of what any would need.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from flowbuild.engine.spawn import Child, Start, await_death, spawn
+from flowbuild.store.refusal import SHORTAGES, refused
 
 # Builtins only, so that it needs no program. At the end of its input it finds who descends from a group that still
 # lives, before killing makes them orphans, then kills both. In a stat line the state follows the
@@ -77,6 +78,15 @@ class Reaper:
 
     def start(self, start: Start) -> Child:
         """Start a program, in a session of its own, with no descriptor but the named ones."""
+        try:
+            return self._start(start)
+        except OSError as error:
+            if error.errno not in SHORTAGES:
+                raise
+            with refused(start.program):  # no fault of the program: another would not start either
+                raise
+
+    def _start(self, start: Start) -> Child:
         if not self._ready:
             _prepare()
             self._ready = True

@@ -9,6 +9,7 @@ Errors:  OSError when the system refuses the program or its directory.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -104,13 +105,14 @@ class Child:
 
 def spawn(start: Start, descriptors: Mapping[int, int]) -> int:
     """posix_spawn in a directory. It takes none, so ours changes for that moment (3 us; `sh -c cd` costs 500)."""
-    raised = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16) for number, fd in descriptors.items()}
+    raised: dict[int, int] = {}
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
     if 0 not in descriptors:
         actions.append((os.POSIX_SPAWN_OPEN, 0, os.fspath(start.stdin), os.O_RDONLY, 0))
-    # Above 15 no source is a target as well, whatever of 0 to 2 we were started without.
-    actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in raised.items()]
     try:
+        for number, fd in descriptors.items():
+            raised[number] = _raise(fd)
+        actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in raised.items()]
         here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.chdir(start.cwd)
@@ -129,6 +131,16 @@ def spawn(start: Start, descriptors: Mapping[int, int]) -> int:
     finally:
         for fd in raised.values():
             os.close(fd)
+
+
+def _raise(descriptor: int) -> int:
+    """A copy above 15: there no source is a target as well, whatever of 0 to 2 we were started without."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 16)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None  # 16 is beyond our limit of open files
 
 
 def await_death(pid: int) -> int | None:

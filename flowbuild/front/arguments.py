@@ -179,6 +179,15 @@ def _split(word: str) -> tuple[str, str | None]:
     return word[:2], word[2:] or None
 
 
+def directory(argv: list[str]) -> str:
+    """What -C says, wherever it stands on a command line of any form; empty where it says nothing."""
+    for at, word in enumerate(argv):
+        flag, value = _split(word)
+        if FLAGS.get(flag, ("",))[0] == "directory":
+            return value if value is not None else "".join(argv[at + 1 : at + 2])
+    return ""
+
+
 def is_provable(request: Request) -> bool:
     """Whether the null road may answer: an ordinary build, into its ordinary place, that forces nothing."""
     return (

@@ -20,15 +20,19 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.front import github
+from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
+from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.runtime import open_steps
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
+from flowbuild.run.channel import resolve
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import manifest
@@ -48,9 +52,10 @@ class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
 
     def __init__(self, request: Request, console: Console) -> None:
+        request.channel = resolve(request.channel).value
         self.request = request
         self.console = console
-        self.start = _start(request.directory)
+        self.start = start(request.directory)
         root = find_root(self.start)
         self.session = Session(
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
@@ -60,6 +65,8 @@ class Build:
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.bundles: dict[Label, Path] = {}
+        self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -113,6 +120,10 @@ class Build:
         for label in runs:
             if code == 0 or self.request.keep_going != Continue.NEVER:
                 code = max(code, self._build_run(label))
+        folds = self.graph.folds(self.labels)
+        if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
+            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
+            code = max(code, made)
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -163,7 +174,8 @@ class Build:
 
     def show_waiting(self, result: Result) -> None:
         """A line for each state that was not started, with the failed one that it needs."""
-        pairs = ((state.label, guilty.label) for state, guilty in blocked_by(self.graph, result))
+        blocked = blocked_by(self.graph, result)
+        pairs = ((state.label, guilty.label) for state, guilty in blocked if state.label != guilty.label)
         waiting = list(dict.fromkeys(pairs))
         for label, guilty in waiting if self.console.verbose else waiting[:MOST]:
             self.console.line(f"  not started  {label} needs {guilty}")
@@ -196,6 +208,7 @@ class Build:
         paths = (path,) if path else ()
         self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
         if committed.path is not None:
+            self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
 
     def _watch_bundle(self, path: Path) -> None:
@@ -256,24 +269,27 @@ class Build:
         steps = run.events()
         try:
             while True:
-                progress.show(next(steps), run.run_id)
+                events = next(steps)
+                self.account.take(events)
+                progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
+        self.account.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
         return result
 
 
-def _start(directory: str) -> Path:
+def start(directory: str) -> Path:
     """The directory that labels are relative to."""
     try:
-        start = Path(directory or os.getcwd()).resolve()
+        here = Path(directory or os.getcwd()).resolve()
     except FileNotFoundError:
         raise BadFlag("the directory you stand in is gone", remedy="cd to another") from None
-    if not start.is_dir():
+    if not here.is_dir():
         raise BadFlag(f"-C {directory}: there is no such directory")
-    return start
+    return here
 
 
 def _code(result: Result) -> int:
@@ -293,16 +309,19 @@ def build(request: Request) -> int:
 
         return explain(request)
     with Build(request, console(request)) as one:
-        return one.build()
+        code = one.build()
+        github.tell(one, code)
+        return code
 
 
 # What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify"), "channel": ("clean", "launchd_clean")}
+LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
+    resolve(request.channel)
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

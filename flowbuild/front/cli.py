@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import executor, ir
+from flowbuild.front import bundle, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -54,6 +54,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(runs.app, name="runs")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(key.app, name="key")
+app.add_typer(executor.app, name="executor")
+app.add_typer(ir.app, name="ir")
+app.add_typer(ir.verify_app, name="verify")
+
 
 @app.command(context_settings=LOOSE)
 def build(
@@ -89,10 +96,12 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     engine: Engine = None,
     executor_path: ExecutorPath = None,
     runtime_config: RuntimeConfig = None,
@@ -104,7 +113,7 @@ def test(
     """Run golden and other test targets."""
     from flowbuild.front.test import test as perform
 
-    return perform(requested("test", locals()), update_goldens)
+    return perform(requested("test", locals()), update_goldens, junit)
 
 
 @app.command(context_settings=LOOSE)
@@ -112,6 +121,7 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     engine: Engine = None,
     executor_path: ExecutorPath = None,
@@ -144,7 +154,10 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, engines, registries, plans, profiles or probes.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="targets, rules, templates, engines, registries, plans, profiles or probes."
+        ),
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -157,12 +170,24 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(metavar="RULE|LABEL")], directory: Directory = "", json: Json = False
+    name: Annotated[str, typer.Argument(metavar="RULE|TEMPLATE|LABEL")], directory: Directory = "", json: Json = False
 ) -> int:
-    """Describe a rule with its attributes, or a target with its states."""
+    """Describe a rule with its attributes, a template with its params, or a target with its states."""
     from flowbuild.front.listing import describe as perform
 
     return perform(requested("describe", locals()), name)
+
+
+@app.command(context_settings=LOOSE)
+def lint(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Everything by default.")] = [],  # noqa: B006
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Say what would build, and is probably not what was meant. Performs nothing."""
+    from flowbuild.front.lint import lint as perform
+
+    return perform(requested("lint", {**locals(), "policy": "dry"}))
 
 
 @app.command()
@@ -175,6 +200,21 @@ def schema(
     from flowbuild.front.schema import schema as perform
 
     return perform(requested("schema", locals()), name)
+
+
+@app.command()
+def new(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="`flowbuild list templates` lists them.")],
+    place: Annotated[str, typer.Argument(metavar="DIR", help="The directory to put the files into.")],
+    given: Annotated[list[str], typer.Option("-D", metavar="NAME=VALUE", help="Set a param of the template.")] = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
+    """Make new files from a template: a workspace, a package, a rule."""
+    from flowbuild.front.new import new as perform
+
+    return perform(requested("new", locals()), template, place, given, overwrite)
 
 
 @app.command()
@@ -210,15 +250,26 @@ def compile_(
 
 
 @app.command()
+def doctor(directory: Directory = "", json: Json = False, color: Color = "auto") -> int:
+    """Say what this host can isolate, flush, lock and watch, and what is missing."""
+    from flowbuild.front.doctor import doctor as perform
+
+    return perform(requested("doctor", locals()))
+
+
+@app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     print(f"flowbuild {__version__}")
     return 0
-
-
-app.add_typer(executor.app, name="executor")
-app.add_typer(ir.app, name="ir")
-app.add_typer(ir.verify_app, name="verify")
 
 
 def ordered(argv: list[str]) -> list[str]:
@@ -249,7 +300,7 @@ def ordered(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Run a command line; the exit code."""
-    return guarded(lambda: _run(argv))
+    return guarded(lambda: _run(argv), argv)
 
 
 def _run(argv: list[str]) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from flowbuild.core.errors import DiskRefused, Faults, FlowError
-from flowbuild.store.refusal import refused
+from flowbuild.store.refusal import SHORTAGES, refused
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command; the exit code of whatever it came to."""
+def guarded(command: Callable[[], int], argv: Sequence[str] = ()) -> int:
+    """Run a command; the exit code of whatever it came to. `argv` is what was asked, for who must find the place."""
     try:
         code = command()
         if sys.stdout is not None:
@@ -24,10 +24,12 @@ def guarded(command: Callable[[], int]) -> int:
         return code
     except FlowError as error:
         _say(f"flowbuild: {error.report()}")
+        _annotate(error, argv)
         return error.exit_code
     except Faults as faults:
         for fault in faults.exceptions:
             _say(f"flowbuild: {fault.report() if isinstance(fault, FlowError) else fault}")
+        _annotate(faults, argv)
         return faults.exit_code
     except KeyboardInterrupt as stopped:
         return 128 + getattr(stopped, "number", 2)
@@ -44,13 +46,18 @@ def guarded(command: Callable[[], int]) -> int:
         return 70
 
 
+def _annotate(error: FlowError | Faults, argv: Sequence[str]) -> None:
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from flowbuild.front.github import annotate_faults
+
+        with suppress(OSError):
+            annotate_faults(error, argv)
+
+
 def _say_refused(error: OSError) -> int:
     """A refusal that reached us bare: the path that the system gave with it is all that is known."""
-    path = (
-        os.fsdecode(error.filename)
-        if isinstance(error.filename, str | bytes)
-        else "standard output, or a file that the system did not name"
-    )
+    unnamed = "one more file" if error.errno in SHORTAGES else "standard output, or a file that the system did not name"
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
     try:
         with refused(path):
             raise error

@@ -10,11 +10,14 @@ from typing import Any
 from flowbuild.core.errors import BadFlag, UnknownRule
 from flowbuild.core.label import Pattern, is_label, parse
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.front import new
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console, console
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
+from flowbuild.load.rule import Rule
+from flowbuild.load.template import find_templates
 from flowbuild.run.shown import shown_paths
 from flowbuild.store.files import remove_tree
 
@@ -26,7 +29,7 @@ def outputs(request: Request) -> int:
     out = console(request)
     missing = 0
     with Build(request, out) as build:
-        for label in build.wanted:
+        for label in [*build.wanted, *build.graph.folds(build.labels)]:
             for name, path in shown_paths(build.graph, label).items():
                 is_there = (build.workspace.root / path).exists()
                 missing += not is_there
@@ -61,6 +64,26 @@ def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
     return entries
 
 
+def _plans(catalog: Catalog) -> Iterator[Row]:
+    """Plan targets, then plans that files say, which have a path for a label."""
+    from flowbuild.graph.library import Library
+
+    yield from (row for row in _targets(catalog) if row["rule"] == "plan")
+    library = Library(catalog.workspace.root)
+    for row in (library.row(file) for file in library.tree.plans):
+        doc = row.get("error") or f"{row['profiles']} profiles of {row['registry_id']}"
+        yield {"label": row["path"], "rule": "plan.json", "doc": doc}
+
+
+def _registries(catalog: Catalog) -> Iterator[Row]:
+    """Registry targets, then registries that files say, which have an id for a label."""
+    from flowbuild.graph.library import Library
+
+    yield from (row for row in _targets(catalog) if row["rule"] == "registry")
+    for one in Library(catalog.workspace.root).listed[0]:
+        yield {"label": one.registry_id, "rule": "probes.json", "doc": one.description or ""}
+
+
 def _engines(catalog: Catalog) -> Iterator[Row]:
     from flowbuild.engine.registry import engines
 
@@ -72,8 +95,8 @@ LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
     "targets": _targets,
     "rules": _rules,
     "engines": _engines,
-    "plans": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "plan"),
-    "registries": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "registry"),
+    "plans": _plans,
+    "registries": _registries,
     "profiles": _entries("profiles"),
     "probes": _entries("probes"),
 }
@@ -81,50 +104,58 @@ LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
 
 def list_(request: Request, kind: str) -> int:
     """Print one row each of what a workspace declares."""
-    if kind not in LISTS:
-        raise BadFlag(f"there is no list of {kind!r}", remedy=did_you_mean(kind, LISTS))
     out = console(request)
+    if kind == "templates":  # which are needed most where there is no workspace yet
+        _show_rows(out, list(new.rows(request)))
+        return 0
+    if kind not in LISTS:
+        raise BadFlag(f"there is no list of {kind!r}", remedy=did_you_mean(kind, [*LISTS, "templates"]))
     with Build(request, out) as build:
-        rows = list(LISTS[kind](build.catalog))
-        widths = [max((len(str(list(row.values())[n])) for row in rows), default=0) for n in range(2)]
-        for row in rows:
-            out.emit(row)
-            first, second, *rest = (str(value or "") for value in row.values())
-            tail = rest[0].splitlines()[0] if rest and rest[0] else ""
-            out.line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {tail}".rstrip())
+        _show_rows(out, list(LISTS[kind](build.catalog)))
     return 0
 
 
+def _show_rows(out: Console, rows: list[Row]) -> None:
+    widths = [max((len(str(list(row.values())[n])) for row in rows), default=0) for n in range(2)]
+    for row in rows:
+        out.emit(row)
+        first, second, *rest = (str(value or "") for value in row.values())
+        tail = rest[0].splitlines()[0] if rest and rest[0] else ""
+        out.line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {tail}".rstrip())
+
+
 def describe(request: Request, name: str) -> int:
-    """Print what a rule takes, or what a target is and becomes."""
+    """Print what a rule or a template takes, or what a target is and becomes."""
     out = console(request)
     if is_label(name):
         request.patterns = (name,)
     with Build(request, out) as build:
         if is_label(name):
-            for label in build.wanted:
+            for label in build.graph.folds(build.labels) or build.wanted:
                 _describe_target(out, build, build.catalog.target(label))
             return 0
-        rules = build.catalog.rules
-        if name not in rules:
-            raise UnknownRule(f"there is no rule {name!r}", remedy=did_you_mean(name, rules))
-        rule = rules[name]
-        attributes = {
-            one.name: {"type": one.type, "required": one.required, "default": one.default, "doc": one.doc}
-            for one in rule.attributes.values()
-        }
-        out.emit({"rule": name, "doc": rule.doc, "attributes": attributes})
-        out.line(f"rule {name}: {rule.doc}")
-        for key, row in attributes.items():
-            more = (
-                "required"
-                if row["required"]
-                else ""
-                if row["default"] is None
-                else f"default {json.dumps(row['default'])}"
-            )
-            out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
+        rules, templates = build.catalog.rules, find_templates(build.workspace)
+        if name not in {*rules, *templates}:
+            known = did_you_mean(name, [*rules, *templates])
+            raise UnknownRule(f"there is no rule or template {name!r}", remedy=known)
+        if name in rules:
+            _describe_rule(out, rules[name])
+        if name in templates:  # a template may have the name of the rule that it is about
+            new.describe(out, name, build.workspace)
     return 0
+
+
+def _describe_rule(out: Console, rule: Rule) -> None:
+    attributes = {
+        one.name: {"type": one.type, "required": one.required, "default": one.default, "doc": one.doc}
+        for one in rule.attributes.values()
+    }
+    out.emit({"rule": rule.name, "doc": rule.doc, "attributes": attributes})
+    out.line(f"rule {rule.name}: {rule.doc}")
+    for key, row in attributes.items():
+        default = "" if row["default"] is None else f"default {json.dumps(row['default'])}"
+        more = "required" if row["required"] else default
+        out.line(f"  {key:<14} {row['type']:<9} {more:<18} {row['doc']}".rstrip())
 
 
 def _describe_target(out: Console, build: Build, target: Target) -> None:

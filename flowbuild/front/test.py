@@ -1,8 +1,12 @@
-"""`flowbuild test`: run test targets, count what passed, and accept new goldens when asked."""
+"""`flowbuild test`: run test targets, count what passed, write it down for CI, and accept new goldens when asked."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from flowbuild.core.errors import BadFlag, Faults, FlowError
 from flowbuild.core.event import StateStatus
+from flowbuild.front import github, junit
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import console
@@ -10,8 +14,20 @@ from flowbuild.store.files import ensure_directory
 from flowbuild.store.tree import materialize
 
 
-def test(request: Request, update_goldens: bool) -> int:
-    """Exit 1 if a test failed, or something that a test needs."""
+def test(request: Request, update_goldens: bool, report: str | None = None) -> int:
+    """Exit 1 if a test failed, or something that a test needs. `report` is a JUnit file that tells of it."""
+    if update_goldens and report:
+        raise BadFlag("--update-goldens tests nothing, so --junit has nothing to tell", remedy="leave one out")
+    path = Path(request.directory, report) if report else None
+    try:
+        return _test(request, update_goldens, path)
+    except (FlowError, Faults) as error:
+        if path is not None:
+            junit.write(path, junit.fault_document(error))
+        raise
+
+
+def _test(request: Request, update_goldens: bool, path: Path | None) -> int:
     out = console(request)
     with Build(request, out) as build:
         if update_goldens:
@@ -27,6 +43,11 @@ def test(request: Request, update_goldens: bool) -> int:
             if is_good and out.verbose:
                 out.line(f"  passed  {label}")
         out.emit({"summary": {"passed": passed, "failed": failed}, "exit_code": code})
+        if path is not None:
+            locate = build.catalog.locate
+            ended, tests, elapsed = build.account.ended(build.graph), build.wanted, build.account.elapsed
+            junit.write(path, junit.document(ended, tests, elapsed, lambda label: locate(build.catalog.target(label))))
+        github.tell(build, code)
         out.always(f"{failed} failed, {passed} passed" if failed else f"{passed} passed")
         return code
 

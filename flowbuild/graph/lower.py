@@ -11,13 +11,11 @@ Errors:  UserError, each with the place in the file that is at fault.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from flowbuild.core.errors import (
     BadFlag,
     BadRule,
-    CycleFound,
     Faults,
     FlowError,
     Location,
@@ -28,6 +26,7 @@ from flowbuild.core.errors import (
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph import builtin
+from flowbuild.graph.cycle import cycle_found
 from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
@@ -107,7 +106,8 @@ def _ordered(catalog: Catalog, wanted: Iterable[Label]) -> list[Label]:
             label = next(reversed(path))
             for need, pointer in path[label]:
                 if need in path:
-                    raise _cycle(catalog, [*list(path)[list(path).index(need) :], need])
+                    known = list(path)[list(path).index(need) :]
+                    raise cycle_found(catalog, known, lambda one: needs(catalog, catalog.target(one)))
                 if need not in done:
                     asked = catalog.target(label)
                     if _unknown(catalog, need):
@@ -134,19 +134,6 @@ def _no_target(catalog: Catalog, label: Label, asked_at: Location) -> FlowError:
 def _unknown(catalog: Catalog, label: Label) -> bool:
     package = catalog.package(label.package)
     return package is None or label.name not in package.targets
-
-
-def _cycle(catalog: Catalog, labels: Sequence[Label]) -> CycleFound:
-    """The cycle, each edge with the attribute that makes it."""
-    lines = []
-    for label, need in pairwise(labels):
-        found = needs(catalog, catalog.target(label))
-        pointer = next(pointer for other, pointer in found if other == need)
-        lines.append(f"\n    {label}  needs  {need}  ({'.'.join(map(str, pointer))})")
-    if len(lines) > 20:
-        lines[10:-10] = [f"\n    ... and {len(lines) - 20} more"]
-    where = catalog.locate(catalog.target(labels[0]))
-    return CycleFound(f"{labels[0]} needs itself:{''.join(lines)}", location=where)
 
 
 def _defaults(target: Target) -> dict[str, Any]:
@@ -209,4 +196,5 @@ def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
 
 def _clash(catalog: Catalog, state: State, other: State, path: str) -> OutputClash:
     both = f"{other.label} and {state.label}" if other.label != state.label else f"two states of {state.label}"
-    return OutputClash(f"{both} write {path}", location=catalog.locate(catalog.target(state.label)))
+    where = catalog.locate(catalog.target(state.label))
+    return OutputClash(f"{both} write {path}", remedy="rename one of the two", location=where)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import UserError
 from flowbuild.load.attributes import Attribute, Checker, expressions
 from flowbuild.load.document import ParsedFiles, parse_file
@@ -23,6 +23,7 @@ from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
 from flowbuild.load.runtime import RUNTIME, Runtime
 from flowbuild.load.runtime import read as read_runtime
+from flowbuild.load.source import JSON
 
 _WORDS = Attribute("item", "string")
 _HANDLER = Attribute("handler", "handler")
@@ -72,6 +73,15 @@ class Config:
 def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = None) -> Config:
     """The settings that a flowbuild.yaml says; an empty file takes every default."""
     doc, digest = parse_file(file, shown, cache)
+    return _settings(root, doc, digest, file, shown)
+
+
+def default_config(root: Path) -> Config:
+    """The settings of a directory that says none."""
+    return _settings(root, None, sha256(b""), root / "flowbuild.yaml", "flowbuild.yaml")
+
+
+def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> Config:
     to = Checker("")
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):

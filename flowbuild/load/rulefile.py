@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flowbuild.core.cycle import shortest_cycle
 from flowbuild.core.errors import BadRule, CycleFound, Faults, FlowError, UnknownName, raise_all
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.attributes import Attribute, Checker
@@ -238,23 +239,30 @@ class _Reading:
         silent = Checker("")
         waits = {
             name: {
-                path.split(".")[1]
-                for path in check_names(silent, state.inputs, (), {"states": None, **dict.fromkeys(ROOTS)}, {})
+                path.split(".")[1]: at
+                for path, at in check_names(
+                    silent, state.inputs, ("inputs",), {"states": None, **dict.fromkeys(ROOTS)}, {}
+                ).items()
                 if path.startswith("states.")
             }
             for name, state in states.items()
         }
         done: set[str] = set()
-        while ready := {name for name in waits if name not in done and not (waits[name] & states.keys()) - done}:
+        while ready := {name for name in waits if name not in done and not (waits[name].keys() & states.keys()) - done}:
             done |= ready
         circle = sorted(states.keys() - done)
         # What only waits for a circle is no part of it.
         while idle := [name for name in circle if not any(name in waits[other] for other in circle)]:
             circle = [name for name in circle if name not in idle]
         if circle:
-            names = ", ".join(circle)
+            found = shortest_cycle(circle, lambda name: (other for other in waits[name] if other in circle))
+            edges = [
+                f"\n    {name} --{'.'.join(map(str, waits[name][need]))}--> {need}"
+                for name, need in zip(found, [*found[1:], found[0]], strict=True)
+            ]
+            at = ("states", found[0], *waits[found[0]][(found * 2)[1]])
             self.to.fault(
-                ("states", circle[0], "inputs"), f"these states wait for one another: {names}", "", CycleFound
+                at, f"these states wait for one another:{''.join(edges)}", "cut one of these edges", CycleFound
             )
 
 

@@ -235,7 +235,9 @@ def _outputs(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON
             continue
         for other in list(done.values())[:-1]:
             if type(other) is str and overlap(path, other):
-                to.fault((*at, name), f"the output {path!r} lies where {other!r} does", "", OutputClash)
+                to.fault(
+                    (*at, name), f"the output {path!r} lies where {other!r} does", "rename one of the two", OutputClash
+                )
                 break
     return done
 

@@ -1,7 +1,7 @@
 """The workspace: the directory with flowbuild.yaml, and the packages and rule files in it.
 
-Knows nothing of what is in a package. Directories that are ignored, links, and directories with a flowbuild.yaml of
-their own are no part of it.
+Knows nothing of what is in a package. Directories that are ignored, links, directories with a flowbuild.yaml of their
+own, and templates are no part of it.
 
 Shapes:  packages are directories relative to the root, "" for the root itself, sorted. `visited` is told each
          directory whose entries decided something.
@@ -19,13 +19,15 @@ from typing import NamedTuple
 
 from flowbuild.core.errors import BadLabel, UserError
 from flowbuild.core.label import Pattern, parse
-from flowbuild.load.config import Config, load_config
+from flowbuild.load.config import Config, default_config, load_config
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE, list_directory
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
 
 RULE_SUFFIX = ".rule.yaml"
+TEMPLATES = "templates"
+TEMPLATE_FILE = "template.yaml"  # makes a directory below `templates/` a template, and no package
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ def open_workspace(root: Path, config: Path | None = None, cache: ParsedFiles | 
     return Workspace(root, settings, Ignore(settings.ignore))
 
 
+def bare_workspace(root: Path) -> Workspace:
+    """A directory that is no workspace, with every setting at its default: a place to keep what a run needs."""
+    settings = default_config(root)
+    return Workspace(root, settings, Ignore(settings.ignore))
+
+
 def packages(workspace: Workspace, pattern: Pattern, visited: Callable[[str], None]) -> list[str]:
     """The packages that a pattern may find targets in: those that exist."""
     if not pattern.tree:
@@ -90,7 +98,7 @@ def packages(workspace: Workspace, pattern: Pattern, visited: Callable[[str], No
         visited(directory)
         entries = list_directory(workspace.root / directory)
         names = {entry.name for entry in entries}
-        if directory and WORKSPACE_FILE in names:
+        if directory and (WORKSPACE_FILE in names or _is_template(workspace, directory)):
             continue
         if BUILD_FILE in names:
             found.append(_checked(directory))
@@ -103,25 +111,38 @@ def packages(workspace: Workspace, pattern: Pattern, visited: Callable[[str], No
 
 def find_rule_files(workspace: Workspace, visited: Callable[[str], None]) -> list[RuleFile]:
     """The rule files that ship with flowbuild, then those in the workspace's `rules/`, each in order of name."""
-    shipped = builtin_rules()
-    files = [RuleFile(shipped / name, f"<flowbuild>/rules/{name}", True) for name in _rule_names(shipped)]
+    home = builtin_rules()
+    files = [RuleFile(home / name, f"<flowbuild>/rules/{name}", True) for name in _rule_names(home)]
     visited("rules")
     own = workspace.root / "rules"
-    if os.path.isdir(own) and not (os.path.isdir(shipped) and os.path.samefile(own, shipped)):
+    if os.path.isdir(own) and not (os.path.isdir(home) and os.path.samefile(own, home)):
         files += [RuleFile(own / name, f"rules/{name}", False) for name in _rule_names(own)]
     return files
 
 
 def builtin_rules() -> Path:
-    """The directory of the rules that ship: beside the package's code when installed, in the checkout otherwise."""
+    """The directory of the rules that ship."""
+    return shipped("rules")
+
+
+def shipped(kind: str) -> Path:
+    """A directory of what ships: beside the package's code when installed, in the checkout otherwise."""
     package = Path(__file__).resolve().parent.parent
-    installed = package / "_data" / "rules"
-    return installed if os.path.isdir(installed) else package.parent / "rules"
+    installed = package / "_data" / kind
+    return installed if os.path.isdir(installed) else package.parent / kind
 
 
 def _rule_names(directory: Path) -> list[str]:
     names = (entry.name for entry in list_directory(directory))
     return [name for name in names if name.endswith(RULE_SUFFIX) and not name.startswith(".")]
+
+
+def _is_template(workspace: Workspace, path: str) -> bool:
+    """One level below `templates/`: what lies deeper is never reached, or is somebody's package of that name."""
+    top, _, name = path.partition("/")
+    if top != TEMPLATES or not name or "/" in name:
+        return False
+    return os.path.isfile(workspace.root / path / TEMPLATE_FILE)
 
 
 def _is_left_out(workspace: Workspace, path: str) -> bool:
@@ -135,6 +156,9 @@ def is_inside(workspace: Workspace, package: str, visited: Callable[[str], None]
         path = "/".join(parts[:count])
         directory = workspace.root / path
         foreign = os.path.islink(directory) or os.path.lexists(directory / WORKSPACE_FILE)
+        if _is_template(workspace, path):
+            visited(path)
+            return False
         if foreign or not os.path.isdir(directory) or _is_left_out(workspace, path):
             visited("/".join(parts[: count - 1]))
             return False

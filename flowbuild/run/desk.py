@@ -24,6 +24,7 @@ from flowbuild.graph.step import ERROR
 from flowbuild.run import values
 from flowbuild.run.attempt import attempted
 from flowbuild.run.bind import bind
+from flowbuild.run.channel import ChannelName
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
@@ -68,6 +69,7 @@ class RunDesk:
         self._io = RunIo(workspace, search_path, cas, directory)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
+        self.disbelieved: set[str] = set()  # keys whose results another channel made
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
@@ -84,11 +86,14 @@ class RunDesk:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
-        """What the memo and the store still hold of an action, unless it is forced."""
+        """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state):
             return None
         record = self._memo.lookup(action.key)
         if record is None:
+            return None
+        if not is_believed(record.channel, self._channel):
+            self.disbelieved.add(action.key)
             return None
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
@@ -120,7 +125,8 @@ class RunDesk:
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
             return [Domain("not_remembered", payload)]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
-        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, action.key in self.replaced)
+        replaces = action.key in self.replaced or action.key in self.disbelieved
+        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
 
@@ -146,6 +152,12 @@ class RunDesk:
     @property
     def wakeup(self) -> int | None:
         return self._signals.descriptor
+
+
+def is_believed(made: str, asked: str) -> bool:
+    """Whether a result of one channel counts in another. A key is the same in both, but only what `clean` performed is
+    known to depend on nothing else; so `clean` takes nothing from `direct`, and `direct` takes all."""
+    return asked == ChannelName.DIRECT or made == asked
 
 
 def _not_remembered(moved: list[str], outcome: Outcome, is_identified: bool) -> str | None:

@@ -16,17 +16,28 @@ from flowbuild.engine.engine import Engine
 from flowbuild.engine.step import KINDS as STEP_KINDS
 from flowbuild.graph.state import State
 from flowbuild.graph.step import CONTROL
+from flowbuild.run.channel import ChannelName
 
 
 class Engines:
     """`own` performs in process; `steps` is another engine for the steps of flows, if one was asked for.
 
-    `executor` says what program is behind `steps`: another program is another action.
+    `executor` says what program is behind `steps`: another program is another action. In channel `clean` there is no
+    other engine: what keeps one process for many steps can't be held to what each declares.
     """
 
     def __init__(
-        self, own: Engine, steps: Engine | None = None, executor: Callable[[], Mapping[str, Any]] | None = None
+        self,
+        own: Engine,
+        steps: Engine | None = None,
+        executor: Callable[[], Mapping[str, Any]] | None = None,
+        channel: str = ChannelName.DIRECT,
     ) -> None:
+        if steps is not None and channel != ChannelName.DIRECT:
+            raise CapabilitiesMismatch(
+                f"channel {channel} can't hold another engine, which keeps one process for many steps",
+                remedy="leave the engine out, or build with --channel direct",
+            )
         self._own = own
         self._steps = steps
         self._executor = executor

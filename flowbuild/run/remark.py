@@ -25,7 +25,7 @@ def remarks(session: Session, graph: StateGraph) -> Callable[[State, str, dict[s
         if last is None:
             return "", ""
         now = why.document(key)
-        found = why.compare(state, last.action, now) if now is not None else ()
+        found = why.compare(last.action, now) if now is not None else ()
         texts = list(dict.fromkeys(describe(state, change) for change in found))
         cause = ", ".join(texts[:2]) + (f" and {len(texts) - 2} more" if len(texts) > 2 else "")
         same = bool(found) and dict(last.outputs) == outputs and numbers[state.id] in followed

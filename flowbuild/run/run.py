@@ -52,9 +52,11 @@ class Run:
         self.result: Result | None = None
         self._session = session
         self._directory = session.run_directory(run_id)
-        self.record = Record(run_id, place, flushes=flushes)
+        self._place = place
+        self.record = Record(run_id, self._begin, flushes=flushes)
         argv = session.executor
-        engines = Engines(session.engine, session.steps, (lambda: session.facts.executor(argv)) if argv else None)
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
         engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
@@ -109,6 +111,11 @@ class Run:
     @property
     def performed(self) -> bool:
         return self.record.begun
+
+    def _begin(self) -> Path:
+        """The manifest is kept as soon as the journal names it."""
+        self._session.cas.put(canonical(self.manifest))
+        return self._place()
 
     def _clear_stage(self) -> None:
         stage = self._directory / "stage"

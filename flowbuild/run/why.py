@@ -9,7 +9,7 @@ Shapes:  a field is a dotted path into the document, such as `inputs.words.sha25
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest, canonical, sha256
@@ -59,31 +59,58 @@ _ABSENT: tuple[str | None, bool] = (None, False)  # a line that a listing does n
 _Way = tuple[State, "_Way"] | None
 
 
-class Why:
-    """Questions about the last runs of a checkout, answered from action documents in the store."""
+class Documents:
+    """Action documents and listings by their digests, wherever they are kept, and what differs between two."""
 
-    def __init__(self, cas: Cas, last: LastTable, graph: StateGraph) -> None:
-        self._cas = cas
-        self._last = last
-        self._graph = graph
+    def __init__(self, read: Callable[[Digest], bytes]) -> None:
+        self._read = read
 
     def document(self, key: str | None) -> Mapping[str, Any] | None:
         """An action document by its key, or None when the store does not hold it any more."""
         try:
-            doc: Mapping[str, Any] | None = json.loads(self._cas.read(Digest(key))) if key else None
+            doc: Mapping[str, Any] | None = json.loads(self._read(Digest(key))) if key else None
         except (StoreError, ValueError):
             return None
         return doc
 
-    def compare(
-        self, state: State, old: str | None, new: Mapping[str, Any], listings: Iterable[bytes] = ()
-    ) -> tuple[Change, ...]:
+    def compare(self, old: str | None, new: Mapping[str, Any], listings: Iterable[bytes] = ()) -> tuple[Change, ...]:
         """What differs between a remembered action and a document; empty when the old one is not known.
 
         `listings` are the new document's: the store has them only once the action was performed.
         """
         before, fresh = self.document(old), {sha256(data): data for data in listings}
         return tuple(self._named(changes(before, new), fresh)) if before is not None else ()
+
+    def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
+        """Listings opened: a change of several inputs becomes a change of the files in it."""
+        for change in found:
+            old, new = self._listing(change.old, fresh), self._listing(change.new, fresh)
+            if not change.field.endswith(".listing") or old is None or new is None:
+                yield change
+                continue
+            name = change.field.removesuffix(".listing")
+            for path in sorted({*old, *new}):
+                (was, could_run), (now, can_run) = old.get(path, _ABSENT), new.get(path, _ABSENT)
+                if was != now:
+                    yield Change(f"{name}[{path}]", was, now)
+                elif could_run != can_run:
+                    yield Change(f"{name}.executable[{path}]", could_run, can_run)
+
+    def _listing(self, digest: Any, fresh: Mapping[Digest, bytes]) -> dict[str, tuple[str | None, bool]] | None:
+        if not isinstance(digest, str) or len(digest) != 64:
+            return None
+        data = fresh.get(Digest(digest))
+        doc: Any = self.document(digest) if data is None else json.loads(data)
+        return {row["path"]: (row["sha256"], row["executable"]) for row in doc} if isinstance(doc, list) else None
+
+
+class Why(Documents):
+    """Questions about the last runs of a checkout, answered from action documents in the store."""
+
+    def __init__(self, cas: Cas, last: LastTable, graph: StateGraph) -> None:
+        super().__init__(cas.read)
+        self._last = last
+        self._graph = graph
 
     def cause(self, number: int) -> Cause | None:
         """Why a state's last action is another than the one before it; None when it was never built."""
@@ -92,7 +119,7 @@ class Why:
         if last is None:
             return None
         now = self.document(last.action)
-        found = self.compare(state, last.previous, now) if now is not None else ()
+        found = self.compare(last.previous, now) if now is not None else ()
         return self.classify(number, last, found)
 
     def classify(self, number: int, last: Last, found: tuple[Change, ...]) -> Cause:
@@ -120,28 +147,6 @@ class Why:
             fresh = [need for need in cause.followed_from if need not in seen]
             seen.update(fresh)
             todo.extend((need, way) for need in reversed(fresh))
-
-    def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
-        """Listings opened: a change of several inputs becomes a change of the files in it."""
-        for change in found:
-            old, new = self._listing(change.old, fresh), self._listing(change.new, fresh)
-            if not change.field.endswith(".listing") or old is None or new is None:
-                yield change
-                continue
-            name = change.field.removesuffix(".listing")
-            for path in sorted({*old, *new}):
-                (was, could_run), (now, can_run) = old.get(path, _ABSENT), new.get(path, _ABSENT)
-                if was != now:
-                    yield Change(f"{name}[{path}]", was, now)
-                elif could_run != can_run:
-                    yield Change(f"{name}.executable[{path}]", could_run, can_run)
-
-    def _listing(self, digest: Any, fresh: Mapping[Digest, bytes]) -> dict[str, tuple[str | None, bool]] | None:
-        if not isinstance(digest, str) or len(digest) != 64:
-            return None
-        data = fresh.get(Digest(digest))
-        doc: Any = self.document(digest) if data is None else json.loads(data)
-        return {row["path"]: (row["sha256"], row["executable"]) for row in doc} if isinstance(doc, list) else None
 
 
 def _unrolled(way: _Way) -> Iterator[State]:

@@ -20,14 +20,21 @@ _REMEDIES = {
     errno.EROFS: "the file system is mounted read-only: mount it writable, or keep the store elsewhere",
     errno.EACCES: "check its owner and permissions",
     errno.EPERM: "check its owner, permissions and attributes",
-    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`) or lower -j",
-    errno.ENFILE: "too many files are open on this host",
+    errno.EMFILE: "the limit of open files is reached: raise it (`ulimit -n 4096`), or lower -j",
+    errno.ENFILE: "too many files are open on this host: end what holds them, or lower -j",
+    errno.EAGAIN: "the limit of processes is reached: raise it (`ulimit -u`), or lower -j",
+    errno.ENOMEM: "the host has no memory left: lower -j",
     errno.EFBIG: "a limit on file size is set (`ulimit -f`): raise it",
     errno.EIO: "the disk reports a fault: look at its health before you build again",
     errno.ESTALE: "the network file system lost this file: run the same command again",
+    errno.ENOTDIR: "a file stands where a directory is needed: move it away",
+    errno.EISDIR: "a directory stands where a file is needed: move it away",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOLCK: "this file system does not lock: keep the store on a local one",
+    errno.ENOLCK: "this file system does not lock (see `flowbuild doctor`): keep the store on a local one",
 }
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""What says that the host, or a limit of this process, has nothing left to give, whoever asks."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.engine.seccomp import refuse
 from flowbuild.testing import Ran, Space
 from tests.unit.engine import hosts
@@ -51,6 +51,7 @@ DOCUMENTS = {
     "mismatch_packets.jsonl",
     "summary.json",
     "summary.md",
+    "summary.html",
     "journal.jsonl",
     "artifact_index.json",
 }
@@ -91,14 +92,14 @@ def performed(ran: Ran) -> int | None:
 
 def test_a_run_commits_a_whole_bundle(lab: Space) -> None:
     assert lab.build(RUN).performed == 3 + 2 * 3
-    bundle = load(root(lab))
-    names = {path.name for path in bundle.path.iterdir()}
+    bundle = load_bundle(root(lab))
+    names = {path.name for path in bundle.out_dir.iterdir()}
     assert names >= DOCUMENTS
     assert bundle.index.status == "ok"
-    assert bundle.path.name == latest(lab)
+    assert bundle.out_dir.name == latest(lab)
     assert json.loads(bundle.read("summary.json"))["status"] == "ok"
     indexed = {entry.path for entry in bundle.index.artifacts}
-    assert {str(path.relative_to(bundle.path)) for path in bundle.path.rglob("*") if path.is_file()} == {
+    assert {str(path.relative_to(bundle.out_dir)) for path in bundle.out_dir.rglob("*") if path.is_file()} == {
         *indexed,
         "artifact_index.json",
     }
@@ -106,8 +107,8 @@ def test_a_run_commits_a_whole_bundle(lab: Space) -> None:
 
 def test_the_bundle_holds_every_document_that_its_journal_names(lab: Space) -> None:
     lab.build(RUN)
-    bundle = load(root(lab))
-    objects = {path.name for path in (bundle.path / "objects").iterdir()}
+    bundle = load_bundle(root(lab))
+    objects = {path.name for path in (bundle.out_dir / "objects").iterdir()}
     for line in bundle.read("journal.jsonl").splitlines():
         event = json.loads(line)["event"]
         if "RunStarted" in event.get("Kernel", {}):
@@ -153,7 +154,7 @@ def test_another_expectation_makes_a_bundle_of_what_is_remembered(lab: Space) ->
     assert latest(lab) != first
     edit(lab, "denies: [read-variable, exec-shell]", "denies: [read-variable]")
     lab.build(RUN)
-    assert json.loads(load(root(lab)).read("summary.json"))["status"] == "ok"
+    assert json.loads(load_bundle(root(lab)).read("summary.json"))["status"] == "ok"
 
 
 def test_a_damaged_bundle_is_not_counted_as_the_last_one(lab: Space) -> None:
@@ -163,7 +164,7 @@ def test_a_damaged_bundle_is_not_counted_as_the_last_one(lab: Space) -> None:
     path.write_text("forged\n")
     assert performed(lab.run(RUN)) == 0
     assert len(bundles(lab)) == 2
-    load(root(lab))
+    load_bundle(root(lab))
 
 
 def test_a_missing_latest_makes_a_new_bundle(lab: Space) -> None:
@@ -193,7 +194,7 @@ def test_a_filtered_run_is_committed_and_does_not_move_latest(lab: Space) -> Non
     assert ran.code == 0
     assert latest(lab) == first
     other = next(name for name in bundles(lab) if name != first)
-    assert json.loads(load(root(lab) / other).read("summary.json"))["expected_profiles"] == ["scrubbed"]
+    assert json.loads(load_bundle(root(lab) / other).read("summary.json"))["expected_profiles"] == ["scrubbed"]
 
 
 def test_a_mismatch_is_partial_and_strict_makes_it_fail(lab: Space) -> None:
@@ -201,7 +202,7 @@ def test_a_mismatch_is_partial_and_strict_makes_it_fail(lab: Space) -> None:
     ran = lab.run(RUN)
     assert ran.code == 0
     assert "partial" in ran.out
-    assert json.loads(load(root(lab)).read("summary.json"))["status"] == "partial"
+    assert json.loads(load_bundle(root(lab)).read("summary.json"))["status"] == "partial"
     assert latest(lab) in bundles(lab)
     assert lab.run(RUN, "--strict").code == 1
 
@@ -214,7 +215,7 @@ def test_a_killed_run_is_never_loaded_and_does_not_stop_the_next(lab: Space) -> 
     process.communicate()
     assert not (root(lab) / "LATEST").exists()
     lab.build(RUN)
-    load(root(lab))
+    load_bundle(root(lab))
 
 
 def test_sixteen_builds_at_once_all_succeed(lab: Space) -> None:
@@ -222,9 +223,9 @@ def test_sixteen_builds_at_once_all_succeed(lab: Space) -> None:
     running = [lab.start(RUN, "-j", "1") for _ in range(16)]
     ended = [(process.communicate(), process.returncode) for process in running]
     assert [code for _, code in ended] == [0] * 16, ended
-    load(root(lab))
+    load_bundle(root(lab))
     for name in bundles(lab):
-        load(root(lab) / name)
+        load_bundle(root(lab) / name)
     assert not list(root(lab).rglob(".tmp-*"))
 
 
@@ -238,7 +239,7 @@ def test_an_outer_filter_turns_the_answers(tmp_path: Path) -> None:
     if not hosts.has_filters() or not hosts.landlock_abi():
         pytest.skip("this host has no Landlock, or lets nobody install a filter")
     assert space.run(RUN).code == 0
-    with_landlock = load(root(space))
+    with_landlock = load_bundle(root(space))
     done = subprocess.run(
         [sys.executable, "-m", "flowbuild", RUN],
         cwd=space.root,
@@ -249,7 +250,7 @@ def test_an_outer_filter_turns_the_answers(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done
-    without = load(root(space))
+    without = load_bundle(root(space))
     assert with_landlock.index.world_id != without.index.world_id
     rows = json.loads(without.read("runtime_results.json"))["scrubbed"]
     assert rows["status"] == "blocked"
@@ -282,7 +283,7 @@ def test_a_failed_run_is_committed_and_does_not_move_latest(lab: Space) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert latest(lab) == first
-    failed = load(root(lab) / next(name for name in bundles(lab) if name != first))
+    failed = load_bundle(root(lab) / next(name for name in bundles(lab) if name != first))
     assert failed.index.status == "failed"
     assert json.loads(failed.read("summary.json"))["status"] == "failed"
     assert lab.run(RUN).performed == 0  # and LATEST still says it all
@@ -299,7 +300,7 @@ def test_a_cancelled_run_is_committed_as_such_and_does_not_move_latest(lab: Spac
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
     assert latest(lab) == first
-    cancelled = load(root(lab) / next(name for name in bundles(lab) if name != first))
+    cancelled = load_bundle(root(lab) / next(name for name in bundles(lab) if name != first))
     status = json.loads(cancelled.read("run_status.json"))
     assert (status["state"], status["failure_stage"]) == ("failed", "cancelled")
     assert cancelled.index.status == "failed"
@@ -309,5 +310,5 @@ def test_two_runs_in_one_request_share_what_is_performed(lab: Space) -> None:
     lab.write("lab/BUILD.yaml", EXPERIMENT + "  again: {rule: run, plan: //lab:plan}\n")
     ran = lab.build(RUN, "//lab:again")
     assert ran.performed == 9  # a probe's action says nothing of its target: the second run reuses all of them
-    load(lab.root / "out/lab/again")
-    assert load(root(lab)).index.run_id != load(lab.root / "out/lab/again").index.run_id
+    load_bundle(lab.root / "out/lab/again")
+    assert load_bundle(root(lab)).index.run_id != load_bundle(lab.root / "out/lab/again").index.run_id

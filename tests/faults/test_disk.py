@@ -1,4 +1,4 @@
-"""Disks that refuse: full, out of inodes, read-only, broken or out of descriptors, for a moment or for good.
+"""Disks that refuse: full, out of inodes or read-only; and limits: of open files, and of a file's size.
 
 Exit 0 says that a whole bundle is there and LATEST names it; whatever else happens is a message that names a path and
 the error, and the next run succeeds once the fault is gone.
@@ -7,69 +7,20 @@ the error, and the next run succeeds once the fault is gone.
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disk_lab import RUN, lab, told, whole
 
-from flowbuild.bundle.layout import latest
-from flowbuild.bundle.load import load
 from flowbuild.testing import Ran, Space
 
-CALLS = (
-    "openat", "write", "pwrite64", "mkdir", "rename", "link", "fsync", "fdatasync", "syncfs", "ftruncate", "unlink",
-    "fchmod", "utimensat", "getdents64", "read", "pread64",
-)  # fmt: skip
-FAULTS = [
-    *[("ENOSPC", call) for call in ("openat", "write", "mkdir", "rename", "fsync", "link")],
-    *[("EIO", call) for call in ("write", "fsync", "syncfs", "read", "rename", "unlink")],
-    *[("EROFS", call) for call in ("openat", "mkdir", "rename", "fchmod")],
-    *[("EMFILE", call) for call in ("openat",)],
-]
-POINTS = 44
-RUN = "//lab:run"
-
-LAB = """
-targets:
-  probes:
-    rule: registry
-    probes:
-      read-variable: {operation: environment-read, target: FLOWBUILD_PLANTED}
-    profiles:
-      scrubbed: {restrict: {environment: scrub}, denies: [read-variable]}
-  plan: {rule: plan, registry: "//lab:probes", profiles: [scrubbed]}
-  run: {rule: run, plan: "//lab:plan"}
-"""
-
 pytestmark = pytest.mark.faults
-
-
-def told(ran: Ran, *, codes: Sequence[int] = (5,)) -> None:
-    """A failure is a message with a path and the error's name, and never a traceback."""
-    assert ran.code in codes, ran
-    assert "Traceback" not in ran.out + ran.err, ran
-    assert re.search(r"\bE[A-Z]{2,}\b|No space|Read-only|rror|open files|cannot start", ran.err + ran.out), ran
-
-
-def whole(space: Space) -> None:
-    """LATEST names a bundle that loads strictly."""
-    out = space.root / "out/lab/run"
-    named = latest(out)
-    assert named is not None
-    load(out / named)
-
-
-def lab(root: Path) -> Space:
-    space = Space(root)
-    space.write("lab/BUILD.yaml", LAB)
-    return space
 
 
 @contextmanager
@@ -113,11 +64,17 @@ def test_a_full_disk(tmp_path: Path, limit: str, left: int) -> None:
         whole(space)
 
 
-def test_a_read_only_workspace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "out", ".flowbuild", "out/lab/run", ".flowbuild/cas", ".flowbuild/runs"])
+def test_a_read_only_workspace(tmp_path: Path, place: str) -> None:
+    """The whole of it, or just where outputs, objects or logs would be written."""
     space = lab(tmp_path / "workspace")
-    with mounted(space.root, "--bind", str(space.root)) as place:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
-        told(space.run(RUN))
+    directory = space.root / place
+    directory.mkdir(parents=True, exist_ok=True)
+    with mounted(directory, "--bind", str(directory)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+        ran = space.run(RUN)
+        told(ran)
+        assert "EROFS" in ran.err and "read-only" in ran.err, ran
     assert space.run(RUN).code == 0
     whole(space)
 
@@ -144,85 +101,61 @@ def test_a_place_where_we_may_not_write(tmp_path: Path) -> None:
     assert space.run(RUN).code == 0
 
 
-def test_few_descriptors(tmp_path: Path) -> None:
-    """At each limit: the whole thing, or a message."""
-    space, ended = lab(tmp_path / "workspace"), set()
-    for limit in (8, 12, 16, 32, 64):
-        shutil.rmtree(space.root / "out", ignore_errors=True)
-        shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
-        words = ["sh", "-c", f'ulimit -n {limit} && exec "$0" "$@"', sys.executable, "-m", "flowbuild", RUN]
-        done = subprocess.run(words, cwd=space.root, env=space.environment, capture_output=True, text=True, check=False)
-        ended.add(done.returncode)
-        if done.returncode:
-            said = done.stdout + done.stderr  # with 8 descriptors even the interpreter may not come up
-            assert done.returncode in (1, 3, 4, 5) and said
-            assert "EMFILE" in said or "Too many open files" in said or "cannot start" in said, said
-        else:
-            whole(space)
-    assert 0 in ended
-    assert space.run(RUN).code == 0
+PLAIN = """
+targets:
+  command: {rule: exec, script: "echo x > ${{ outputs.o }}", outputs: {o: o}}
+  handler: {rule: python, handler: "h.py:f", outputs: {o: o}}
+"""
 
 
-def traced(space: Space, log: Path, inject: str = "") -> Ran:
-    """The real program under strace, without its children."""
-    words = [
-        "strace",
-        "-o",
-        str(log),
-        "-e",
-        f"trace={','.join(CALLS)}",
-        *(["-e", f"inject={inject}"] if inject else []),
-    ]
-    program = [str(Path(sys.executable).resolve()), "-m", "flowbuild", RUN]
-    environment = {**space.environment, "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([*words, *program], cwd=space.root, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
+def limited(space: Space, limit: str, *words: str) -> Ran:
+    """The program, started by a shell that sets a limit first."""
+    line = f'{limit} && exec "$0" "$@"'
+    started = ["sh", "-c", line, sys.executable, "-m", "flowbuild", *words]
+    done = subprocess.run(started, cwd=space.root, env=space.environment, capture_output=True, text=True, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(scope="module")
-def points(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
-    """By call: the how-manieth of them come after the program's modules are read."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    base = tmp_path_factory.mktemp("count")
-    ran = traced(lab(base / "workspace"), base / "log")
-    text = (base / "log").read_text()
-    if ran.code != 0 and "ptrace" in text + ran.err:
-        pytest.skip("this host does not let anybody trace")
-    assert ran.code == 0, ran
-    count: Counter[str] = Counter()
-    found: dict[str, list[int]] = {}
-    has_begun = False
-    for line in text.splitlines():
-        name, bracket, rest = line.partition("(")
-        if bracket and name in CALLS:
-            count[name] += 1
-            has_begun |= ".flowbuild/null" in rest and "O_CREAT" in rest
-            if has_begun and ".py" not in rest and ".so" not in rest and "site-packages" not in rest:
-                found.setdefault(name, []).append(count[name])
-    return found
-
-
-@pytest.mark.parametrize("lasts", [False, True], ids=["once", "for good"])
-@pytest.mark.parametrize("part", range(4))
-def test_a_refusal_at_any_call(tmp_path: Path, points: dict[str, list[int]], lasts: bool, part: int) -> None:
-    chosen = [(error, call, when) for error, call in FAULTS for when in points.get(call, ())]
-    random.Random(5).shuffle(chosen)
-    half = POINTS // 2
-    mine = chosen[half * lasts : half * lasts + half][part::4]
-    injected = 0
-    for number, (error, call, when) in enumerate(mine):
-        space, log = lab(tmp_path / str(number)), tmp_path / "log"
-        ran = traced(space, log, f"{call}:error={error}:when={when}{'+' if lasts else ''}")
-        injected += "(INJECTED)" in log.read_text()
-        point = (error, call, when, ran)
-        if ran.code == 0:
+@pytest.mark.parametrize("label", [RUN, "//:command", "//:handler"])
+def test_few_descriptors(tmp_path: Path, label: str) -> None:
+    """At each limit: the whole thing, or a sentence that says which limit it is and how to raise it."""
+    space, ended = lab(tmp_path / "workspace"), set()
+    space.write("BUILD.yaml", PLAIN)
+    space.write("h.py", "def f(o):\n    o.write_text('x')\n")
+    for limit in (8, 12, 15, 16, 17, 20, 32, 64):
+        shutil.rmtree(space.root / "out", ignore_errors=True)
+        shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
+        ran = limited(space, f"ulimit -n {limit}", label)
+        ended.add(ran.code)
+        if ran.code:
+            told(ran)
+            assert "Too many open files (EMFILE)" in ran.err and "raise it (`ulimit -n 4096`)" in ran.err, ran
+        elif label == RUN:
             whole(space)
-        elif lasts and call == "write":
-            # Then nothing can be said, on any descriptor: 120 is what the interpreter ends with.
-            assert ran.code in (1, 4, 5, 120), point
-        else:
-            told(ran, codes=(1, 4, 5))
-        assert space.run(RUN).code == 0, point
-        whole(space)
-    assert injected >= len(mine) * 0.8, "the faults were not injected"
+    assert ended == {0, 5}
+    assert space.run(label).code == 0
+
+
+@pytest.mark.parametrize("label", [RUN, "//:command"])
+def test_a_limit_on_the_size_of_files(tmp_path: Path, label: str) -> None:
+    """Ours: the file that would pass it is named. Half a kibibyte a block: some let the journal begin."""
+    space, ended = lab(tmp_path / "workspace"), set()
+    # The interpreter would write its bytecode in part, and believe it the next time.
+    space.environment |= {"LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
+    space.write("BUILD.yaml", PLAIN.replace("echo x >", "head -c 60000 /dev/zero >"))
+    for blocks in (0, 1, 4, 16, 100, 4000):
+        shutil.rmtree(space.root / "out", ignore_errors=True)
+        shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
+        ran = limited(space, f"ulimit -f {blocks}", label)
+        ended.add(ran.code)
+        if ran.code == 0:
+            assert label != RUN or whole(space) is None
+        elif ran.code == 5:
+            told(ran)
+            assert "EFBIG" in ran.err and "`ulimit -f`" in ran.err, ran
+        elif label == RUN:  # the preflight inherits the limit
+            assert ran.code == 4 and "the preflight broke: OSError" in ran.err and "File too large" in ran.err, ran
+        elif ran.code:  # and so does an action, which ends as the system ends whoever passes it
+            assert ran.code == 1 and re.search("File (size|too)|SIGXFSZ", ran.out), ran
+    assert {0, 5} <= ended
+    assert space.run(label).code == 0

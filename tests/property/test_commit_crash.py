@@ -20,7 +20,7 @@ import pytest
 
 from flowbuild.bundle.commit import begin
 from flowbuild.bundle.layout import COMMITTED, STALE, latest, state
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.core.canonical import sha256
 from flowbuild.core.errors import DiskRefused, NotCommitted
 from flowbuild.store import flush
@@ -95,14 +95,14 @@ def check(root: Path, before: str | None, run_id: str, files: int) -> None:
     path = root / "out" / run_id
     if path.exists():
         if state(path) == COMMITTED:
-            assert len(load(path).index.artifacts) == files + 2
+            assert len(load_bundle(path).index.artifacts) == files + 2
         else:
             assert state(path) == STALE
             with pytest.raises(NotCommitted):
-                load(path)
+                load_bundle(path)
     now = latest(root / "out")
     assert now in (before, run_id)
-    assert now is None or load(root / "out").index.run_id == now
+    assert now is None or load_bundle(root / "out").index.run_id == now
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_killed_at_every_call_it_leaves_a_whole_bundle_or_none(root: Path, files
             assert before == f"next-{point}"
     assert point > 20 + files
     commit(root, "last", files)
-    assert load(root / "out").index.run_id == "last"
+    assert load_bundle(root / "out").index.run_id == "last"
 
 
 @pytest.mark.parametrize("files", [2, 16])
@@ -153,7 +153,7 @@ def test_refused_at_every_call_it_says_so_and_the_next_one_works(
             failed += 1
             assert errno.errorcode[number] in error.message
         else:
-            assert load(root / "out" / run_id).index.status == "ok"  # no silent success
+            assert load_bundle(root / "out" / run_id).index.status == "ok"  # no silent success
         check(root, before, run_id, files)
     commit(root, "last", files)
-    assert load(root / "out").index.run_id == "last" and failed > 10
+    assert load_bundle(root / "out").index.run_id == "last" and failed > 10

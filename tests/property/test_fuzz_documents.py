@@ -19,7 +19,7 @@ import xxhash
 
 from flowbuild.bundle.index import read_index
 from flowbuild.bundle.layout import latest
-from flowbuild.bundle.load import intact, load
+from flowbuild.bundle.read import intact, load_bundle
 from flowbuild.core.errors import Faults, FlowError
 from flowbuild.load.package import load_package
 from flowbuild.load.rulefile import load_rule, load_rules
@@ -117,12 +117,12 @@ def readers(space: Space) -> dict[str, tuple[Path, Callable[[], object]]]:
         "rule": (rule, lambda: load_rule(RuleFile(rule, "r", False))),
         "journal": (bundle / "journal.jsonl", lambda: list(journal.read(bundle / "journal.jsonl"))),
         "memo": (workspace.config.cache_dir / "memo", lambda: list(Memo(workspace.config.cache_dir / "memo"))),
-        "index": (index, lambda: (read_index(index.read_bytes()), load(bundle))),
-        "run status": (bundle / "run_status.json", lambda: (intact(bundle), load(bundle))),
+        "index": (index, lambda: (read_index(index.read_bytes()), load_bundle(bundle))),
+        "run status": (bundle / "run_status.json", lambda: (intact(bundle), load_bundle(bundle))),
         "stamps": (state / "stamps", lambda: Stamps.load(state / "stamps").save()),
         "packages": (state / "packages", lambda: ParsedTable(state / "packages", stamps).get(str(root / "lab/BUILD.yaml"))),
         "last": (state / "last", lambda: [LastTable(state / "last").get(key) for key in ("", "a")]),
-        "LATEST": (out / "LATEST", lambda: (latest(out), load(out))),
+        "LATEST": (out / "LATEST", lambda: (latest(out), load_bundle(out))),
     }  # fmt: skip
     if table is not None:
         kinds["null"] = (table, lambda: null.check(str(root), table.name))

@@ -83,6 +83,7 @@ def test_ci_runs_what_the_readme_says() -> None:
 
 def test_every_hosted_job_runs_both_commands() -> None:
     jobs = yaml.safe_load(page(".github/workflows/ci.yaml"))["jobs"]
+    jobs.pop("action")  # it runs the action alone, on a checkout that is not installed
     for name, job in jobs.items():
         lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
         ran = [shlex.split(line) for line in lines]  # a shell doesn't see which quotes were used

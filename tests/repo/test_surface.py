@@ -23,8 +23,10 @@ MODULES = {
 }
 # Modules that no other module imports: who runs them.
 ENTRY_POINTS = {
+    "flowbuild.evidence.__main__": "`python -m flowbuild.evidence`",
     "flowbuild.__main__": "the console script, and `python -m flowbuild`",
     "flowbuild.testing": "people's tests",
+    "flowbuild.engine.launch": "the launcher of the channel `clean`, a program of its own",
     "flowbuild.rep.mock": "an executor, by `python -m`",
     "flowbuild.engine.worker_main": "a worker, by path",
     "flowbuild.engine.preflight": "a program of its own, by `python -m`",

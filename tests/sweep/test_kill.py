@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flowbuild.bundle.layout import COMMITTED, latest, runs
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.testing import Space
 
 CALLS = (
@@ -63,7 +63,7 @@ def whole(space: Space) -> None:
     out = space.root / "out/lab/run"
     found = {run.run_id for run in runs(out) if run.state == COMMITTED} if out.exists() else set()
     for run_id in found:
-        load(out / run_id)
+        load_bundle(out / run_id)
     named = latest(out) if out.exists() else None
     assert named is None or named in found
 

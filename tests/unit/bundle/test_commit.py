@@ -14,7 +14,7 @@ import pytest
 from flowbuild.bundle import commit as module
 from flowbuild.bundle.commit import begin
 from flowbuild.bundle.layout import latest, runs
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 
@@ -40,7 +40,7 @@ def test_a_bundle_holds_what_was_added_and_latest_names_it(tmp_path: Path, durab
         "run-1/profiles/p.json",
         f"run-1/objects/{sha256(OBJECT)}",
     }
-    assert [entry.path for entry in load(tmp_path / "a/b").index.artifacts][:3] == [
+    assert [entry.path for entry in load_bundle(tmp_path / "a/b").index.artifacts][:3] == [
         "run_status.json",
         "run_manifest.json",
         "journal.jsonl",
@@ -55,7 +55,7 @@ def test_many_files_are_flushed_by_one_call(tmp_path: Path, monkeypatch: pytest.
             found.add(f"profiles/{number}.json", b"{}")
         assert found.commit("ok", world_id=WORLD, move_latest=True).is_durable
     assert flushed == [tmp_path / "run-1"]
-    assert len(load(tmp_path).index.artifacts) == 25
+    assert len(load_bundle(tmp_path).index.artifacts) == 25
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="flushing is F_FULLFSYNC there, which no test can watch")
@@ -104,7 +104,7 @@ def test_latest_stays_where_it_is_unless_asked_and_for_failed_runs(tmp_path: Pat
     assert not committed(tmp_path, "quiet", move_latest=False).moved_latest
     assert not committed(tmp_path, "broken", status="failed").moved_latest
     assert latest(tmp_path) == "first"
-    assert load(tmp_path / "broken").index.status == "failed"
+    assert load_bundle(tmp_path / "broken").index.status == "failed"
     partial = committed(tmp_path, "partial", missing=["summary.md"])
     assert partial.moved_latest and partial.index.status == "partial" and latest(tmp_path) == "partial"
 
@@ -152,14 +152,14 @@ def test_what_the_disk_refuses_after_latest_moved_is_a_warning(tmp_path: Path, m
     result = committed(tmp_path, durability="commit")
     assert (result.moved_latest, result.is_durable) == (True, False)
     assert result.warning is not None and "not known to be durable" in result.warning and "EIO" in result.warning
-    assert load(tmp_path).index.run_id == "run-1"
+    assert load_bundle(tmp_path).index.run_id == "run-1"
 
 
 def test_latest_does_not_follow_an_index_of_unknown_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing_flush(monkeypatch, tmp_path / "run-1", "artifact_index.json")
     result = committed(tmp_path, durability="commit")
     assert (result.moved_latest, result.is_durable, latest(tmp_path)) == (False, False, None)
-    assert load(tmp_path / "run-1").index.run_id == "run-1"
+    assert load_bundle(tmp_path / "run-1").index.run_id == "run-1"
 
 
 def test_a_disk_that_cannot_flush_commits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,5 +189,5 @@ def test_sixteen_processes_commit_at_once(tmp_path: Path) -> None:
     answers = [found.communicate() for found in writers]
     assert answers == [(b"True\n", b"")] * 16
     assert [run.state for run in runs(tmp_path / "out")] == ["committed"] * 16
-    assert all(load(run.path) for run in runs(tmp_path / "out")) and load(tmp_path / "out")
+    assert all(load_bundle(run.path) for run in runs(tmp_path / "out")) and load_bundle(tmp_path / "out")
     assert not [name for name in names(tmp_path / "out") if ".tmp" in name]

@@ -11,7 +11,7 @@ import pytest
 from workshop import Workshop
 
 from flowbuild.bundle import experiment
-from flowbuild.bundle.load import load
+from flowbuild.bundle.read import load_bundle
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.engine.engine import Io, Performance
@@ -95,7 +95,7 @@ def test_a_first_run_is_a_bundle_that_loads(lab: Workshop) -> None:
     made = lab.make(RUN)
     assert made.code == 0
     assert runs(lab) == {latest(lab)}
-    assert load(lab.root / "out/e/run").index.run_id == latest(lab)
+    assert load_bundle(lab.root / "out/e/run").index.run_id == latest(lab)
     assert "scenario lane    2 profiles" in made.out
 
 
@@ -170,9 +170,9 @@ def test_out_is_another_place(lab: Workshop) -> None:
 
 def test_what_the_journal_names_is_in_the_bundle(lab: Workshop) -> None:
     lab.make(RUN)
-    bundle = load(lab.root / "out/e/run")
-    journal = (bundle.path / "journal.jsonl").read_text()
-    held = {path.name for path in (bundle.path / "objects").iterdir()}
+    bundle = load_bundle(lab.root / "out/e/run")
+    journal = (bundle.out_dir / "journal.jsonl").read_text()
+    held = {path.name for path in (bundle.out_dir / "objects").iterdir()}
     named = {word for word in journal.replace('"', " ").split() if len(word) == 64}
     assert named <= held
 
@@ -180,7 +180,7 @@ def test_what_the_journal_names_is_in_the_bundle(lab: Workshop) -> None:
 def test_a_preflight_that_breaks_is_the_engines_fault(lab: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     from flowbuild.core.errors import EngineLost
 
-    monkeypatch.setattr(experiment.preflight, "command", lambda: ["/bin/echo", "no json"])
+    monkeypatch.setattr(experiment.preflight, "command", lambda channel: ["/bin/echo", "no json"])
     with pytest.raises(EngineLost, match="the preflight broke"):
         lab.make(RUN)
 

@@ -51,10 +51,14 @@ def test_a_long_chain_is_no_recursion(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("needs", "said"),
     [
-        ({"a": [":a"]}, ["//:a needs itself", "//:a  needs  //:a  (inputs.i.0)"]),
+        ({"a": [":a"]}, ["//:a needs itself", "//:a --inputs.i.0--> //:a    BUILD.yaml:1"]),
         (
             {"x": [":a"], "a": [":b"], "b": ["x.txt", ":c"], "c": [":a"]},
-            ["//:a needs itself", "//:b  needs  //:c  (inputs.i.1)", "//:c  needs  //:a  (inputs.i.0)"],
+            [
+                "//:a needs itself",
+                "//:b --inputs.i.1--> //:c    BUILD.yaml:1",
+                "//:c --inputs.i.0--> //:a    BUILD.yaml:1",
+            ],
         ),
     ],
 )
@@ -65,6 +69,24 @@ def test_a_cycle_is_told_edge_by_edge(workshop: Workshop, needs: dict[str, list[
         lowered(workshop)
     assert [text for text in said if text not in str(caught.value)] == []
     assert caught.value.location is not None
+
+
+def test_the_shortest_cycle_is_told(workshop: Workshop) -> None:
+    """Not the long way round by which the search came."""
+    workshop.write(
+        "far/BUILD.yaml",
+        declare({"z": target("x", inputs={"i": "//:b"}), "bad": target("x", inputs={"i": "//no:where"})}),
+    )
+    workshop.write("BUILD.yaml", chain(a=[":b"], b=[":c", "//far:bad", "//far:z"], c=[":d"], d=[":a"]))
+    with pytest.raises(CycleFound) as caught:
+        lowered(workshop, "//:a")
+    place, *edges = caught.value.report().splitlines()
+    assert place == "BUILD.yaml:1:139: //:b needs itself:"
+    assert edges == [
+        "    //:b --inputs.i.2--> //far:z    BUILD.yaml:1",
+        "    //far:z --inputs.i--> //:b    far/BUILD.yaml:1",
+        "  cut one of these edges",
+    ]
 
 
 def test_a_missing_need_is_told_where_it_is_asked_for(workshop: Workshop) -> None:

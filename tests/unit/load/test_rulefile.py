@@ -109,7 +109,7 @@ FAULTS = [
     ("not attr.draft", "not", "17:11: ${{ not }}: "),
     ("not attr.draft }}", "not attr.draft }", "17:11: '${{ not attr.draft }': an expression is opened and never"),
     ("${{ not attr.draft }}", "sometimes", "17:11: 'when' is a boolean, and here stands the string 'sometimes'"),
-    ('"${{ states.section.outputs.part }}"', '"${{ states.page.outputs.page }}"', "20:13: these states wait for one"),
+    ('"${{ states.section.outputs.part }}"', '"${{ states.page.outputs.page }}"', "20:21: these states wait for one"),
     ("{parts:", "{Parts:", "20:14: 'Parts' is not a name"),
     ("observes: host", "observes: me", "24:15: 'observes' is one of host, and here stands the string 'me'"),
     ("timeout: 3", "timeout: -3", "23:14: 'timeout' is a number of seconds above zero, and here stands the number -3"),
@@ -153,7 +153,11 @@ def test_states_in_a_circle(loading: Loading) -> None:
     state = '  {0}: {{kind: exec, inputs: {{i: "${{{{ states.{1}.outputs.o }}}}"}}, outputs: {{o: {0}}}}}\n'
     text = "rule: report\nstates:\n" + "".join(state.format(*pair) for pair in ("ab", "bc", "ca", "da"))
     (found,) = loading.faults(lambda: read(loading, text))
-    assert found == "rules/report.rule.yaml:3:27: these states wait for one another: a, b, c"
+    place, *edges = found.splitlines()
+    assert place == "rules/report.rule.yaml:3:31: these states wait for one another:"
+    assert edges == [f"    {a} --inputs.i--> {b}" for a, b in ("ab", "bc")] + [
+        "    c --inputs.i--> a; cut one of these edges"
+    ]
 
 
 def test_faults_of_every_rule_file_come_at_once(loading: Loading) -> None:

@@ -118,26 +118,31 @@ def test_describe(change: Change, text: str) -> None:
 
 
 @pytest.fixture
-def why(tmp_path: Path) -> Why:
-    return Why(Cas(tmp_path / "cas"), LastTable(tmp_path / "last"), StateGraph((READER,), {}))
+def cas(tmp_path: Path) -> Cas:
+    return Cas(tmp_path / "cas")
 
 
-def test_a_document_that_is_gone_or_damaged_is_none(why: Why) -> None:
+@pytest.fixture
+def why(tmp_path: Path, cas: Cas) -> Why:
+    return Why(cas, LastTable(tmp_path / "last"), StateGraph((READER,), {}))
+
+
+def test_a_document_that_is_gone_or_damaged_is_none(why: Why, cas: Cas) -> None:
     assert why.document(None) is None
     assert why.document("0" * 64) is None
-    assert why.document(why._cas.put(b"{")) is None
+    assert why.document(cas.put(b"{")) is None
 
 
-def test_a_comparison_with_an_unknown_document_is_empty(why: Why) -> None:
-    assert why.compare(READER, "0" * 64, {"a": 1}) == ()
+def test_a_comparison_with_an_unknown_document_is_empty(why: Why, cas: Cas) -> None:
+    assert why.compare("0" * 64, {"a": 1}) == ()
 
 
-def test_listings_are_opened(why: Why) -> None:
+def test_listings_are_opened(why: Why, cas: Cas) -> None:
     rows = [{"path": path, "sha256": sha, "executable": False} for path, sha in (("a", "1"), ("b", "2"))]
-    old = why._cas.put(canonical(rows))
-    new = why._cas.put(canonical([{**rows[0], "sha256": "3"}, {**rows[1], "path": "c"}]))
-    before = why._cas.put(canonical({"inputs": {"many": {"listing": old}}}))
-    found = why.compare(READER, before, {"inputs": {"many": {"listing": new}}})
+    old = cas.put(canonical(rows))
+    new = cas.put(canonical([{**rows[0], "sha256": "3"}, {**rows[1], "path": "c"}]))
+    before = cas.put(canonical({"inputs": {"many": {"listing": old}}}))
+    found = why.compare(before, {"inputs": {"many": {"listing": new}}})
     assert found == (
         Change("inputs.many[a]", "1", "3"),
         Change("inputs.many[b]", "2", None),

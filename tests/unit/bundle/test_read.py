@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flowbuild.bundle.commit import begin
-from flowbuild.bundle.load import intact, load, resolve
+from flowbuild.bundle.read import intact, load_bundle, resolve
 from flowbuild.core.errors import NotCommitted, StoreCorrupt, StoreError
 
 from .small_bundle import OBJECT, committed, status
@@ -30,22 +30,22 @@ def age(root: Path) -> None:
 def test_a_bundle_is_found_by_latest_or_by_itself(tmp_path: Path) -> None:
     path = committed(tmp_path).path
     assert resolve(tmp_path) == resolve(path) == path
-    bundle = load(tmp_path)
-    assert (bundle.path, bundle.run_status["state"], bundle.index.run_id) == (path, "complete", "run-1")
+    bundle = load_bundle(tmp_path)
+    assert (bundle.out_dir, bundle.status["state"], bundle.index.run_id) == (path, "complete", "run-1")
     assert bundle.run_manifest == {"channel": "direct"} == bundle.document("run_manifest.json")
     assert bundle.read("journal.jsonl") == b'{"seq":1}\n'
 
 
 def test_a_run_without_an_index_is_not_committed(tmp_path: Path) -> None:
     with begin(tmp_path, "run-1", status("run-1", "in_progress")), pytest.raises(NotCommitted, match="in progress"):
-        load(tmp_path / "run-1")
+        load_bundle(tmp_path / "run-1")
     path = committed(tmp_path, "run-2").path
     (path / "artifact_index.json").unlink()
     with pytest.raises(NotCommitted, match="never committed"):
-        load(path)
+        load_bundle(path)
     for nothing in (tmp_path / "none", tmp_path):
         with pytest.raises(StoreError):
-            load(nothing)
+            load_bundle(nothing)
     assert not intact(tmp_path)
 
 
@@ -54,12 +54,12 @@ def test_a_latest_that_names_no_run_is_damage(tmp_path: Path, text: str) -> None
     committed(tmp_path)
     (tmp_path / "LATEST").write_text(text)
     with pytest.raises(StoreCorrupt, match="LATEST"):
-        load(tmp_path)
+        load_bundle(tmp_path)
 
 
 def test_a_file_that_the_index_says_is_missing_fails_no_load(tmp_path: Path) -> None:
     committed(tmp_path, missing=["summary.md"])
-    assert load(tmp_path).index.missing == ("summary.md",) and intact(tmp_path)
+    assert load_bundle(tmp_path).index.missing == ("summary.md",) and intact(tmp_path)
 
 
 def swap(root: Path) -> None:
@@ -118,7 +118,7 @@ def test_damage_is_refused(tmp_path: Path, name: str) -> None:
     assert intact(tmp_path)
     DAMAGES[name](path)
     with pytest.raises((StoreCorrupt, NotCommitted), match=str(tmp_path)):
-        load(tmp_path)
+        load_bundle(tmp_path)
     assert not intact(tmp_path)
 
 
@@ -127,7 +127,7 @@ def test_a_file_touched_since_is_hashed_and_still_intact(tmp_path: Path) -> None
     age(path)
     os.utime(path / "journal.jsonl")
     (path / "notes.txt").write_text("of nobody's concern")
-    assert intact(tmp_path) and load(tmp_path)
+    assert intact(tmp_path) and load_bundle(tmp_path)
 
 
 def test_an_edit_that_hides_its_mtime_is_seen(tmp_path: Path) -> None:
@@ -150,6 +150,6 @@ def test_every_flipped_bit_is_detected(tmp_path: Path) -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(flipped)
         with pytest.raises((StoreCorrupt, NotCommitted)):
-            load(tmp_path)
+            load_bundle(tmp_path)
         file.write_bytes(data)
-    assert load(tmp_path) and OBJECT
+    assert load_bundle(tmp_path) and OBJECT

@@ -1,0 +1,171 @@
+"""`flowbuild runs list` and `show`: the runs of a workspace, and one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flowbuild.bundle import layout
+from flowbuild.bundle.history import Entry, find, history, told
+from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.core.label import parse_pattern
+from flowbuild.front.arguments import Request
+from flowbuild.front.build import start
+from flowbuild.front.console import Console, console
+from flowbuild.front.report import MOST
+from flowbuild.load.workspace import find_root, open_workspace
+from flowbuild.run.account import FAILED, HOW, PERFORMED, Account, Told
+from flowbuild.store.cas import Cas
+
+
+class Runs:
+    """The runs that a request is about."""
+
+    def __init__(self, request: Request) -> None:
+        self.here = start(request.directory)
+        self.root = find_root(self.here)
+        self.cas = Cas(open_workspace(self.root).config.cache_dir / "cas")
+        self.entries = history(self.root, self.cas, request.out or "out")
+
+    @property
+    def package(self) -> str:
+        """The package that relative labels belong to."""
+        below = self.here.relative_to(self.root).as_posix()
+        return "" if below == "." else below
+
+    def find(self, text: str) -> Entry:
+        """The run that somebody means."""
+        return find(text, self.entries, self.package)
+
+    def way(self, path: Path) -> str:
+        """A path from the workspace root."""
+        return os.path.relpath(path, self.root)
+
+
+def list_(request: Request) -> int:
+    """Print one line a run, oldest first."""
+    out, runs = console(request), Runs(request)
+    entries = list(_chosen(runs, request.patterns))
+    for entry in entries:
+        out.emit(_doc(entry, runs))
+    wide = {"status": max((len(entry.status) for entry in entries), default=0)}
+    wide["channel"] = max((len(entry.channel) for entry in entries), default=0)
+    wide["policy"] = max((len(entry.policy) for entry in entries), default=0)
+    for entry in entries:
+        mark, name = "*" if entry.is_latest else " ", entry.run_id if out.verbose else entry.run_id[:8]
+        columns = "  ".join(f"{getattr(entry, key):<{width}}" for key, width in wide.items())
+        out.line(f"{mark} {name}  {when(entry.started_ms):<19}  {columns}  {entry.label}".rstrip())
+    if not entries:
+        out.line("no runs")
+    return 0
+
+
+def _chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+    wanted = [parse_pattern(text, runs.package) for text in patterns]
+    for entry in runs.entries:
+        labels = [parse_pattern(text) for text in entry.label.split(" ") if text.startswith("//")]
+        if not wanted or any(_covers(pattern, label) for pattern in wanted for label in labels):
+            yield entry
+
+
+def _covers(pattern: Any, label: Any) -> bool:
+    if label.name is None or pattern.negative:
+        return bool(pattern == label)
+    return bool(pattern.matches(label))
+
+
+def show(request: Request, text: str) -> int:
+    """Print one run."""
+    out, runs = console(request), Runs(request)
+    entry = runs.find(text)
+    bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
+    found = told(entry)
+    mismatches = _mismatches(bundle) if bundle else []
+    doc = _doc(entry, runs) | {
+        "states": {how: [_state(one) for one in found.of(how)] for how in HOW},
+        "params": entry.asked.get("params") or {},
+        "mismatches": mismatches,
+        "took_ms": _took(found),
+    }
+    out.emit(doc)
+    for line in _lines(entry, found, runs, bundle):
+        out.line(line)
+    _show_states(out, found)
+    for row in mismatches[: None if out.verbose else MOST]:
+        said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
+        out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
+    _more(out, len(mismatches), "mismatches")
+    return 0
+
+
+def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
+    """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
+    doc = bundle.document(layout.MISMATCH_SUMMARY)
+    rows = doc.get("mismatches") if isinstance(doc, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -> Iterator[str]:
+    counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
+    took = _took(found)
+    yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")
+    yield f"  {'target':<10} {entry.label or found.op or 'not known any more'}"
+    yield f"  {'status':<10} {entry.status}" + (f": {entry.problem}" if entry.problem else "")
+    yield f"  {'when':<10} {when(entry.started_ms)}" + (f", took {took / 1000:.2f} s" if took is not None else "")
+    yield f"  {'asked':<10} channel {entry.channel or '?'}, policy {entry.policy or '?'}"
+    for name, value in sorted((entry.asked.get("params") or {}).items()):
+        yield f"  {'param':<10} {name}={json.dumps(value)}"
+    yield f"  {'states':<10} {counts}"
+    yield f"  {'path':<10} {runs.way(entry.path)}"
+    if bundle is not None:
+        yield f"  {'summary':<10} {runs.way(entry.path / layout.SUMMARY_TEXT)}"
+
+
+def _show_states(out: Console, found: Account) -> None:
+    for how in (FAILED, PERFORMED) if out.verbose else (FAILED,):
+        for one in found.of(how):
+            why = str((one.error or {}).get("message") or "").partition("\n")[0]
+            out.line(f"  {how:<10} {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}  {why}".rstrip())
+
+
+def _more(out: Console, count: int, what: str) -> None:
+    if count > MOST and not out.verbose:
+        out.line(f"  ... and {count - MOST} more {what}: -v lists them")
+
+
+def _took(found: Account) -> int | None:
+    if found.started_ms is None or found.last_ms is None or found.ended is None:
+        return None
+    return found.last_ms - found.started_ms
+
+
+def _state(one: Told) -> dict[str, Any]:
+    doc = {"state_id": one.state_id, "label": one.label, "action": one.action, "outputs": dict(one.outputs)}
+    return doc | ({"error": one.error} if one.error else {})
+
+
+def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:
+    return {
+        "run_id": entry.run_id,
+        "target": entry.label,
+        "kind": "bundle" if entry.is_bundle else "evaluation",
+        "status": entry.status,
+        "started_ms": entry.started_ms,
+        "channel": entry.channel or None,
+        "policy": entry.policy or None,
+        "latest": entry.is_latest,
+        "path": runs.way(entry.path),
+        **({"problem": entry.problem} if entry.problem else {}),
+    }
+
+
+def when(started_ms: int | None) -> str:
+    """When a run began, in the time of this host."""
+    try:
+        return datetime.fromtimestamp((started_ms or 0) / 1000).strftime("%Y-%m-%d %H:%M:%S") if started_ms else "?"
+    except (OSError, OverflowError, ValueError):  # a journal may say any number
+        return "?"

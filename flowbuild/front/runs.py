@@ -1,0 +1,52 @@
+"""`flowbuild runs`: what was run here. A thin table of commands; their bodies are imported when they are called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flowbuild.front.flags import Directory, Json, Verbose, requested
+
+app = typer.Typer(
+    name="runs",
+    help="List, show and compare runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[str, typer.Argument(metavar="RUN|LABEL", help="A run id, its beginning, or a label: its LATEST.")]
+Below = Annotated[str, typer.Option("--out", metavar="DIR", help="Where bundles were committed below.")]
+
+
+@app.command(name="list")
+def list_(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Only runs of these targets.")] = [],  # noqa: B006
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """List bundles and evaluations, oldest first; `*` marks LATEST."""
+    from flowbuild.front.history import list_ as perform
+
+    return perform(requested("runs", locals()))
+
+
+@app.command()
+def show(run: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False) -> int:
+    """Show one run: status, what was performed, parameters, mismatches, paths."""
+    from flowbuild.front.history import show as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run)
+
+
+@app.command()
+def diff(
+    old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
+) -> int:
+    """Say what differs between two runs, and which inputs and options explain it. Exit 1 if they differ."""
+    from flowbuild.front.difference import diff as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), old, new)
