@@ -175,7 +175,8 @@ class Build:
 
     def show_waiting(self, result: Result) -> None:
         """A line for each state that was not started, with the failed one that it needs."""
-        pairs = ((state.label, guilty.label) for state, guilty in blocked_by(self.graph, result))
+        blocked = blocked_by(self.graph, result)
+        pairs = ((state.label, guilty.label) for state, guilty in blocked if state.label != guilty.label)
         waiting = list(dict.fromkeys(pairs))
         for label, guilty in waiting if self.console.verbose else waiting[:MOST]:
             self.console.line(f"  not started  {label} needs {guilty}")

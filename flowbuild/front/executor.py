@@ -20,7 +20,9 @@ app = typer.Typer(name="executor", help="Help for who writes executors.", no_arg
 # Words after the first are the executor's, whatever they look like.
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def check(
-    argv: Annotated[list[str], typer.Argument(metavar="ARGV...", help="The executor: a program and its words.")],
+    argv: Annotated[
+        list[str], typer.Argument(metavar="LABEL|ARGV...", help="The executor: a target, or a program and its words.")
+    ],
     step: Annotated[str | None, typer.Option("--step", metavar="KIND", help="The step kind to try.")] = None,
     with_: Annotated[str, typer.Option("--with", metavar="JSON", help="What that step gets.")] = "{}",
     failing: Annotated[
@@ -32,6 +34,7 @@ def check(
     """Try the whole contract of REP v0.1 on an executor, and print a table."""
     from flowbuild.engine.conformance import CHECKS, Trial, checked
 
+    argv = _argv(argv)
     given, bad = _object("--with", with_), None if failing is None else _object("--failing", failing)
     width, failed = max(map(len, CHECKS)), 0
     for finding in checked(Trial(tuple(argv), Path.cwd(), timeout, step, given, bad)):
@@ -43,6 +46,17 @@ def check(
     if not as_json:
         print(f"{failed} of {len(CHECKS)} failed" if failed else "it keeps to REP v0.1")
     return 1 if failed else 0
+
+
+def _argv(words: list[str]) -> list[str]:
+    """The words of a command; a label stands for the command that its target declares."""
+    if not words[0].startswith("//"):
+        return words
+    from flowbuild.front.executor_target import declared
+    from flowbuild.front.flow_run import opened
+
+    with opened(Path.cwd()) as session:
+        return [*declared(session, words[0]).argv, *words[1:]]
 
 
 def _object(flag: str, text: str) -> dict[str, Any]:

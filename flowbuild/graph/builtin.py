@@ -42,6 +42,14 @@ def filegroup(scope: Scope) -> Built:
     return scope.finish({"files": as_input(files if isinstance(files, list) else [files])})
 
 
+def executor(scope: Scope) -> Built:
+    """An executor's files under one label: whoever starts it reads its command from the declaration."""
+    files = scope.files(scope.target.attrs["sources"], "sources")
+    if isinstance(files, dict):
+        raise scope.fault(BadAttribute("`sources` is a list, a glob or a path, not a mapping"), "sources")
+    return scope.finish({"sources": as_input(files if isinstance(files, list) else [files])})
+
+
 def group(scope: Scope) -> Built:
     """Several targets under one label."""
     members = tuple(parse(text, scope.package).target for text in scope.target.attrs["targets"])
