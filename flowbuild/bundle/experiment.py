@@ -289,14 +289,20 @@ def _failure(result: Result | None) -> tuple[str | None, str | None]:
     return failed[0] if failed else "not every state was performed", "probe"
 
 
+def _broke(why: str) -> EngineLost:
+    return EngineLost(f"the preflight broke: {why}", remedy="run it again; if it breaks again, please report it")
+
+
 def host_check(channel: str) -> dict[str, Any]:
     """Run the preflight program, and keep what it says beside how it was run."""
     command = preflight.command(channel)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        remedy = "run it again; if it breaks again, please report it"
-        raise EngineLost(f"the preflight broke: {error}", remedy=remedy) from None
+    except subprocess.TimeoutExpired as error:
+        raise _broke(str(error)) from None
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise _broke(last or f"it ended with {done.returncode} and said no JSON") from None
     shown = ["python", "-m", "flowbuild.engine.preflight", channel]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}
