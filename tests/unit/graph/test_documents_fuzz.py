@@ -20,7 +20,27 @@ from flowbuild.graph.plans import lint_plan, list_plans
 from flowbuild.graph.registries import lint_registry
 
 ODD = st.sampled_from(
-    [None, True, 0, -1, 1.5, "", "x", "../../x", "/", "\0", "a" * 5000, "é", [], {}, [[]], [None], [{}], {"": {}}, {"x": []}]
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        "",
+        "x",
+        "../../x",
+        "/",
+        "\0",
+        "a" * 5000,
+        "é",
+        [],
+        {},
+        [[]],
+        [None],
+        [{}],
+        {"": {}},
+        {"x": []},
+    ]
 )
 
 
@@ -64,7 +84,9 @@ def test_anything_anywhere_is_answered(tree: SeedTree, place: tuple[str, tuple[A
 
 def answer(tree: SeedTree) -> None:
     plan, registry = lint_plan(tree.plan), lint_registry(None, tree.root)
-    assert all(isinstance(one, FlowError) and one.exit_code == 2 and str(one) for one in (*plan.errors, *registry.errors))
+    assert all(
+        isinstance(one, FlowError) and one.exit_code == 2 and str(one) for one in (*plan.errors, *registry.errors)
+    )
     list_plans(tree.root)
     if not plan.errors:
         library = library_of(tree.plan)
