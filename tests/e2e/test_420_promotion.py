@@ -157,6 +157,23 @@ def test_a_promotion_is_signed_and_verified_elsewhere(lab: Space, tmp_path: Path
 
 
 @needs_sign
+def test_a_run_by_the_clean_channel_is_promotable_in_earnest(lab: Space, tmp_path: Path) -> None:
+    """Nothing here is made up: the kernel confined each probe, and the packet follows from what the preflight met."""
+    ran = lab.run(RUN, "--channel", "clean")
+    if ran.code == 3:
+        pytest.skip(f"this host can't isolate: {ran.err}")
+    assert ran.code == 0, ran
+    packet = json.loads((clean_packet := lab.run("bundle", "promote", RUN, "--json")).out or "{}")
+    if packet["promotability"]["reasons"] == ["already_sandboxed"]:
+        pytest.skip("this host's processes are in a sandbox already")
+    assert clean_packet.code == 0, packet["promotability"]
+    lab.run("key", "new", str(tmp_path / "k"))
+    says(lab.run("bundle", "promote", RUN, "--key", str(tmp_path / "k"), "--require-promotable"), 0, "signed by")
+    shutil.move(out(lab), tmp_path / "moved")
+    says(lab.run("-C", str(tmp_path), "bundle", "verify", "moved", "--key", "k.pub"), 0, "verified")
+
+
+@needs_sign
 def test_it_is_verified_with_the_network_cut(lab: Space, tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode != 0:
         pytest.skip("this host has no namespaces for us")

@@ -44,6 +44,12 @@ def test_another_key_signs_anew(tmp_path: Path, options: dict[str, object]) -> N
     new_key(tmp_path / "other")
     assert fold("promotion", path, outputs, {**options, "key": str(tmp_path / "other")}).is_new
     assert verify(outputs["packet"], [public_key(tmp_path / "other.pub")], Trust(), path).findings == ()
+    new = {**options, "key": str(tmp_path / "other")}
+    assert fold("promotion", path, outputs, new).is_new is False
+    elsewhere = places(tmp_path / "elsewhere")
+    fold("promotion", commit(tmp_path / "b", agreeing(channel="launchd_clean")), elsewhere, new)
+    outputs["statements"].write_bytes(elsewhere["statements"].read_bytes())  # rightly signed, of another bundle
+    assert fold("promotion", path, outputs, new).is_new
     outputs["statements"].write_text("noise\n")
     assert fold("promotion", path, outputs, options).is_new
     outputs["statements"].unlink()
