@@ -59,13 +59,13 @@ _OPTIONAL = {"path_witnesses": PATH_WITNESSES, "fixtures": FIXTURES, "impact_map
 _DECISION_STAGE = (RUNTIME_RESULTS, EVENTS, EXPECTED)
 
 
-def emit_promotion_packet(path: Path, out_path: Path, *, require_promotable: bool = False) -> Doc:
+def emit_promotion_packet(bundle_root: Path | str, out_path: Path | str, *, require_promotable: bool = False) -> Doc:
     """Write the packet of a bundle, and return it. Without `require_promotable` it may say that it is not."""
-    bundle = open_bundle_unverified(path)
+    bundle = open_bundle_unverified(bundle_root)
     packet = promotion_packet(bundle)
     if require_promotable:
         check_promotable(packet)
-    write_beside(bundle, out_path, packet_bytes(packet))
+    write_beside(bundle, Path(out_path), packet_bytes(packet))
     return packet
 
 

@@ -91,9 +91,9 @@ def resolve(path: Path) -> Path:
     return path / run_id
 
 
-def load_bundle(path: Path) -> RunBundle:
+def load_bundle(out_root: Path | str) -> RunBundle:
     """The bundle at a path, or below an output root, strictly."""
-    where = resolve(path)
+    where = resolve(Path(out_root))
     with Held(where) as held:
         status, found, digest = _head(held)
         for fault in _damage(held, found):
@@ -101,9 +101,9 @@ def load_bundle(path: Path) -> RunBundle:
         return RunBundle(where, status, _manifest(held, found), found, digest)
 
 
-def open_bundle_unverified(path: Path) -> RunBundle:
+def open_bundle_unverified(out_root: Path | str) -> RunBundle:
     """Whatever of a bundle can be read, with its faults. Never promotable when there is one."""
-    where = resolve(path)
+    where = resolve(Path(out_root))
     with Held(where) as held:
         status, found, digest, faults = _readable_head(held)
         manifest = None
@@ -117,10 +117,10 @@ def open_bundle_unverified(path: Path) -> RunBundle:
     return RunBundle(where, status, manifest, found, digest, tuple(faults))
 
 
-def validate_bundle(path: Path) -> ValidationResult:
+def validate_bundle(out_root: Path | str) -> ValidationResult:
     """Whether a bundle is whole: it loads strictly, nothing of it is missing, and nothing else lies with it."""
     try:
-        errors = tuple(everything_wrong(open_bundle_unverified(path)))
+        errors = tuple(everything_wrong(open_bundle_unverified(out_root)))
     except StoreError as error:
         errors = (error.message,)
     return ValidationResult(not errors, errors)

@@ -35,11 +35,11 @@ from flowbuild.store.lock import try_hold
 Doc = dict[str, Any]
 
 
-def reindex_bundle(path: Path, *, repair: bool = False) -> Doc:
+def reindex_bundle(out_root: Path | str, *, repair: bool = False) -> Doc:
     """Load a bundle strictly; with `repair`, index anew what is there. A whole bundle is left as it is."""
     if not repair:
-        return {"status": "ok", "bundle_dir": str(load_bundle(path).out_dir)}
-    bundle = open_bundle_unverified(path)
+        return {"status": "ok", "bundle_dir": str(load_bundle(out_root).out_dir)}
+    bundle = open_bundle_unverified(out_root)
     where = bundle.out_dir
     if not bundle.faults:
         return {"status": "ok", "bundle_dir": str(where)}

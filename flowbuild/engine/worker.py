@@ -5,8 +5,9 @@ a task by force (time-out, cancel, crash) ends the worker, and the next task get
 every task has a worker of its own, which confines itself before the task is read.
 
 Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
-         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env"}. `source` and `modules` are paths from the
-         workspace's root, and staged; argument paths are relative to the package's directory.
+         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env", "returns"}. `source` and `modules` are paths
+         from the workspace's root, and staged; argument paths are relative to the package's directory. `returns` is
+         where the JSON object that it returns is written; without, a handler returns None.
          Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `channel_refused`,
          `timeout`, and those of `harvest`.
 """
@@ -214,6 +215,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "module": module,
         "modules": modules,
         "package": action.package,
+        "returns": with_.get("returns"),
         "root": str(place.root),
         "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,

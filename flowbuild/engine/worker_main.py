@@ -77,7 +77,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
 
 
 def call(request: Request) -> Reply:
-    """Import the handler and call it; {} when it returned None, as it should."""
+    """Import the handler and call it; {} when it returned what it should: None, or an object for `returns`."""
     try:
         try:
             returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()})
@@ -89,9 +89,27 @@ def call(request: Request) -> Reply:
         return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
     except BaseException as error:
         return _raised(error, request["root"])
+    if request.get("returns"):
+        return _keep(returned, request)
     if returned is not None:
         said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
         return {"code": "handler_returned", "message": said, "traceback": ""}
+    return {}
+
+
+def _keep(returned: object, request: Request) -> Reply:
+    """Write what a step's handler returned where the step's result is expected."""
+    from flowbuild.core.canonical import canonical
+    from flowbuild.core.errors import FlowError
+
+    said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a step's handler returns a JSON object"
+    if not isinstance(returned, dict):
+        return {"code": "handler_returned", "message": said, "traceback": ""}
+    try:
+        data = canonical(returned)
+    except (FlowError, TypeError) as error:
+        return {"code": "handler_returned", "message": f"{said} ({error})", "traceback": ""}
+    Path(request["returns"]).write_bytes(data)
     return {}
 
 

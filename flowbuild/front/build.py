@@ -27,6 +27,7 @@ from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
+from flowbuild.front.runtime import open_steps
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -51,6 +52,7 @@ class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
 
     def __init__(self, request: Request, console: Console) -> None:
+        request.channel = resolve(request.channel).value
         self.request = request
         self.console = console
         self.start = start(request.directory)
@@ -59,7 +61,7 @@ class Build:
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
         )
         self.workspace = self.session.workspace
-        _check_engine(self.workspace.config.engine)
+        open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
@@ -311,19 +313,14 @@ def build(request: Request) -> int:
         return code
 
 
-def _check_engine(name: str) -> None:
-    if name != "python":
-        raise CapabilitiesMismatch(f"flowbuild.yaml: this version has no engine {name!r}", remedy="it has python")
-
-
 # What the command line knows and this version cannot do yet.
 LATER = {"policy": ("replay", "verify")}
-LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
+LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
-    request.channel = resolve(request.channel).value
+    resolve(request.channel)
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

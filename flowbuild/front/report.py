@@ -54,7 +54,9 @@ class Report:
             return
         self._console.emit(self._summary(code))
         performed, reused, failed, waiting = self._numbers
-        more = f", {waiting} not started" if waiting else ""
+        skipped = self.count[StateStatus.SKIPPED]
+        more = f", {skipped} skipped" if skipped else ""
+        more += f", {waiting} not started" if waiting else ""
         self._console.line(f"{performed} performed, {reused} reused, {failed} failed{more} in {elapsed} s")
         places = self._places(self.way)
         shown = len(places) if self._console.verbose else MOST

@@ -24,6 +24,7 @@ from flowbuild.graph.evidence import (
     restrictions,
 )
 from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
+from flowbuild.graph.flow import flow_built
 from flowbuild.graph.scope import Scope, as_input
 from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State
 from flowbuild.graph.template import resolve_attributes
@@ -85,6 +86,11 @@ def golden(scope: Scope) -> Built:
         )
     )
     return scope.finish({}, golden=Golden(actual.item, path))
+
+
+def flow(scope: Scope) -> Built:
+    """A flow: its steps as states, and what it came to as the output `result`."""
+    return flow_built(scope)
 
 
 def registry(scope: Scope) -> Built:

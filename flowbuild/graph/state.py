@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
+from flowbuild.graph.step import Step
 
 
 class Source(NamedTuple):
@@ -110,11 +111,14 @@ class State:
     code: Code | None = None
     title: str = ""
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
+    step: Step | None = None  # of a flow
 
     @property
     def needs(self) -> Iterator[int]:
-        """The numbers of the states whose outputs it reads, with repeats."""
-        return (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
+        """The numbers of the states that it waits for: whose outputs it reads, or which lead to it; with repeats."""
+        yield from (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
+        if self.step is not None:
+            yield from self.step.needs
 
     @property
     def sources(self) -> Iterator[str]:

@@ -26,6 +26,7 @@ class Would(StrEnum):
     REUSE = "would be reused"
     RUN = "would run"
     MAY = "may run"
+    SKIP = "would be skipped"
 
 
 class Verdict(NamedTuple):
@@ -42,13 +43,18 @@ class Verdict(NamedTuple):
 def explain(graph: StateGraph, wanted: Sequence[int], desk: RunDesk, last: LastTable, why: Why) -> Iterator[Verdict]:
     """The verdict on each wanted state, in the graph's order."""
     products: dict[int, Mapping[str, Artifact]] = {}
+    skipped: set[int] = set()
     for number in wanted:
         state = graph.states[number]
-        unknown = sorted({need for need in state.needs if need not in products})
+        unknown = sorted({need for need in state.needs if need not in products and need not in skipped})
         if unknown:
             waits = tuple(graph.states[need] for need in unknown)
             names = ", ".join(dict.fromkeys(str(one.label) for one in waits))
             yield Verdict(state, Would.MAY, f"if the output of {names} changes", waits_for=waits)
+            continue
+        if not desk.is_selected(state, products):
+            skipped.add(number)
+            yield Verdict(state, Would.SKIP, "no way that is taken leads to it")
             continue
         action = desk.bind(state, products)
         record = desk.known(state, action)

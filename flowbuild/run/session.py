@@ -94,7 +94,9 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine(is_clean=True) if channel == ChannelName.CLEAN else PythonEngine()
+        self.engine: Engine = PythonEngine() if channel == ChannelName.DIRECT else PythonEngine(is_clean=True)
+        self.steps: Engine | None = None  # another engine, for the steps of flows
+        self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
@@ -114,6 +116,8 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
+            if self.steps is not None:
+                self.steps.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()
