@@ -66,16 +66,25 @@ def reindex(
 
 
 @app.command()
-def summarize(path: Place, directory: Directory = "", json: Json = False) -> int:
+def summarize(
+    path: Place,
+    ops: Annotated[bool, typer.Option("--ops", help="What was seen of each operation, as JSON.")] = False,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
     """Print the summary of a bundle that loads strictly."""
+    from flowbuild.bundle.documents import pretty
     from flowbuild.bundle.layout import SUMMARY, SUMMARY_TEXT
+    from flowbuild.bundle.op_source import summarize_ops_from_bundle
     from flowbuild.bundle.read import load_bundle
     from flowbuild.front.console import console
 
     request = requested("bundle", locals())
     bundle, out = load_bundle(place(request, path)), console(request)
-    out.emit(bundle.document(SUMMARY))
-    for line in bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").splitlines():
+    doc = summarize_ops_from_bundle(bundle.out_dir) if ops else bundle.document(SUMMARY)
+    out.emit(doc)
+    text = pretty(doc) if ops else bundle.read(SUMMARY_TEXT)
+    for line in text.decode("utf-8", "replace").splitlines():
         out.always("".join(mark if mark.isprintable() else "\ufffd" for mark in line))  # anybody may have written it
     return 0
 
