@@ -46,8 +46,6 @@ def _promotion(bundle: RunBundle, outputs: Outputs, options: Options) -> Folded:
     reasons = tuple(packet["promotability"]["reasons"])
     told, signed = outputs["packet"], outputs.get("statements")
     if reasons and options["require_promotable"]:
-        for stale in outputs.values():
-            remove_tree(stale)
         return Folded((), False, reasons, failed=True)
     signer = private_key(Path(options["key"]).expanduser()) if signed else None
     if reasons and signed:

@@ -250,6 +250,7 @@ def test_words_that_mean_nothing_are_refused(lab: Space, tmp_path: Path) -> None
     says(
         lab.run("bundle", "verify", "elsewhere/new", "--key", public, "--bundle", str(load_bundle(out(lab)).out_dir)), 0
     )
+    says(lab.run("bundle", "verify", "elsewhere/new", "--key", public, "--bundle", RUN), 0)
     says(lab.run("bundle", "verify", "elsewhere/new"), 2, "--key")
     lab.write("policy.yaml", "chanels: [clean]\n")
     says(
@@ -258,6 +259,34 @@ def test_words_that_mean_nothing_are_refused(lab: Space, tmp_path: Path) -> None
         "policy.yaml:1:1",
         "did you mean 'channels'?",
     )
+
+
+@needs_sign
+def test_an_older_run_is_verified_after_latest_moved_on(lab: Space, tmp_path: Path) -> None:
+    bundle = clean(lab)
+    lab.run("key", "new", str(tmp_path / "k"))
+    says(lab.run("bundle", "promote", RUN, "--key", str(tmp_path / "k")), 0)
+    assert lab.run(RUN, "--policy", "live").code == 0
+    assert (out(lab) / "LATEST").read_text().strip() != bundle.name
+    says(lab.run("bundle", "verify", RUN, "--key", str(tmp_path / "k.pub")), 0, f"{bundle.name}: verified")
+
+
+@needs_sign
+def test_a_promotion_target_is_signed_and_verified_by_its_label(lab: Space, tmp_path: Path) -> None:
+    lab.run("key", "new", str(tmp_path / "k"))
+    target = f"  promotion: {{rule: promotion, run: //lab:run, key: {tmp_path}/k}}\n"
+    lab.write("lab/BUILD.yaml", LAB + target)
+    ran = lab.run("//lab:promotion", "--channel", "clean")
+    if ran.code == 3 or "not promotable" in ran.out:
+        pytest.skip(f"this host can't isolate: {ran.out}{ran.err}")
+    says(ran, 0, "promotion_packet.json, promotion_packet.intoto.jsonl")
+    says(lab.run("bundle", "verify", "//lab:promotion", "--key", str(tmp_path / "k.pub")), 0, "verified")
+    says(lab.run("bundle", "validate", "//lab:promotion"), 0, "whole")
+    before = (lab.root / "out/bin/lab/promotion/promotion_packet.intoto.jsonl").read_bytes()
+    lab.run("clean")
+    assert lab.run("//lab:promotion", "--channel", "clean").performed == 0
+    shown = (lab.root / "out/bin/lab/promotion/promotion_packet.intoto.jsonl").read_bytes()
+    assert shown.splitlines()[:2] == before.splitlines()[:2]  # the third tells the time of signing
 
 
 @needs_sign

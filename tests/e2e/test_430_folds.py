@@ -84,7 +84,6 @@ def test_another_run_is_told_anew(lab: Space) -> None:
 
 
 def test_a_run_that_must_be_promotable_fails_the_build(lab: Space) -> None:
-    lab.build("//lab:promotion")
     lab.write(
         "lab/BUILD.yaml",
         LAB.replace("promotion, run: //lab:run", "promotion, run: //lab:run, require_promotable: true"),
