@@ -31,11 +31,13 @@ from flowbuild.bundle.layout import (
     RUN_STATUS,
     RUNTIME_RESULTS,
     SUMMARY,
+    SUMMARY_PAGE,
     SUMMARY_TEXT,
 )
 from flowbuild.bundle.matrix import View, view
 from flowbuild.bundle.mismatch import counts, mismatch_packets, mismatch_summary
 from flowbuild.bundle.oracle import oracle_results
+from flowbuild.bundle.page import page
 from flowbuild.bundle.summary import summary_text
 from flowbuild.bundle.witnesses import path_witnesses
 from flowbuild.core.canonical import canonical
@@ -70,6 +72,7 @@ def documents(evidence: Evidence) -> dict[str, bytes]:
     data = {path: pretty(doc) for path, doc in found.items()}
     data[MISMATCH_PACKETS] = b"".join(canonical(packet) + b"\n" for packet in mismatch_packets(seen))
     data[SUMMARY_TEXT] = summary_text(seen).encode()
+    data[SUMMARY_PAGE] = page(seen).encode()
     return data
 
 

@@ -96,17 +96,17 @@ def plan_document(plan_id: str, registry_id: str, attrs: Attributes, registry: A
     }
 
 
-def plan_digest(plan: Mapping[str, Any]) -> Digest:
+def plan_digest(plan_doc: Mapping[str, Any]) -> Digest:
     """The identity of a plan: seven fields in RFC 8785 form; absent ones count as the seed counts them."""
     return digest(
         {
-            "plan_id": plan.get("plan_id"),
-            "registry_id": plan.get("registry_id"),
-            "profiles": plan.get("profiles") or [],
-            "lanes": plan.get("lanes") or {},
-            "controls": plan.get("controls") or {},
-            "schema_versions": plan.get("schema_versions") or {},
-            "apply_preflight_profile": plan.get("apply_preflight_profile"),
+            "plan_id": plan_doc.get("plan_id"),
+            "registry_id": plan_doc.get("registry_id"),
+            "profiles": plan_doc.get("profiles") or [],
+            "lanes": plan_doc.get("lanes") or {},
+            "controls": plan_doc.get("controls") or {},
+            "schema_versions": plan_doc.get("schema_versions") or {},
+            "apply_preflight_profile": plan_doc.get("apply_preflight_profile"),
         }
     )
 

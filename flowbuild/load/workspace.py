@@ -138,7 +138,11 @@ def _rule_names(directory: Path) -> list[str]:
 
 
 def _is_template(workspace: Workspace, path: str) -> bool:
-    return path.startswith(f"{TEMPLATES}/") and os.path.isfile(workspace.root / path / TEMPLATE_FILE)
+    """One level below `templates/`: what lies deeper is never reached, or is somebody's package of that name."""
+    top, _, name = path.partition("/")
+    if top != TEMPLATES or not name or "/" in name:
+        return False
+    return os.path.isfile(workspace.root / path / TEMPLATE_FILE)
 
 
 def _is_left_out(workspace: Workspace, path: str) -> bool:

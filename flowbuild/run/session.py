@@ -96,6 +96,7 @@ class Session:
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.engine: Engine = PythonEngine() if channel == ChannelName.DIRECT else PythonEngine(is_clean=True)
         self.steps: Engine | None = None  # another engine, for the steps of flows
+        self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(

@@ -20,6 +20,7 @@ ALWAYS = {
     "mismatch_packets.jsonl",
     "summary.json",
     "summary.md",
+    "summary.html",
     "plan.json",
     "probes.json",
     "profiles.json",

@@ -121,6 +121,6 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 
 def test_clean_holds_no_engine_that_keeps_one_process_for_many_steps() -> None:
     own, other = ScriptedEngine(), ScriptedEngine()
-    Engines(own, other), Engines(own, None, "clean")
+    Engines(own, other), Engines(own, None, None, "clean")
     with pytest.raises(CapabilitiesMismatch, match="channel clean can't hold another engine"):
-        Engines(own, other, "clean")
+        Engines(own, other, None, "clean")
