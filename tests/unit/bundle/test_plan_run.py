@@ -48,6 +48,18 @@ def test_documents_become_a_bundle_that_loads(tree: SeedTree) -> None:
     assert rows["closed:shell"]["actual"] in ("deny", None)  # a host that can't forbid exec says blocked
 
 
+def test_documents_run_in_clean_answer_as_in_direct_or_are_blocked(tree: SeedTree) -> None:
+    """A tree without a workspace, the channel's preflight, and a plan that leaves no lane out but the oracle."""
+    direct, clean = run(tree), run(tree, channel="clean")
+    record = clean.document("apply_preflight.json")
+    assert (record["channel"], clean.document("run_manifest.json")["channel"]) == ("clean", "clean")
+    answers = [
+        {row["expectation_id"]: row.get("actual") for row in bundle.document("runtime_events.normalized.json")}
+        for bundle in (direct, clean)
+    ]
+    assert answers[0] == answers[1] if record["apply_ok"] else set(answers[1].values()) == {None}
+
+
 def test_every_run_is_a_run_of_its_own(tree: SeedTree) -> None:
     first, second = run(tree), run(tree)
     assert first.out_dir != second.out_dir
