@@ -32,6 +32,7 @@ from flowbuild.load.package import Target
 
 # What a promotion leaves; its folds name the same.
 PACKET, STATEMENTS = "promotion_packet.json", "promotion_packet.intoto.jsonl"
+SUMMARIES = {"markdown": "summary.md", "json": "summary.json", "ops": "op_summary.json"}
 
 
 def filegroup(scope: Scope) -> Built:
@@ -160,8 +161,7 @@ def promotion(scope: Scope) -> Built:
 
 def summary(scope: Scope) -> Built:
     """A run's summary: a fold of its bundle."""
-    is_text = scope.target.attrs["format"] == "markdown"
-    return _fold(scope, "summary", {"summary": "summary.md" if is_text else "summary.json"}, ())
+    return _fold(scope, "summary", {"summary": SUMMARIES[scope.target.attrs["format"]]}, ())
 
 
 def _fold(scope: Scope, kind: str, outputs: Mapping[str, str], options: Iterable[str]) -> Built:
