@@ -54,6 +54,9 @@ def test_a_call_s_place_counts_characters() -> None:
         ("echo $RANDOM ${EPOCHSECONDS}", ["RANDOM", "EPOCHSECONDS"]),
         ("head -c 8 /dev/urandom", ["/dev/urandom"]),
         ("cat <<EOF\nat $(date)\nEOF", ["date"]),
+        ("cat <<A <<-'B' > x\n$(date)\nA\n$(date)\n\tB\nuptime", ["date", "uptime"]),
+        ("cat <<< EOF\ndate\nEOF", ["date"]),
+        ("n=$((1 << n))\ndate", ["date"]),
         # what is steady, or no command at all
         ("date -d @0; date --date=x; date -ur x; shuf --random-source=x; uuidgen -m -n x", []),
         ("date -Iseconds; date -u +%d; date --rfc-email", ["date", "date", "date"]),
