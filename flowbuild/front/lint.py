@@ -25,8 +25,9 @@ def lint(request: Request) -> int:
         is_whole = patterns in ([], [_EVERYTHING])
         labels = build.catalog.select(patterns) if patterns else _everything(build.catalog)
         found = look(Linted(build.catalog, labels, is_whole))
-    github.annotate_findings(found, build.workspace.root)
     count = len({label.package for label in labels})
+    notes = ((f"{one.message}\n{one.remedy}", one.check, one.location) for one in found)
+    github.annotate(notes, build.workspace.root)
     for finding in found:
         out.emit(_doc(finding))
         out.line(_text(finding))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seed_tree import SeedTree
 from workshop import Workshop, declare, target
 
 from flowbuild.core.errors import UserError
@@ -57,7 +58,8 @@ def test_the_page_s_example_has_this_one_finding(check: str, workshop: Workshop)
     section = PAGE.split(f"### {check}\n")[1].split("\n### ")[0]
     assert "**Remedy:**" in section
     for text in re.findall(r"^```\w+\n(.*?)^```$", section, re.M | re.S):
-        workshop.write(text.split()[1], text)
+        path = text.split()[1]
+        workshop.write(path, text.partition("\n")[2] if path.endswith(".json") else text)  # JSON has no comments
     (one,) = look(workshop)
     assert (one.check, bool(one.remedy)) == (check, True)
     line = (workshop.root / one.location.path).read_text().splitlines()[one.location.line - 1]
@@ -70,6 +72,19 @@ def test_the_page_s_tag_silences(workshop: Workshop) -> None:
     assert look(workshop) == []
     workshop.write("p/BUILD.yaml", example.replace("allow:", "allow-"))
     assert [one.check for one in look(workshop)] == ["volatile-output"]
+
+
+def test_documents_are_looked_at_only_with_the_whole_workspace(workshop: Workshop) -> None:
+    tree = SeedTree(workshop.root)
+    workshop.write("p/BUILD.yaml", declare({"t": script("true > ${{ outputs.o }}")}))
+    assert look(workshop) == []
+    tree.edit("plan.json", "profiles", value=["opne"])
+    tree.edit("registry/probes.json", "probes", "open:read", "name")
+    tree.write("registry/registry_index.json", "[")
+    said = {(one.location.path, one.check) for one in look(workshop)}
+    names = ("plan.json", "registry/probes.json", "registry/registry_index.json")
+    assert said == {(name, "bad-document") for name in names}
+    assert look(workshop, "//p:all") == []
 
 
 # What is right
