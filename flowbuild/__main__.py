@@ -44,14 +44,19 @@ def _version() -> str:
 
 def _slow(argv: list[str], request: arguments.Request | None) -> int:
     """The slow road. A build that was read by hand goes there without the command line's library."""
+    from flowbuild.front.guard import guarded
+
+    return guarded(lambda: _command(argv, request), argv)  # importing reads a disk too, which may refuse
+
+
+def _command(argv: list[str], request: arguments.Request | None) -> int:
     if request is None:
         from flowbuild.front import cli
 
         return cli.main(argv)
     from flowbuild.front.build import build
-    from flowbuild.front.guard import guarded
 
-    return guarded(lambda: build(request), argv)
+    return build(request)
 
 
 def _unmoved(request: arguments.Request, started: float) -> str | None:
