@@ -6,9 +6,11 @@ Importing it imports nothing else: each name is fetched from its module when som
 _HOMES = {
     "__version__": "flowbuild.version",
     "FlowError": "flowbuild.core.errors",
+    "run_ir_flow": "flowbuild.front.flow_run",
+    "RunResult": "flowbuild.front.flow_run",
 }
 
-__all__ = ["__version__", "FlowError"]
+__all__ = ["__version__", "FlowError", "run_ir_flow", "RunResult"]
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from flowbuild.bundle.events import baseline_results, events, runtime_results
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Evidence
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Doc, Evidence
 from flowbuild.bundle.layout import (
     BASELINE_RESULTS,
     EVENTS,
@@ -24,16 +24,22 @@ from flowbuild.bundle.layout import (
     EXPECTED_GENERATED,
     MISMATCH_PACKETS,
     MISMATCH_SUMMARY,
+    ORACLE_RESULTS,
+    PATH_WITNESSES,
     PREFLIGHT,
     RUN_MANIFEST,
     RUN_STATUS,
     RUNTIME_RESULTS,
     SUMMARY,
+    SUMMARY_PAGE,
     SUMMARY_TEXT,
 )
 from flowbuild.bundle.matrix import View, view
 from flowbuild.bundle.mismatch import counts, mismatch_packets, mismatch_summary
+from flowbuild.bundle.oracle import oracle_results
+from flowbuild.bundle.page import page
 from flowbuild.bundle.summary import summary_text
+from flowbuild.bundle.witnesses import path_witnesses
 from flowbuild.core.canonical import canonical
 from flowbuild.graph.evidence import plan_digest, profile_path
 
@@ -59,9 +65,14 @@ def documents(evidence: Evidence) -> dict[str, bytes]:
         found[BASELINE_RESULTS] = baseline_results(seen)
     if SCENARIO in evidence.lanes:
         found |= {RUNTIME_RESULTS: runtime_results(seen), EVENTS: events(seen)}
+    if ORACLE in evidence.lanes:
+        found[ORACLE_RESULTS] = oracle_results(seen)
+    if (witnesses := path_witnesses(seen)) is not None:
+        found[PATH_WITNESSES] = witnesses
     data = {path: pretty(doc) for path, doc in found.items()}
     data[MISMATCH_PACKETS] = b"".join(canonical(packet) + b"\n" for packet in mismatch_packets(seen))
     data[SUMMARY_TEXT] = summary_text(seen).encode()
+    data[SUMMARY_PAGE] = page(seen).encode()
     return data
 
 
@@ -89,6 +100,8 @@ def due(plan: Doc, *, is_dry: bool) -> list[str]:
         found.append(BASELINE_RESULTS)
     if lanes.get(SCENARIO):
         found += [PREFLIGHT, RUNTIME_RESULTS, EVENTS]
+    if lanes.get(ORACLE):
+        found.append(ORACLE_RESULTS)
     return found
 
 
@@ -142,7 +155,8 @@ def run_manifest(seen: View) -> Doc:
 
 
 def apply_preflight(evidence: Evidence) -> Doc:
-    """apply_preflight.json: the host check's record. `operations` is ours: what this host enforces, and by what."""
+    """apply_preflight.json: the host check's record. Ours are `operations`, what this host enforces of profiles, and by
+    what; `channel`; and `isolation`, what the channel was found to hold (null for one that promises nothing)."""
     record = evidence.preflight or {}
     is_ok = record.get("apply_ok") is True and record.get("failure_stage") is None
     found: Doc = {
@@ -162,6 +176,8 @@ def apply_preflight(evidence: Evidence) -> Doc:
         "apply_ok": record.get("apply_ok"),
         "failure_stage": record.get("failure_stage"),
         "operations": record.get("operations"),
+        "channel": evidence.channel,
+        "isolation": record.get("isolation"),
     }
     return found | ({"error": record["error"]} if record.get("error") else {})
 
@@ -177,7 +193,7 @@ def summary(seen: View) -> Doc:
         "plan_id": evidence.plan["plan_id"],
         "plan_digest": seen.plan_digest,
         "channel": evidence.channel,
-        "lanes": {lane: lane in evidence.lanes for lane in (BASELINE, SCENARIO, "oracle")},
+        "lanes": {lane: lane in evidence.lanes for lane in (BASELINE, SCENARIO, ORACLE)},
         "profile_count": len(seen.matrix["profiles"]),
         "scenario_count": len(seen.pairs),
         "expected_profiles": list(seen.matrix["profiles"]),

@@ -52,6 +52,8 @@ def new_key(where: Path) -> NewKey:
     signer = _library("securesystemslib.signer").CryptoSigner.generate_ed25519()
     private = where / "flowbuild.key" if where.is_dir() else where
     public = private.with_name(f"{private.name.removesuffix('.key')}.pub")
+    if not private.parent.is_dir():
+        raise BadPath(f"{private.parent}: there is no such directory", remedy=f"mkdir -p {private.parent}")
     for path in (private, public):
         if os.path.lexists(path):
             raise BadPath(f"{path} is there already", remedy="no key is overwritten: name another file")
@@ -65,12 +67,13 @@ def private_key(path: Path) -> Signer:
     """The signer of a private key's file."""
     signing, loading = _library("securesystemslib.signer"), _serialization()
     data, mode = _read(path)
-    if mode & 0o077:
-        raise BadPath(f"{path}: others may read this private key", remedy=f"chmod 600 {path}")
     try:
-        return signing.CryptoSigner(_ed25519(loading.load_pem_private_key(data, None)))
+        key = _ed25519(loading.load_pem_private_key(data, None))
     except (ValueError, TypeError) as error:
         raise BadPath(f"{path}: not a private ed25519 key without a passphrase", remedy=_hint(error)) from None
+    if mode & 0o077:
+        raise BadPath(f"{path}: others may read this private key", remedy=f"chmod 600 {path}")
+    return signing.CryptoSigner(key)
 
 
 def public_key(path: Path) -> Key:

@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
-from flowbuild.core.errors import DiskRefused, EngineLost, StoreError
+from flowbuild.core.errors import DiskRefused, EngineLost, StoreError, UnknownName
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
-from flowbuild.graph.evidence import Cell, expected_matrix
+from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
@@ -63,7 +63,7 @@ class Experiment:
 
     def world(self) -> Mapping[str, Any]:
         """What `observes: host` adds to an action: this host, this channel, and the isolation achieved."""
-        self.preflight = _preflight()
+        self.preflight = host_check(self.session.channel)
         return {
             "world_id": world_id(),
             "channel": self.session.channel,
@@ -73,31 +73,41 @@ class Experiment:
     def numbers(self, graph: StateGraph, built: Built) -> list[int]:
         """The states of a run target that the filters leave, and what they need."""
         bundle = built.bundle or {}
-        cells: Mapping[Cell, int] = bundle.get("cells", {})
-        if self.is_filtered and bundle:  # a filter of nothing is refused before a run's directory is made
-            expected_matrix(
-                bundle["plan"], bundle["probes"], bundle["profiles"], "", self.only_profiles, self.only_scenarios
-            )
-        return graph.behind([number for cell, number in cells.items() if self._is_wanted(cell)])
-
-    def _is_wanted(self, cell: Cell) -> bool:
-        if cell.lane == BASELINE:
-            return not self.only_scenarios or any(s.endswith(f".{cell.probe}") for s in self.only_scenarios)
-        scenario = f"{cell.profile}.{cell.probe}"
-        return (not self.only_profiles or cell.profile in self.only_profiles) and (
-            not self.only_scenarios or scenario in self.only_scenarios
-        )
+        every: Mapping[Cell, int] = bundle.get("cells", {})
+        if not self.is_filtered or not bundle:
+            return graph.behind(every.values())
+        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios)))
+        return graph.behind([number for cell, number in every.items() if cell in wanted])
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.only_profiles or self.only_scenarios)
 
 
-class Draft:
-    """One run target's bundle to be."""
+def filtered(bundle: Mapping[str, Any], only_profiles: Sequence[str], only_scenarios: Sequence[str]) -> dict[str, Any]:
+    """The matrix that filters leave of a run's plan; one of nothing is refused before a run's directory is made."""
+    documents = (bundle["plan"], bundle["probes"], bundle["profiles"], "")
+    matrix = expected_matrix(*documents, only_profiles, only_scenarios)
+    if not matrix["profiles"]:
+        raise UnknownName("the filters leave nothing of the plan", remedy="a scenario belongs to one profile")
+    return matrix
 
-    def __init__(self, experiment: Experiment, graph: StateGraph, built: Built, out_root: Path, run_id: str) -> None:
+
+class Draft:
+    """One run target's bundle to be. A dry run's says what would be asked, and holds no lane."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        graph: StateGraph,
+        built: Built,
+        out_root: Path,
+        run_id: str,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self._experiment = experiment
+        self._dry_run = dry_run
         self._session = experiment.session
         self._graph = graph
         self._built = built
@@ -110,7 +120,7 @@ class Draft:
         """Make the run's directory, in progress; where the journal goes."""
         status = run_status(
             run_id=self._run_id,
-            world_id=str(self._session.facts.world()["world_id"]),
+            world_id=self._world_id,
             channel=self._session.channel,
             plan=(self._built.bundle or {})["plan"],
             state="in_progress",
@@ -124,7 +134,7 @@ class Draft:
         """Commit the run; or, when nothing was performed and the last bundle says the same, point to that one."""
         rows = dict(self._rows(result))
         evidence = self._evidence(rows, result)
-        if not run.performed:
+        if not run.performed and not self._dry_run:
             said = self._already_said(run, result, evidence) if policy is Policy.BUILD and result.ok else None
             if said is not None or result.signal is not None:
                 status = said.document(layout.SUMMARY)["status"] if said else "failed"
@@ -160,6 +170,11 @@ class Draft:
             done.warning,
         )
 
+    @property
+    def _world_id(self) -> str:
+        """The host's, which a dry run says without trying what the host can enforce."""
+        return world_id() if self._dry_run else str(self._session.facts.world()["world_id"])
+
     def _rows(self, result: Result) -> Iterator[tuple[Cell, Row]]:
         for cell, number in self._cells().items():
             if number in result.products:
@@ -180,16 +195,17 @@ class Draft:
         error, stage = _failure(result)
         return Evidence(
             run_id=self._run_id,
-            world_id=str(self._session.facts.world()["world_id"]),
+            world_id=self._world_id,
             channel=self._session.channel,
             plan=bundle["plan"],
             probes=bundle["probes"],
             profiles=bundle["profiles"],
             restrictions=bundle["restrictions"],
-            lanes=tuple(dict.fromkeys(cell.lane for cell in self._cells())),
+            lanes=() if self._dry_run else tuple(self._lane_names()),
             baseline=tuple(row for cell, row in rows.items() if cell.lane == BASELINE),
             scenario={profile: tuple(found) for profile, found in scenario.items()},
             preflight=experiment.preflight,
+            dry_run=self._dry_run,
             only_profiles=experiment.only_profiles,
             only_scenarios=experiment.only_scenarios,
             error=error,
@@ -199,6 +215,11 @@ class Draft:
             writer_pid=os.getpid(),
             output_root=os.path.relpath(self._out_root, self._session.workspace.root),
         )
+
+    def _lane_names(self) -> Iterator[str]:
+        yield from dict.fromkeys(cell.lane for cell in self._cells())
+        if has_lane((self._built.bundle or {})["plan"], ORACLE):
+            yield ORACLE
 
     def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
         """A line for each lane: its name, and how much it covers."""
@@ -272,9 +293,9 @@ def _broke(why: str) -> EngineLost:
     return EngineLost(f"the preflight broke: {why}", remedy="run it again; if it breaks again, please report it")
 
 
-def _preflight() -> dict[str, Any]:
+def host_check(channel: str) -> dict[str, Any]:
     """Run the preflight program, and keep what it says beside how it was run."""
-    command = preflight.command()
+    command = preflight.command(channel)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
@@ -283,5 +304,5 @@ def _preflight() -> dict[str, Any]:
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2]
         raise _broke(last or f"it ended with {done.returncode} and said no JSON") from None
-    shown = ["python", "-m", "flowbuild.engine.preflight"]
+    shown = ["python", "-m", "flowbuild.engine.preflight", channel]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

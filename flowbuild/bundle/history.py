@@ -62,9 +62,10 @@ class Entry(NamedTuple):
 
 def history(root: Path, cas: Cas, out: str = "out") -> list[Entry]:
     """Every run of a workspace, oldest first."""
-    bundles = {entry.run_id: entry for entry in _bundles(root / out)}
-    evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in bundles]
-    return sorted([*bundles.values(), *evaluations], key=lambda entry: (entry.started_ms or 0, entry.run_id))
+    bundles = list(_bundles(root / out))
+    known = {entry.run_id for entry in bundles}
+    evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in known]
+    return sorted([*bundles, *evaluations], key=lambda entry: (entry.started_ms or 0, entry.run_id, entry.path))
 
 
 def find(text: str, entries: Sequence[Entry], package: str) -> Entry:
@@ -72,9 +73,10 @@ def find(text: str, entries: Sequence[Entry], package: str) -> Entry:
     if is_label(text):
         return _last(parse(text, package).target, entries)
     found = [entry for entry in entries if entry.run_id.startswith(text)] if text else []
-    if len(found) > 1 and text not in {entry.run_id for entry in found}:
-        ids = ", ".join(entry.run_id for entry in found[:4])
-        raise BadFlag(f"{text!r} is the beginning of {len(found)} runs", remedy=f"write more of it: {ids}")
+    ids = dict.fromkeys(entry.run_id for entry in found)  # somebody may have copied a bundle
+    if len(ids) > 1 and text not in ids:
+        some = ", ".join(list(ids)[:4])
+        raise BadFlag(f"{text!r} is the beginning of {len(ids)} runs", remedy=f"write more of it: {some}")
     if not found:
         known = (
             did_you_mean(text, {entry.run_id[: max(len(text), 8)] for entry in entries})
@@ -121,6 +123,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
 
 def _bundles(out: Path) -> Iterator[Entry]:
     for top, names, files in os.walk(out):
+        names.sort()
         if Path(top) == out:
             names[:] = [name for name in names if name != "bin"]
         path = Path(top)
@@ -135,7 +138,8 @@ def _bundle(path: Path, out: Path) -> Entry:
     try:
         if state == layout.COMMITTED:
             docs = _checked(path, (layout.SUMMARY, layout.MANIFEST))
-            status, asked = str(docs[layout.SUMMARY]["status"]), docs[layout.MANIFEST]["input_params"]
+            status = str(docs[layout.SUMMARY]["status"])
+            asked = dict(docs[layout.MANIFEST]["input_params"]) if layout.MANIFEST in docs else asked
     except (StoreError, ValueError, KeyError, TypeError) as error:
         problem = str(error) or type(error).__name__
     label = str(asked.get("label") or _label(path.parent.relative_to(out).as_posix()))
@@ -185,7 +189,7 @@ def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
     except StoreError as error:
         return Entry(path.name, "", path, False, False, "damaged", None, {}, str(error))
     try:
-        asked = json.loads(cas.read(Digest(found.manifest_id)))["input_params"]
+        asked = dict(json.loads(cas.read(Digest(found.manifest_id)))["input_params"])
     except (StoreError, ValueError, KeyError, TypeError):
         asked = {}
     return Entry(path.name, str(asked.get("label") or ""), path, False, False, status, found.started_ms, asked)

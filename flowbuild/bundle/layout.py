@@ -36,6 +36,7 @@ MISMATCH_PACKETS = "mismatch_packets.jsonl"
 ORACLE_RESULTS = "oracle_results.json"
 SUMMARY = "summary.json"
 SUMMARY_TEXT = "summary.md"
+SUMMARY_PAGE = "summary.html"
 JOURNAL = "journal.jsonl"
 OBJECTS = "objects"
 INDEX = "artifact_index.json"
@@ -61,6 +62,7 @@ CORE = (
     ORACLE_RESULTS,
     SUMMARY,
     SUMMARY_TEXT,
+    SUMMARY_PAGE,
     JOURNAL,
 )
 

@@ -8,7 +8,7 @@ Shapes:  summary.md is Markdown: what to look at, the matrix `expected / seen`, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowbuild.bundle.lanes import Doc, Evidence, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View, view
@@ -19,30 +19,33 @@ _WORDS = {AGREE: "agree", DIFFER: "differ", BLOCKED: "blocked", MISSING: "withou
 
 def headline(evidence: Evidence) -> str:
     """How the probes came out, in one phrase: `44 agree, 4 blocked`."""
-    return _headline(view(evidence))
+    return headline_of(view(evidence))
 
 
 def reasons(evidence: Evidence) -> list[str]:
     """Why a run is not `ok`, a sentence each: what differs, and which restriction could not be applied and why."""
-    return _reasons(view(evidence))
+    return reasons_of(view(evidence))
 
 
 def summary_text(seen: View) -> str:
     """summary.md."""
     evidence = seen.evidence
-    lines = [f"# {_cell(evidence.plan['plan_id'])}: {seen.status}", "", f"{_headline(seen)}.", ""]
-    lines += [f"- {_cell(reason)}" for reason in _reasons(seen)]
-    lines += [""] * bool(_reasons(seen))
+    lines = [f"# {_cell(evidence.plan['plan_id'])}: {seen.status}", "", f"{headline_of(seen)}.", ""]
+    lines += [f"- {_cell(reason)}" for reason in reasons_of(seen)]
+    lines += [""] * bool(reasons_of(seen))
     if rows := [_mismatch_row(pair, seen) for pair in mismatches(seen)]:
-        head = ("profile", "probe", "expected", "seen", "errno", "mechanism", "why")
+        head = ("profile", "probe", "asks", "expected", "seen", "errno", "mechanism", "why")
         lines += ["## Not as expected", "", *_table(head, rows), ""]
     lines += ["## Every probe under every profile", "", "Each cell says `expected / seen`.", ""]
     lines += [*_matrix(seen), "", "## What this host enforces", "", *_enforced(evidence), ""]
+    if isolation := (evidence.preflight or {}).get("isolation"):
+        lines += [f"## What channel {evidence.channel} holds", "", *_achieved(isolation["operations"]), ""]
     lines += ["## Identities", "", *_identities(seen)]
     return "\n".join(lines) + "\n"
 
 
-def _headline(seen: View) -> str:
+def headline_of(seen: View) -> str:
+    """How the probes of a view came out."""
     if seen.evidence.dry_run:
         return f"{len(seen.pairs)} would be asked"
     tally = Counter(pair.verdict for pair in seen.pairs)
@@ -53,7 +56,8 @@ def _headline(seen: View) -> str:
     return ", ".join(f"{tally[verdict]} {word}" for verdict, word in _WORDS.items() if tally[verdict])
 
 
-def _reasons(seen: View) -> list[str]:
+def reasons_of(seen: View) -> list[str]:
+    """Why a view is not `ok`."""
     found = [seen.error] if seen.error else []
     for profile in seen.matrix["profiles"]:
         pairs = [pair for pair in seen.of(profile) if pair.scenario is not None]
@@ -73,14 +77,20 @@ def _difference(pair: Pair) -> str:
 def _why_blocked(pair: Pair, seen: View) -> str:
     """Which restriction could not be applied and why; else what the probe itself met."""
     row = pair.scenario
-    if row is None or row.result.failure_stage != "apply":
-        return _failure(row) if row else "no result"
-    report = _own_steps(pair, seen)
+    if row is None:
+        return "no result"
+    if row.result.failure_stage == "preflight":
+        return f"channel {seen.evidence.channel}: {_not_applied(list(row.result.apply_report)) or _failure(row)}"
+    if row.result.failure_stage != "apply":
+        return _failure(row)
+    return _not_applied(_own_steps(pair, seen)) or _failure(row)
+
+
+def _not_applied(report: list[Doc]) -> str:
+    """The restrictions of a report that no mechanism applied, each with what its mechanisms said."""
     applied = {step.get("operation") for step in report if step.get("status") != "unavailable"}
     failed = [step for step in report if step.get("operation") not in applied]
     named = dict.fromkeys(str(step.get("operation")) for step in failed)
-    if not named:
-        return _failure(row)
     return "; ".join(f"{name} could not be applied: {', '.join(_steps(name, failed))}" for name in named)
 
 
@@ -112,17 +122,28 @@ def _failure(row: Row) -> str:
 
 def _mismatch_row(pair: Pair, seen: View) -> list[str]:
     row = pair.scenario
-    applied = [step for step in _own_steps(pair, seen) if step.get("status") != "unavailable"]
-    mechanisms = dict.fromkeys(_mechanism(step) for step in applied)
     return [
         pair.profile,
         pair.entry["name"],
+        f"{pair.entry['operation']} {pair.entry['target']}",
         pair.entry["expected"],
         (row and row.actual) or "blocked",
         (row and row.result.errno_name) or "",
-        ", ".join(mechanisms) or "none",
-        _failure(row) if row and row.is_blocked else mismatch_type(pair) or "",
+        mechanisms(pair, seen) or "none",
+        why(pair),
     ]
+
+
+def mechanisms(pair: Pair, seen: View) -> str:
+    """What applied the restrictions of a pair's profile."""
+    applied = [step for step in _own_steps(pair, seen) if step.get("status") != "unavailable"]
+    return ", ".join(dict.fromkeys(_mechanism(step) for step in applied))
+
+
+def why(pair: Pair) -> str:
+    """Of what type a mismatch is; of what is blocked, what it met."""
+    row = pair.scenario
+    return _failure(row) if row and row.is_blocked else mismatch_type(pair) or ""
 
 
 def _matrix(seen: View) -> list[str]:
@@ -147,7 +168,15 @@ def _pair_cell(pair: Pair | None) -> str:
 
 def answer(row: Row) -> str:
     """What a probe answered, and where it could not, why."""
-    return f"blocked ({_failure(row)})" if row.is_blocked else _seen(row)
+    word, detail = answer_parts(row)
+    return f"{word} ({detail})" if row.is_blocked else f"{word} {detail}".rstrip()
+
+
+def answer_parts(row: Row) -> tuple[str, str]:
+    """The word that a probe answered, and what it met: the errno of a deny, the cause of a block."""
+    if row.is_blocked:
+        return "blocked", _failure(row)
+    return str(row.actual), (row.result.errno_name or "") if row.actual == "deny" else ""
 
 
 def _seen(row: Row | None) -> str:
@@ -162,6 +191,10 @@ def _enforced(evidence: Evidence) -> list[str]:
     operations = (evidence.preflight or {}).get("operations") or {}
     if not operations:
         return ["Nothing was checked before this run."]
+    return _achieved(operations)
+
+
+def _achieved(operations: Mapping[str, Doc]) -> list[str]:
     head = ("restriction", "status", "mechanism", "ABI", "errno", "lets through")
     keys = ("status", "mechanism", "abi", "errno_name", "leaves")
     rows = [[name, *(_text(operations[name].get(key)) for key in keys)] for name in sorted(operations)]

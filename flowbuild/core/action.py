@@ -33,7 +33,8 @@ class Action:
 
     `outputs` maps each declared name to the path, relative to the workspace root, where the action writes it.
     `package` is the directory, relative to the root, that the action runs in. `listings` are the documents behind
-    the listing digests in `doc`, kept so that a difference can name the file.
+    the listing digests in `doc`, kept so that a difference can name the file. `handler` says where a worker finds the
+    function behind a step kind of one's own.
     """
 
     key: Digest
@@ -45,6 +46,7 @@ class Action:
     outputs: Mapping[str, str] = field(default_factory=dict)
     timeout_ms: int | None = None
     listings: tuple[bytes, ...] = ()
+    handler: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> str:

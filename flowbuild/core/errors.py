@@ -4,16 +4,20 @@ Knows nothing of how an error is printed, but for its one-line and located forms
 
     FlowError                      exit 70  a bug, unless a subclass says otherwise
     ├─ UserError                   exit 2   your files or flags
-    │  ├─ BadYaml  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
+    │  ├─ BadYaml  BadJson  BadLabel  BadRule  BadAttribute  BadExpression  BadPath  BadFlag
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
+    │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
-    │  └─ CapabilitiesMismatch  UnsupportedHost
+    │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
+    │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed  NotPromotable
+    │  └─ StateFailed  NotPromotable  OutputExists
     ├─ EngineError                 exit 4   the engine broke its word
-    │  └─ EngineLost
+    │  ├─ EngineLost
+    │  ├─ RepTransport             an executor is silent, gone, or does not keep to the protocol
+    │  └─ RepInternal              an executor says that it failed itself
     └─ StoreError                  exit 5   the disk, the store or a bundle
        └─ StoreCorrupt  StoreConflict  NotCommitted  DiskRefused
           NotAnArtifact        an action left a link, a FIFO or a device where it promised a file
@@ -83,6 +87,9 @@ class UserError(FlowError):
 class BadYaml(UserError): ...
 
 
+class BadJson(UserError): ...
+
+
 class BadLabel(UserError): ...
 
 
@@ -113,6 +120,9 @@ class UnknownName(UserError): ...
 class UndeclaredModule(UserError): ...
 
 
+class BadFlow(UserError): ...
+
+
 class CycleFound(UserError): ...
 
 
@@ -132,7 +142,13 @@ class Incapable(FlowError):
 class CapabilitiesMismatch(Incapable): ...
 
 
+class LanguageMismatch(Incapable): ...
+
+
 class UnsupportedHost(Incapable): ...
+
+
+class RepRefused(Incapable): ...
 
 
 class RunFailed(FlowError):
@@ -145,11 +161,20 @@ class StateFailed(RunFailed): ...
 class NotPromotable(RunFailed): ...
 
 
+class OutputExists(RunFailed): ...
+
+
 class EngineError(FlowError):
     exit_code = 4
 
 
 class EngineLost(EngineError): ...
+
+
+class RepTransport(EngineError): ...
+
+
+class RepInternal(EngineError): ...
 
 
 class StoreError(FlowError):

@@ -66,7 +66,7 @@ KERNEL: Mapping[str, type[Event]] = {
 }
 
 # What folds are made of: no event profile filters these.
-NEEDED = frozenset({"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused"})
+NEEDED = frozenset({"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"})
 
 
 class StateStatus(StrEnum):
@@ -80,13 +80,20 @@ class StateStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     NOT_STARTED = "not_started"
+    SKIPPED = "skipped"
 
 
 # status -> the statuses that may follow. A test asserts this is total; terminal rows are empty.
 LIFECYCLE: Mapping[StateStatus, frozenset[StateStatus]] = {
     StateStatus.WAITING: frozenset({StateStatus.READY, StateStatus.NOT_STARTED}),
     StateStatus.READY: frozenset(
-        {StateStatus.RUNNING, StateStatus.REUSED, StateStatus.FAILED, StateStatus.NOT_STARTED}
+        {
+            StateStatus.RUNNING,
+            StateStatus.REUSED,
+            StateStatus.FAILED,
+            StateStatus.NOT_STARTED,
+            StateStatus.SKIPPED,
+        }
     ),
     StateStatus.RUNNING: frozenset({StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.CANCELLED}),
     StateStatus.COMPLETED: frozenset(),
@@ -94,6 +101,7 @@ LIFECYCLE: Mapping[StateStatus, frozenset[StateStatus]] = {
     StateStatus.FAILED: frozenset(),
     StateStatus.CANCELLED: frozenset(),
     StateStatus.NOT_STARTED: frozenset(),
+    StateStatus.SKIPPED: frozenset(),
 }
 
 

@@ -4,7 +4,7 @@ Knows nothing of targets: words come rendered. Staged, it runs in a fresh direct
 the workspace, as make would.
 
 Shapes:  with: {"command": [word, ...] | "script": text, "env": {name: value}, "stage": bool}. Outcome codes: `exit`,
-         `timeout`, `program_not_found`, `program_refused`, and those of `harvest`.
+         `timeout`, `program_not_found`, `program_refused`, `channel_refused`, and those of `harvest`.
 Source:  RELIABILITY O1, S2, S3.
 """
 
@@ -17,37 +17,69 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
+from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare, shown
-from flowbuild.engine.process import Exit, attend
+from flowbuild.engine.process import Exit, Pump, attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 from flowbuild.store.refusal import refused as disk_refused
 
 
-def perform(action: Action, io: Io, reaper: Reaper) -> Performance:
+def perform(action: Action, io: Io, reaper: Reaper, is_clean: bool = False) -> Performance:
     """Run the command of an action and take what it made."""
     declared: Mapping[str, str] = action.with_.get("env") or {}
-    place = prepare(action, io, staged=bool(action.with_.get("stage", True)))
+    is_staged = bool(action.with_.get("stage", True))
+    if is_clean and not is_staged:
+        return Outcome(error=_in_place())
+    place = prepare(action, io, staged=is_staged)
     environment = place.environment(io.environment(action), declared)
     argv = _words(action, place)
     captures = streams(action, io)
     program = "/bin/sh" if "script" in action.with_ else find(argv[0], place.cwd, io.search_path)
     if isinstance(program, ErrorInfo):
         return Outcome(error=program)
-    try:
-        child = reaper.start(Start(program, argv, place.cwd, environment))
-    except OSError as refusal_:
-        return Outcome(error=refused(argv[0], refusal_))
-    exit_ = yield from attend(reaper, child, captures, seconds(action))
-    error = failure(exit_)
+    what = clean.for_program(place, io, program) if is_clean else None
+    start = Start(program, argv, place.cwd, environment)
+    error = yield from run(reaper, start, captures, seconds(action), what)
     outputs = harvest(action, io, place) if error is None else {}
     if isinstance(outputs, ErrorInfo):
         error, outputs = outputs, {}
     reproduce = place.reproduce(io.workspace, environment, declared, argv) if error else None
     return told(Outcome(outputs, error, reproduce=reproduce), captures, io)
+
+
+def run(
+    reaper: Reaper,
+    start: Start,
+    captures: tuple[Capture, Capture],
+    timeout: float | None,
+    what: Confinement | None = None,
+) -> Pump[ErrorInfo | None]:
+    """A program from start to end, confined if it is said how. What was wrong, if anything."""
+    if what is None:
+        return (yield from _run(reaper, start, captures, timeout))
+    with clean.Launch(start, what) as launch:
+        error = yield from _run(reaper, launch.start, captures, timeout)
+        said = launch.refusal()
+    if said is None:
+        return in_clean(error, captures[1].tail)
+    if said["stage"] == "exec":
+        return in_clean(refused(start.argv[0], OSError(said["errno"], said["message"])))
+    return _cannot(said["message"])
+
+
+def _run(
+    reaper: Reaper, start: Start, captures: tuple[Capture, Capture], timeout: float | None
+) -> Pump[ErrorInfo | None]:
+    try:
+        child = reaper.start(start)
+    except OSError as refusal_:
+        return refused(start.argv[0], refusal_)
+    return failure((yield from attend(reaper, child, captures, timeout)))
 
 
 def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
@@ -84,6 +116,31 @@ def failure(exit_: Exit) -> ErrorInfo | None:
     if exit_.timed_out:
         return ErrorInfo("timeout", f"timed out after {exit_.seconds:.2f} s", details=details)
     return None if exit_.code == 0 else ErrorInfo("exit", str(exit_), details=details)
+
+
+def in_clean(error: ErrorInfo | None, said: str = "") -> ErrorInfo | None:
+    """An error of a confined action, with the channel named: what it missed may be what it did not declare.
+
+    `said` is what the action said last, in which a refusal of the kernel would stand.
+    """
+    if error is None or error.code == "channel_refused":
+        return error
+    hint = ""
+    if any(word in f"{error.message}{said}" for word in ("ermission denied", "not permitted", "EACCES", "EPERM")):
+        hint = ": it reaches no file that it does not declare, no socket, and no process of others"
+    return replace(error, message=f"{error.message}; it ran in channel clean{hint}")
+
+
+def _in_place() -> ErrorInfo:
+    return _cannot(
+        "`stage: false` runs in the workspace itself, where channel clean can hide nothing; "
+        "leave it out, or build with --channel direct"
+    )
+
+
+def _cannot(message: str) -> ErrorInfo:
+    """The fault of an action that was not begun, since it could not be held."""
+    return ErrorInfo("channel_refused", message, details={"channel": "clean"})
 
 
 def find(word: str, cwd: Path, search_path: tuple[str, ...]) -> str | ErrorInfo:

@@ -4,7 +4,8 @@ Knows nothing of profiles or probes. The order matters: namespaces, limits, capa
 seccomp; each would keep an earlier one from being applied.
 
     files          Landlock
-    network        seccomp; without it a network namespace together with Landlock's TCP rules, or either alone
+    network        seccomp; without it a network namespace together with Landlock's TCP rules, or either alone.
+                   `none` is `deny` without local sockets, which only seccomp can tell
     exec           Landlock and seccomp; Landlock alone stops paths, not a program in memory, and counts as degraded
     signals        Landlock's scope; before ABI 6 seccomp, which also keeps children from signalling themselves
     environment    the C library's clearenv
@@ -28,6 +29,9 @@ from flowbuild.engine.restrict import DEGRADED, ENFORCED, Step, step
 from flowbuild.engine.seccomp import Rule, refuse
 
 _AF_UNIX = 1
+# What a program may need of /dev, and nobody else's data comes through.
+DEVICES = ("/dev/full", "/dev/random", "/dev/urandom", "/dev/zero")
+_NETWORK = ("network:deny", "network:none")
 _SIGNALLING = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")  # the first argument is the process
 
 
@@ -55,19 +59,22 @@ def means() -> Means:
     return Means(abi, landlock_errno, filter_errno)
 
 
-def apply(wanted: Sequence[str], staged: str) -> list[Step]:
-    """Apply each restriction (`key:value`) by every means that this host has for it."""
+def apply(wanted: Sequence[str], staged: str, reads: Sequence[str] = ()) -> list[Step]:
+    """Apply each restriction (`key:value`) by every means that this host has for it.
+
+    `reads` is what `files:declared` lets be read and run, beside the staged directory.
+    """
     host = means()
     report: list[Step] = []
     if "environment:scrub" in wanted:
         report.append(_try("environment:scrub", "clearenv", syscalls.clear_environment))
-    if "network:deny" in wanted and host.filter_errno is not None:
-        row = _try("network:deny", "network-namespace", syscalls.leave_network)
+    for name in [name for name in _NETWORK if name in wanted and host.filter_errno is not None]:
+        row = _try(name, "network-namespace", syscalls.leave_network)
         report.append(row._replace(status=DEGRADED, leaves=("network-bind",)) if row.status == ENFORCED else row)
     report.append(_try("limits", "rlimit", _no_core_dumps))
     report.append(_try("privileges", "capset", syscalls.drop_capabilities))
     report.append(_try("privileges", "no-new-privs", syscalls.forbid_new_privileges))
-    report += _apply_landlock(wanted, staged, host)
+    report += _apply_landlock(wanted, staged, reads, host)
     report += _apply_filter(wanted, host)
     return report
 
@@ -84,14 +91,14 @@ def _no_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _apply_landlock(wanted: Sequence[str], staged: str, host: Means) -> list[Step]:
+def _apply_landlock(wanted: Sequence[str], staged: str, reads: Sequence[str], host: Means) -> list[Step]:
     """One ruleset for all that Landlock is wanted for: a layer is scarce, and each has its price."""
     users = [name for name in wanted if _landlock_since(name, host)]
     able = [name for name in users if host.abi >= _landlock_since(name, host)]
     refused: OSError | None = None
     if able:
         try:
-            landlock.restrict_self(ruleset(able, staged, host.abi), host.abi)
+            landlock.restrict_self(ruleset(able, staged, host.abi, reads), host.abi)
         except OSError as error:
             refused = error
     rows = []
@@ -107,23 +114,25 @@ def _apply_landlock(wanted: Sequence[str], staged: str, host: Means) -> list[Ste
 
 def _landlock_since(name: str, host: Means) -> int:
     """The ABI from which Landlock serves a restriction on this host; 0 when it is not asked for it."""
-    if name == "network:deny":
+    if name in _NETWORK:
         return landlock.TCP_SINCE if host.filter_errno is not None else 0
-    return {"files:read-only": 1, "files:staged": 1, "exec:deny": 1, "signals:deny": landlock.SCOPE_SINCE}.get(name, 0)
+    if name.startswith("files:"):
+        return 1
+    return {"exec:deny": 1, "signals:deny": landlock.SCOPE_SINCE}.get(name, 0)
 
 
 def _landlock_row(name: str, host: Means) -> Step:
     row = step(name, "landlock", abi=host.abi)
     if name.startswith("files:") and host.abi < landlock.TRUNCATE_SINCE:
         return row._replace(status=DEGRADED, leaves=("file-write-truncate",))
-    if name == "network:deny":
+    if name in _NETWORK:
         return row._replace(status=DEGRADED, leaves=("network-outbound-udp",))
     if name == "exec:deny" and host.filter_errno is not None:
         return row._replace(status=DEGRADED)
     return row
 
 
-def ruleset(wanted: Sequence[str], staged: str, abi: int) -> Ruleset:
+def ruleset(wanted: Sequence[str], staged: str, abi: int, reads: Sequence[str] = ()) -> Ruleset:
     """What Landlock is asked for: everything that a restriction takes, and the grants that it leaves."""
     every = landlock.file_rights(abi)
     runs = 0 if "exec:deny" in wanted else landlock.EXECUTE
@@ -131,12 +140,15 @@ def ruleset(wanted: Sequence[str], staged: str, abi: int) -> Ruleset:
     if "files:read-only" in wanted:
         files = every
         grants.append(Grant("/", landlock.READ_FILE | landlock.READ_DIR | runs))
-    if "files:staged" in wanted:
+    if "files:declared" in wanted:
+        grants += [Grant(path, landlock.READ_FILE | landlock.READ_DIR | runs) for path in reads]
+        grants += [Grant(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in DEVICES]
+    if "files:staged" in wanted or "files:declared" in wanted:
         files = every
         grants.append(Grant(staged, (every & ~landlock.EXECUTE & ~landlock.MAKE_CHAR & ~landlock.MAKE_BLOCK) | runs))
     if files == every:
         grants.append(Grant("/dev/null", landlock.READ_FILE | landlock.WRITE_FILE | landlock.TRUNCATE))
-    ports = landlock.BIND_TCP | landlock.CONNECT_TCP if "network:deny" in wanted else 0
+    ports = landlock.BIND_TCP | landlock.CONNECT_TCP if set(_NETWORK) & set(wanted) else 0
     scope = landlock.SCOPE_SIGNAL if "signals:deny" in wanted else 0
     return Ruleset(files, ports, scope, tuple(grants))
 
@@ -144,10 +156,12 @@ def ruleset(wanted: Sequence[str], staged: str, abi: int) -> Ruleset:
 def filter_rules(wanted: Sequence[str], abi: int) -> dict[str, list[Rule]]:
     """The system calls that seccomp answers, for each restriction that it is asked for."""
     rules: dict[str, list[Rule]] = {}
-    if "network:deny" in wanted:
-        # io_uring makes sockets out of this filter's sight; pidfd_getfd takes another process's
-        rules["network:deny"] = [refuse(call, spare=_AF_UNIX) for call in ("socket", "socketpair")]
-        rules["network:deny"] += [refuse(call) for call in ("io_uring_setup", "pidfd_getfd")]
+    for name in [name for name in _NETWORK if name in wanted]:
+        # io_uring makes sockets out of this filter's sight; pidfd_getfd takes another process's. A local socket can
+        # reach a service that does what is forbidden here, and only a pair of them leads nowhere.
+        rules[name] = [refuse("socket", spare=_AF_UNIX if name == "network:deny" else None)]
+        rules[name] += [refuse("socketpair", spare=_AF_UNIX)]
+        rules[name] += [refuse(call) for call in ("io_uring_setup", "pidfd_getfd")]
     if "exec:deny" in wanted:
         rules["exec:deny"] = [refuse(call) for call in ("execve", "execveat")]
     if "signals:deny" in wanted and abi < landlock.SCOPE_SINCE:

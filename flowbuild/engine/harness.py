@@ -15,30 +15,35 @@ from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
-from flowbuild.engine.command import failure, refused, seconds, streams, told
+from flowbuild.engine import clean
+from flowbuild.engine.command import run, seconds, streams, told
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.place import Place, prepare
-from flowbuild.engine.process import attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 from flowbuild.store.refusal import refused as disk_refused
 
 
-def perform(action: Action, io: Io, reaper: Reaper, command: Callable[[], list[str]] | None = None) -> Performance:
-    """Ask the harness, and keep its row."""
+def perform(
+    action: Action,
+    io: Io,
+    reaper: Reaper,
+    command: Callable[[], list[str]] | None = None,
+    is_clean: bool = False,
+) -> Performance:
+    """Ask the harness, which confines itself in the channel `clean`, and keep its row."""
     argv = (command or _harness())()
     place = prepare(action, io)
+    if is_clean:
+        asked = action.with_["probe"]
+        argv = [*argv, clean.for_probe(place, io, asked["operation"], asked["target"]).text]
     request = place.scratch / "request.json"
     with disk_refused(request):
         request.write_bytes(canonical(action.with_) + b"\n")
     captures = streams(action, io)
     environment = place.environment(io.environment(action), {})
-    try:
-        child = reaper.start(Start(argv[0], tuple(argv), place.cwd, environment, stdin=request))
-    except OSError as refusal_:
-        return Outcome(error=refused(argv[0], refusal_))
-    exit_ = yield from attend(reaper, child, captures, seconds(action))
-    error = failure(exit_)
+    start = Start(argv[0], tuple(argv), place.cwd, environment, stdin=request)
+    error = yield from run(reaper, start, captures, seconds(action))
     if error is not None and error.code == "exit":
         error = ErrorInfo("probe_broke", f"the probe harness broke: {error.message}", details=error.details)
     row = None if error else _row(captures[0].log.read_bytes() if captures[0].log else b"")

@@ -1,10 +1,13 @@
 """The preflight: a program that applies each restriction alone, sends canaries, and records what was achieved.
 
-Knows nothing of plans or channels. A restriction counts for what its canaries met, not for what a call returned: each
-operation that it covers is performed without it and under it, in fresh processes. It is a host check, not a state.
+Knows nothing of plans. A restriction counts for what its canaries met, not for what a call returned: each operation
+that it covers is performed without it and under it, in fresh processes. In the channel `clean`, canaries go through the
+channel's own door too (`isolation`). It is a host check, not a state.
 
 Shapes:  record, {operations: {`key:value`: {status, mechanism, abi, errno, errno_name, leaves, untested}},
-         sandbox_check_self: {source, sandboxed, ...}, apply_report, apply_ok, failure_stage}.
+         sandbox_check_self: {source, sandboxed, ...}, apply_report, apply_ok, failure_stage, channel, isolation}.
+         `isolation` is null in `direct`. apply_ok: every restriction can be applied, and the channel holds all of its
+         own, leaving nothing open.
          enforced: every canary was refused. degraded: some were (`leaves` names the others), or all by means that the
          apply report calls degraded, or this host refuses all of them anyway, which proves nothing (`untested`).
          unavailable: it can't be applied, or stops nothing. errno is the first canary's, or the failed
@@ -40,26 +43,30 @@ CANARIES: Mapping[str, str] = {
 }
 
 
-def command() -> list[str]:
+def command(channel: str = "direct") -> list[str]:
     """The argv of this program."""
-    return probe.command("preflight")
+    return [*probe.command("preflight"), channel]
 
 
 def main() -> int:
     """Print the record of this host, as this process may use it."""
     probe.take_charge()
-    sys.stdout.write(json.dumps(check(), sort_keys=True, separators=(",", ":")) + "\n")
+    found = check(*sys.argv[2:])
+    sys.stdout.write(json.dumps(found, sort_keys=True, separators=(",", ":")) + "\n")
     return 0
 
 
 def isolation_digest(record: Mapping[str, Any]) -> str:
     """The digest of what was achieved. Action keys hold it; the rest of a record is how it was found out."""
-    text = json.dumps(record["operations"], sort_keys=True, separators=(",", ":"))
+    achieved = record["operations"]
+    if record["isolation"] is not None:
+        achieved = {"restrictions": achieved, "channel": record["isolation"]["operations"]}
+    text = json.dumps(achieved, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check() -> dict[str, Any]:
-    """Try every restriction alone."""
+def check(channel: str = "direct") -> dict[str, Any]:
+    """Try every restriction alone, then the channel."""
     open_anyway = {name: _send(name, {})["actual"] == "allow" for name in CANARIES}
     achieved, report = {}, []
     for key, values in restrict.VALUES.items():
@@ -69,14 +76,32 @@ def check() -> dict[str, Any]:
             steps = rows[0]["runtime_result"]["apply_report"]
             achieved[name] = achievement(name, rows, steps, open_anyway)
             report += [step for step in steps if step not in report]
+    isolation = _isolation() if channel == "clean" else None
     is_whole = all(entry["status"] != restrict.UNAVAILABLE for entry in achieved.values())
+    is_whole = is_whole and (isolation is None or is_held(isolation))
     return {
         "operations": achieved,
         "sandbox_check_self": sandbox_check_self(),
         "apply_report": report,
         "apply_ok": is_whole,
         "failure_stage": None if is_whole else "apply",
+        "channel": channel,
+        "isolation": isolation,
     }
+
+
+def is_held(isolation: Mapping[str, Any]) -> bool:
+    """Whether a channel holds all that it promises, and what is declared can still be done in it."""
+    entries = isolation["operations"].values()
+    return bool(isolation["works"]) and not any(
+        entry["status"] == restrict.UNAVAILABLE or entry["leaves"] for entry in entries
+    )
+
+
+def _isolation() -> dict[str, Any]:
+    from flowbuild.engine import isolation  # only where a channel is asked for
+
+    return isolation.check()
 
 
 def achievement(
@@ -124,3 +149,8 @@ def sandbox_check_self() -> dict[str, Any]:
 def _send(operation: str, policy: Mapping[str, str]) -> dict[str, Any]:
     request = {"name": operation, "operation": operation, "target": CANARIES[operation]}
     return probe.run({"lane": "scenario", "profile": None, "restrict": policy, "probe": request})
+
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "")  # where `command` has the place of the package
+    sys.exit(main())

@@ -4,9 +4,11 @@ Knows nothing of plans, expectations or bundles. It makes the fixtures, forks, a
 itself and performs the operation without a further exec. In the baseline lane the child applies nothing.
 
 Shapes:  request, one JSON object on stdin: {lane: baseline|scenario, profile, restrict, probe: {name, operation,
-         target}, planted?: {variable}, timeout_ms?}. Row, one JSON line on stdout, holding no pid, port, time or path
-         of this host. `actual` is allow (it was done), deny (refused, with an errno) or null (blocked: no answer, with
-         the stage at which it ended). `exit_code` is the probing process's: 0 done, 1 refused, null no answer.
+         target}, planted?: {variable}, timeout_ms?, foreign?: a policy as `foreign` has it, lenient?: whether a probe
+         that can't be performed here is blocked rather than a fault}. Row, one JSON line on stdout, holding no pid,
+         port, time or path of this host. `actual` is allow (it was done), deny (refused, with an errno) or null
+         (blocked: no answer, with the stage at which it ended). `exit_code` is the probing process's: 0 done, 1
+         refused, null no answer.
 Errors:  exit 0 with a row, whatever the probe came to. Anything else says that the harness itself broke.
 """
 
@@ -23,15 +25,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flowbuild.engine import fixtures, operations, restrict, syscalls
+from flowbuild.engine import confine, fixtures, foreign, operations, restrict, syscalls
 from flowbuild.engine.probing import probe_here
 
 TIMEOUT_MS = 5000
 
 # What answers depend on: this program's own modules. A test asserts that it loads no other of ours.
 SOURCES = (
+    "confine.py",
     "enforcement.py",
     "fixtures.py",
+    "foreign.py",
     "landlock.py",
     "operations.py",
     "probe.py",
@@ -56,6 +60,7 @@ class Observed(NamedTuple):
     errno: int | None = None
     call: str | None = None
     failure: str | None = None
+    observed_path: str | None = None
 
 
 def command(module: str = "probe") -> list[str]:
@@ -65,12 +70,24 @@ def command(module: str = "probe") -> list[str]:
 
 
 def main() -> int:
-    """Read a request, print a row."""
+    """Read a request, print a row. In the channel `clean` a Confinement is the argument, and is entered first."""
     take_charge()
-    row = run(json.load(sys.stdin))
+    request = json.load(sys.stdin)
+    row = _confine(request, sys.argv[2]) if len(sys.argv) > 2 else None
+    row = row or run(request)
     _end_descendants()
     sys.stdout.write(json.dumps(row, sort_keys=True, separators=(",", ":")) + "\n")
     return 0
+
+
+def _confine(request: Mapping[str, Any], confinement: str) -> dict[str, Any] | None:
+    """Enter the channel. None, or the row of a probe that could not be asked in it."""
+    try:
+        confine.enter(confine.Confinement.parse(confinement))
+    except restrict.PolicyUnavailable as error:
+        report = [step._asdict() for step in error.report]
+        return _row(request, Observed("preflight", report, failure="channel_unavailable"))
+    return None
 
 
 def take_charge() -> None:
@@ -82,8 +99,12 @@ def take_charge() -> None:
 def run(request: Mapping[str, Any]) -> dict[str, Any]:
     """Perform one request in a forked child. This process has one thread and is not restricted."""
     probe, lane = request["probe"], request["lane"]
-    policy = request["restrict"] if lane == "scenario" else {}
-    faults = operations.check(probe["operation"], probe["target"]) + restrict.check(policy)
+    policy = (request.get("foreign") or request["restrict"]) if lane == "scenario" else {}
+    blocked = _blocked(probe, policy) if request.get("lenient") else None
+    if blocked:
+        return _row(request, blocked)
+    faults = operations.check(probe["operation"], probe["target"])
+    faults += [] if request.get("foreign") else restrict.check(policy)
     if faults or lane not in ("baseline", "scenario"):
         raise ValueError("; ".join(faults) or f"unknown lane {lane!r}")
     if request.get("planted"):
@@ -91,6 +112,17 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
     with fixtures.standing(probe["operation"], probe["target"]) as stand:
         observed = _observe(probe, policy, stand, request.get("timeout_ms", TIMEOUT_MS))
     return _row(request, observed)
+
+
+def _blocked(probe: Mapping[str, str], policy: Mapping[str, str]) -> Observed | None:
+    """Why a request of somebody else's documents can't be put on this host at all."""
+    row = foreign.refusal(policy) if "mode" in policy else None
+    if row is not None:
+        return Observed("apply", [row._asdict()], failure="policy_unavailable")
+    if not operations.check(probe["operation"], probe["target"]):
+        return None
+    is_known = probe["operation"] in operations.OPERATIONS
+    return Observed(failure="unfit_target" if is_known else "unknown_operation")
 
 
 def _observe(probe: Mapping[str, str], policy: Mapping[str, str], stand: fixtures.Fixtures, limit_ms: int) -> Observed:
@@ -158,6 +190,11 @@ def _children() -> list[int]:
         return []
 
 
+def _elsewhere(path: str | None) -> dict[str, str]:
+    """Where the target's path led, if it led elsewhere."""
+    return {"observed_path": path, "observed_path_source": "realpath"} if path is not None else {}
+
+
 def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
     probe = request["probe"]
     failure = seen.failure
@@ -179,7 +216,7 @@ def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
             "failure_kind": failure,
             "apply_report": list(seen.report),
         },
-        "probe_details": {"call": seen.call},
+        "probe_details": {"call": seen.call} | _elsewhere(seen.observed_path),
         "exit_code": {"allow": 0, "deny": 1}.get(actual or ""),
         "stdout": "",
         "stderr": "",

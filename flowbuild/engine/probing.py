@@ -4,7 +4,8 @@ Knows nothing of lanes or rows, nor of who listens. It is forked from the harnes
 for after the policy it may be unable to read a file or to exec.
 
 Shapes:  JSON lines on the report's descriptor, each a part of what the harness gathers: `stage` when one is reached
-         (bootstrap, apply, probe), `report` (the apply report), then `answered` with `call` and `errno`, or `failure`.
+         (bootstrap, apply, probe), `report` (the apply report), `observed_path`, then `answered` with `call` and
+         `errno`, or `failure`.
 Errors:  none leave it: an exception is a `failure`, and the process ends without returning.
 """
 
@@ -17,7 +18,7 @@ import signal
 from collections.abc import Mapping
 from typing import NoReturn
 
-from flowbuild.engine import operations, restrict, syscalls
+from flowbuild.engine import foreign, operations, restrict, syscalls
 from flowbuild.engine.fixtures import Fixtures
 
 _REPORT = 3  # the one descriptor that stays, beside three that lead nowhere
@@ -37,13 +38,14 @@ def probe_here(
         _seal(writing, harness, limit_ms)
         calls: list[str] = []
         _say(stage="apply")
-        report = restrict.apply(policy, staged=stand.staged)
+        is_foreign = "mode" in policy
+        report = foreign.apply(policy) if is_foreign else restrict.apply(policy, staged=stand.staged)
         syscalls.die_with(harness)  # changed credentials may have disarmed it
         rows = [step._asdict() for step in report]
         if probe["operation"] in restrict.left_open(report):
             _say(report=rows, failure="not_enforced")
         else:
-            _say(stage="probe", report=rows)
+            _say(stage="probe", report=rows, observed_path=_observed(probe, stand))
             code = _perform(probe, stand, calls)
     except restrict.PolicyUnavailable as error:
         _say(report=[step._asdict() for step in error.report], failure="policy_unavailable")
@@ -51,6 +53,29 @@ def probe_here(
         _say(failure=f"exception:{type(error).__name__}")
     finally:
         os._exit(code)
+
+
+def _observed(probe: Mapping[str, str], stand: Fixtures) -> str | None:
+    """Where a path really leads, if elsewhere than it says. Nothing is opened for it, so no policy minds."""
+    if operations.OPERATIONS[probe["operation"]].target not in ("path", "fixture"):
+        return None
+    name = stand.place(probe["target"]).name
+    try:
+        path = _real(name)
+    except OSError:
+        return None
+    path = path.removeprefix(f"{stand.tree}/")
+    return path if path != probe["target"].rstrip("/") else None
+
+
+def _real(name: str) -> str:
+    if not hasattr(os, "O_PATH"):
+        return os.path.realpath(name, strict=True)
+    descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _perform(probe: Mapping[str, str], stand: Fixtures, calls: list[str]) -> int:

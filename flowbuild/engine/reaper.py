@@ -21,6 +21,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from flowbuild.engine.spawn import Child, Start, await_death, spawn
 from flowbuild.store.refusal import SHORTAGES, refused
@@ -58,9 +59,14 @@ for pid in $doomed; do kill -KILL "$pid"; done
 class Reaper:
     """The children of one session. Cheap to make: watcher and subreaper begin with the first child.
 
+    Orphans come to the process, not to one of its reapers: so each knows the children of all.
+
     Whoever else in this program starts children in sessions of their own must name them to `adopt`: an unknown
     child outside our session counts as one that slipped away.
     """
+
+    _family: ClassVar[dict[int, Child]] = {}  # the children of every reaper of this process
+    _watchers: ClassVar[set[int]] = set()
 
     def __init__(self) -> None:
         self._children: dict[int, Child] = {}
@@ -101,7 +107,7 @@ class Reaper:
         os.set_blocking(out[0], False)
         os.set_blocking(err[0], False)
         child = Child(pid, (out[0], err[0]))
-        self._children[pid] = child
+        self._children[pid] = self._family[pid] = child
         return child
 
     def adopt(self, pid: int) -> None:
@@ -113,6 +119,7 @@ class Reaper:
         status = child.reap()
         self._tell(b"- %d\n" % child.pid)
         self._children.pop(child.pid, None)
+        self._family.pop(child.pid, None)
         self._end_strangers(child.pid)
         return status
 
@@ -137,6 +144,7 @@ class Reaper:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._watcher, signal.SIGKILL)
                 os.waitpid(self._watcher, 0)
+            self._watchers.discard(self._watcher)
             self._watcher = None
 
     def _watch(self) -> None:
@@ -146,6 +154,7 @@ class Reaper:
             null = os.open(os.devnull, os.O_RDWR)
             try:
                 self._watcher = spawn(start, {0: reading, 1: null, 2: null})
+                self._watchers.add(self._watcher)
             finally:
                 os.close(null)
         except BaseException:
@@ -165,6 +174,7 @@ class Reaper:
         except BrokenPipeError:  # someone killed the watcher: the next start makes another
             os.close(self._pipe)
             self._pipe = None
+            self._watchers.discard(self._watcher or 0)
 
     def _end_strangers(self, ended: int) -> None:
         """Kill the orphans that came to us, but for those that a running child may still need."""
@@ -189,11 +199,11 @@ class Reaper:
         session = _session(pid)
         if session == ended:
             return set()
-        busy = {child.pid for child in self._children.values() if not child.idle}
+        busy = {child.pid for child in self._family.values() if not child.idle}
         return {session} if session in busy else busy
 
     def _orphans(self) -> list[int]:
-        ours = {*self._children, *self._known, self._watcher}
+        ours = {*self._family, *self._watchers, *self._known}
         return [pid for pid in _children_of_ours() if pid not in ours and _session(pid) != os.getsid(0)]
 
 

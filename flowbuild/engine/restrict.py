@@ -95,16 +95,19 @@ def apply(restrict: Mapping[str, str], *, staged: str) -> list[Step]:
     if faults:
         raise ValueError("; ".join(faults))
     wanted = restrictions(restrict)
-    if not wanted:
-        return []
+    return enforce(wanted, staged) if wanted else []
+
+
+def enforce(wanted: Sequence[str], staged: str, reads: Sequence[str] = ()) -> list[Step]:
+    """Apply restrictions by name, a policy's or a channel's (`confine`), to the calling process."""
     if sys.platform == "darwin":
         from flowbuild.engine import seatbelt
 
-        report = seatbelt.apply(wanted, staged)
+        report = seatbelt.apply(wanted, staged, reads)
     else:
         from flowbuild.engine import enforcement
 
-        report = enforcement.apply(wanted, staged)
+        report = enforcement.apply(wanted, staged, reads)
     missing = [name for name in wanted if not _effective(name, report)]
     if missing:
         raise PolicyUnavailable(missing, report)

@@ -30,21 +30,31 @@ _RULES: dict[str, tuple[str, ...]] = {
         "(allow file-read-data file-write* process-exec* (subpath STAGED))",
         *_OTHERS_HIDDEN,
     ),
+    "files:declared": (
+        "(deny file-read-data file-write* process-exec*)",
+        '(allow file-read-data file-write* (literal "/dev/null"))',
+        '(allow file-read-data (literal "/"))',  # the loader lists it
+        "(allow file-read-data file-write* process-exec* (subpath STAGED))",
+        "(allow file-read-data process-exec* READS)",
+        *_OTHERS_HIDDEN,
+    ),
     "network:deny": ("(deny network*)",),  # local sockets too: the language's filters for them differ by version
+    "network:none": ("(deny network*)",),
     "exec:deny": ("(deny process-exec*)",),
     "signals:deny": ("(deny signal)", "(allow signal (target self))"),
 }
 
 
-def policy(wanted: Sequence[str], staged: str) -> str:
+def policy(wanted: Sequence[str], staged: str, reads: Sequence[str] = ()) -> str:
     """The policy of some restrictions. `exec:deny` comes last, so that no grant of another opens it again."""
-    place = '"' + os.path.realpath(staged).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    place, places = _quoted(staged), " ".join(f"(subpath {_quoted(path)})" for path in reads)
     names = sorted((name for name in wanted if name in _RULES), key=lambda name: name == "exec:deny")
-    rules = [rule.replace("STAGED", place) for name in names for rule in _RULES[name]]
+    rules = [rule for name in names for rule in _RULES[name] if reads or "READS" not in rule]
+    rules = [rule.replace("STAGED", place).replace("READS", places) for rule in rules]
     return "\n".join(["(version 1)", "(allow default)", *rules])
 
 
-def apply(wanted: Sequence[str], staged: str) -> list[Step]:
+def apply(wanted: Sequence[str], staged: str, reads: Sequence[str] = ()) -> list[Step]:
     """Apply each restriction (`key:value`) to this process, for good."""
     report = []
     if "environment:scrub" in wanted:
@@ -53,8 +63,12 @@ def apply(wanted: Sequence[str], staged: str) -> list[Step]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     report.append(step("limits", "rlimit"))
     names = [name for name in wanted if name in _RULES]
-    refused = _enter(policy(names, staged)) if names else None
+    refused = enter(policy(names, staged, reads)) if names else None
     return report + [step(name, "seatbelt", refused) for name in names]
+
+
+def _quoted(path: str) -> str:
+    return '"' + os.path.realpath(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def is_sandboxed() -> bool | None:
@@ -65,7 +79,7 @@ def is_sandboxed() -> bool | None:
         return None
 
 
-def _enter(text: str) -> int | None:
+def enter(text: str) -> int | None:
     """Enter a sandbox. None, or the errno of the refusal."""
     try:
         enter = libc().sandbox_init

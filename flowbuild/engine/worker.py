@@ -1,13 +1,15 @@
 """Step kind `python`: a handler, called in a worker that stays for the next one.
 
 Knows nothing of targets. A worker serves tasks of one package, one set of variables and one set of modules; what ends
-a task by force (time-out, cancel, crash) ends the worker, and the next task gets a new one.
+a task by force (time-out, cancel, crash) ends the worker, and the next task gets a new one. In the channel `clean`
+every task has a worker of its own, which confines itself before the task is read.
 
 Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
-         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env"}. `source` and `modules` are paths from the
-         workspace's root, and staged; argument paths are relative to the package's directory.
-         Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `timeout`, and those
-         of `harvest`.
+         "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env", "returns"}. `source` and `modules` are paths
+         from the workspace's root, and staged; argument paths are relative to the package's directory. `returns` is
+         where the JSON object that it returns is written; without, a handler returns None.
+         Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `channel_refused`,
+         `timeout`, and those of `harvest`.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from typing import Any
 
 import flowbuild.engine as engine_package
 from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
-from flowbuild.engine.command import failure, seconds, streams, told
+from flowbuild.engine.command import failure, in_clean, seconds, streams, told
+from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare
@@ -46,10 +50,10 @@ Key = tuple[object, ...]
 class Worker:
     """One worker process, and the pipes to it."""
 
-    def __init__(self, reaper: Reaper, environment: Mapping[str, str]) -> None:
+    def __init__(self, reaper: Reaper, environment: Mapping[str, str], what: Confinement | None = None) -> None:
         asking, answering = os.pipe(), os.pipe()
         root = str(Path(engine_package.__path__[0]).parent.parent)
-        argv = (sys.executable, *FLAGS, "-c", BOOT, root)
+        argv = (sys.executable, *FLAGS, "-c", BOOT, root, *([what.text] if what else []))
         try:
             descriptors = {3: asking[0], 4: answering[1]}
             self.child: Child = reaper.start(Start(argv[0], argv, Path("/"), environment, descriptors=descriptors))
@@ -93,8 +97,9 @@ class Worker:
 class Workers:
     """The workers of an engine, and which of them wait."""
 
-    def __init__(self, reaper: Reaper) -> None:
+    def __init__(self, reaper: Reaper, is_clean: bool = False) -> None:
         self._reaper = reaper
+        self._is_clean = is_clean
         self._idle: list[tuple[Key, Worker]] = []
 
     def perform(self, action: Action, io: Io) -> Performance:
@@ -107,8 +112,14 @@ class Workers:
         with disk_refused(request):
             request.write_text(json.dumps(_request(action, io, place, environment)), encoding="utf-8")
         captures = streams(action, io)
-        worker = self._take(key := _key(action, given), environment)
+        if self._is_clean:
+            key, worker = None, Worker(self._reaper, environment, clean.for_python(place, io, sys.path))
+        else:
+            key = _key(action, given)
+            worker = self._take(key, environment)
         error, said = yield from self._call(worker, key, request, captures, seconds(action))
+        if self._is_clean:
+            error = in_clean(error, said or "")
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
@@ -125,9 +136,12 @@ class Workers:
             self._end(self._idle.pop()[1])
 
     def _call(
-        self, worker: Worker, key: Key, request: Path, captures: tuple[Capture, Capture], timeout: float | None
+        self, worker: Worker, key: Key | None, request: Path, captures: tuple[Capture, Capture], timeout: float | None
     ) -> Pump[tuple[ErrorInfo | None, str | None]]:
-        """One task of one worker: what was wrong with it, and what a person should see of stderr, if not its end."""
+        """One task of one worker, which rests under its key if it has one.
+
+        What was wrong with it, and what a person should see of stderr, if not its end.
+        """
         child, reply = worker.child, None
         child.begin()
         deadline = None if timeout is None else child.started + timeout
@@ -144,7 +158,7 @@ class Workers:
                 yield from end(child, captures)
             spent = child.seconds
         finally:
-            if reply is not None and not reply["retire"]:
+            if reply is not None and not reply["retire"] and key is not None:
                 self._rest(worker, key, captures)
             else:
                 status = self._lose(worker, captures)
@@ -201,6 +215,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "module": module,
         "modules": modules,
         "package": action.package,
+        "returns": with_.get("returns"),
         "root": str(place.root),
         "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,

@@ -32,14 +32,28 @@ def serve() -> None:
     for descriptor in (REQUESTS, REPLIES):
         os.set_inheritable(descriptor, False)
     faulthandler.enable()
+    refused = confined(sys.argv[2]) if len(sys.argv) > 2 else None
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
         for line in requests:
             pid = os.getpid()
-            reply = perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
+            reply = refused or perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
             os.write(REPLIES, json.dumps(reply).encode() + b"\n")
+
+
+def confined(what: str) -> Reply | None:
+    """Confine this process. None, or the reply to a task that may not be begun."""
+    from flowbuild.engine import confine
+    from flowbuild.engine.restrict import PolicyUnavailable
+
+    try:
+        confine.enter(confine.Confinement.parse(what), keeps=REPLIES)
+    except PolicyUnavailable as error:
+        said = confine.unavailable(error)
+        return {"ok": False, "retire": True, "code": "channel_refused", "message": said, "traceback": ""}
+    return None
 
 
 def perform(request: Request, variables: dict[str, str], search: list[str]) -> Reply:
@@ -63,7 +77,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
 
 
 def call(request: Request) -> Reply:
-    """Import the handler and call it; {} when it returned None, as it should."""
+    """Import the handler and call it; {} when it returned what it should: None, or an object for `returns`."""
     try:
         try:
             returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()})
@@ -75,9 +89,27 @@ def call(request: Request) -> Reply:
         return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
     except BaseException as error:
         return _raised(error, request["root"])
+    if request.get("returns"):
+        return _keep(returned, request)
     if returned is not None:
         said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
         return {"code": "handler_returned", "message": said, "traceback": ""}
+    return {}
+
+
+def _keep(returned: object, request: Request) -> Reply:
+    """Write what a step's handler returned where the step's result is expected."""
+    from flowbuild.core.canonical import canonical
+    from flowbuild.core.errors import FlowError
+
+    said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a step's handler returns a JSON object"
+    if not isinstance(returned, dict):
+        return {"code": "handler_returned", "message": said, "traceback": ""}
+    try:
+        data = canonical(returned)
+    except (FlowError, TypeError) as error:
+        return {"code": "handler_returned", "message": f"{said} ({error})", "traceback": ""}
+    Path(request["returns"]).write_bytes(data)
     return {}
 
 

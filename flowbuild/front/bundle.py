@@ -8,6 +8,7 @@ Errors:  exit 5 for what is damaged, 1 for what is not promotable or not verifie
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,8 @@ def summarize(path: Place, directory: Directory = "", json: Json = False) -> int
     request = requested("bundle", locals())
     bundle, out = load_bundle(place(request, path)), console(request)
     out.emit(bundle.document(SUMMARY))
-    out.always(bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").rstrip("\n"))
+    for line in bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").splitlines():
+        out.always("".join(mark if mark.isprintable() else "\ufffd" for mark in line))  # anybody may have written it
     return 0
 
 
@@ -145,7 +147,7 @@ def verify(
 
 
 def place(request: Request, path: str) -> Path:
-    """The directory that a path or a label means."""
+    """The directory that a path or a label means, as it is reached from here."""
     start = Path(request.directory or ".")
     if not is_label(path):
         where = start / path
@@ -160,7 +162,7 @@ def place(request: Request, path: str) -> Path:
         label, *others = build.wanted
         if others or build.graph.targets[label].bundle is None:
             raise BadFlag(f"{path} is no run target: it has no bundle", remedy="name a target of the rule `run`")
-        where = build.workspace.root / "out" / label.directory
+        where = Path(os.path.relpath(build.workspace.root / "out" / label.directory))
     if not where.is_dir():
         raise BadFlag(f"{label} has no bundle yet", remedy=f"flowbuild {label}")
     return where

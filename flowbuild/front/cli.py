@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import bundle, key, runs
+from flowbuild.front import bundle, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -24,6 +24,8 @@ from flowbuild.front.flags import (
     Continue,
     Directory,
     Durability,
+    Engine,
+    ExecutorPath,
     Force,
     Jobs,
     Json,
@@ -33,6 +35,7 @@ from flowbuild.front.flags import (
     Out,
     Policy,
     Quiet,
+    RuntimeConfig,
     Sets,
     Strict,
     Verbose,
@@ -54,6 +57,9 @@ app = typer.Typer(
 app.add_typer(runs.app, name="runs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(key.app, name="key")
+app.add_typer(executor.app, name="executor")
+app.add_typer(ir.app, name="ir")
+app.add_typer(ir.verify_app, name="verify")
 
 
 @app.command(context_settings=LOOSE)
@@ -71,6 +77,9 @@ def build(
     only_profile: OnlyProfile = [],  # noqa: B006
     only_scenario: OnlyScenario = [],  # noqa: B006
     out: Out = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -87,11 +96,15 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
     junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -108,7 +121,11 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
@@ -137,7 +154,10 @@ def outputs(labels: Labels, directory: Directory = "", json: Json = False) -> in
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="targets, rules, templates, registries, plans, profiles or probes.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="targets, rules, templates, engines, registries, plans, profiles or probes."
+        ),
     ] = "targets",
     directory: Directory = "",
     json: Json = False,
@@ -209,12 +229,40 @@ def clean(
     return perform(requested("clean", locals()), cache)
 
 
+@app.command(name="compile", context_settings=LOOSE)
+def compile_(
+    labels: Labels,
+    directory: Directory = "",
+    emit_ir: Annotated[bool, typer.Option("--emit-ir", help="Write Flow IR and the manifest.")] = False,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Write below it; out/dsl by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove Flow IR and the manifest first.")] = False,
+    clean_all: Annotated[bool, typer.Option("--clean-all", help="Remove all of DIR first; needs --yes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write flows as Flow IR, with their policies, triggers and a manifest."""
+    from flowbuild.front.flow_compile import compile_ as perform
+
+    given = {name: value for name, value in locals().items() if name in ("labels", "directory", "out", "json", "quiet")}
+    return perform(requested("compile", given), emit_ir=emit_ir, force=force, clean=clean, clean_all=clean_all, yes=yes)
+
+
 @app.command()
 def doctor(directory: Directory = "", json: Json = False, color: Color = "auto") -> int:
     """Say what this host can isolate, flush, lock and watch, and what is missing."""
     from flowbuild.front.doctor import doctor as perform
 
     return perform(requested("doctor", locals()))
+
+
+@app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, St
 from flowbuild.front.arguments import Request
 from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
+from flowbuild.graph.step import CONTROL
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
 Remark = Callable[[State, str, dict[str, str]], tuple[str, str]]
@@ -125,8 +126,10 @@ class Progress:
         self._outputs: dict[str, dict[str, str]] = {}
         self._keys: dict[str, str] = {}
         self._entered: dict[str, float] = {}
+        self._retried: set[str] = set()
+        self._caught: set[str] = set()
         self.started = time.monotonic()
-        self.performed = self.reused = self.failed = 0
+        self.performed = self.reused = self.failed = self.skipped = 0
 
     def show(self, events: Sequence[Event], run_id: str) -> None:
         """Show a batch of events, in order."""
@@ -139,7 +142,7 @@ class Progress:
 
     def live_line(self) -> str:
         """What runs now, done, cached, failed, elapsed."""
-        done = self.performed + self.reused + self.failed
+        done = self.performed + self.reused + self.failed + self.skipped
         names = " ".join(str(self._states[state].label) for state in list(self._running)[:3])
         more = f" +{len(self._running) - 3}" if len(self._running) > 3 else ""
         failed = f", {self.failed} failed" if self.failed else ""
@@ -153,6 +156,8 @@ class Progress:
             self._entered[event.state_id] = now
         elif isinstance(event, Domain):
             self._take_domain(event)
+        elif isinstance(event, StateFailed) and event.state_id in self._retried:
+            self._retried.discard(event.state_id)
         elif isinstance(event, StateFailed):
             self.failed += 1
             self._running.pop(event.state_id, None)
@@ -166,6 +171,8 @@ class Progress:
         state_id = payload.get("state_id", "")
         if event.name == "reused":
             self.reused += 1
+        elif event.name == "skipped":
+            self.skipped += 1
         elif event.name == "action_bound":
             self._running[state_id] = self._entered[state_id]
             self._keys[state_id] = payload["action"]
@@ -173,12 +180,26 @@ class Progress:
             self._captured[state_id] = payload
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
+        elif event.name == "attempt_failed":
+            self._retried.add(state_id)
+            self._show_step("retry  ", state_id, f"attempt {payload['attempt'] + 1}: {payload['message']}")
+        elif event.name == "step_failed":
+            self._caught.add(state_id)
+            self._show_step("caught ", state_id, payload["error"]["message"])
         elif event.name == "not_remembered":
             word = self._console.paint("warning", "warning")
             text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
 
+    def _show_step(self, word: str, state_id: str, message: str) -> None:
+        """A line for a step that failed, and yet the flow goes on."""
+        state = self._states[state_id]
+        word = self._console.paint("warning", word)
+        self._console.line(f"  {word} {state.label!s:<{self._wide}}  {state.title}: {message}")
+
     def _show_done(self, state: State, seconds: float) -> None:
+        if state.id in self._caught:
+            return
         if state.kind in QUIET_KINDS and not self._console.verbose:
             return
         cause, note = self._remark(state, self._keys[state.id], self._outputs.get(state.id, {}))
@@ -204,5 +225,5 @@ class Progress:
         return path if path.startswith(("/", "'/")) else f"{self._way}{path}"
 
 
-# Kinds whose states are many and small: told as one line by whoever asked for them.
-QUIET_KINDS = frozenset({"probe"})
+# Kinds whose states say nothing by themselves: probes are told as one line by whoever asked for them.
+QUIET_KINDS = CONTROL | {"probe"}

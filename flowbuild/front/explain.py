@@ -11,6 +11,9 @@ from flowbuild.run.explain import Verdict, Would
 from flowbuild.run.explain import explain as explain_states
 from flowbuild.run.why import Change, describe
 
+# Verdicts that only --verbose shows one by one.
+QUIET = frozenset({Would.REUSE, Would.SKIP})
+
 
 def explain(request: Request) -> int:
     """Print one block a state that would run, and a summary."""
@@ -20,10 +23,12 @@ def explain(request: Request) -> int:
         for verdict in build.verdicts(explain_states):
             count[verdict.would] += 1
             out.emit(_doc(verdict))
-            if verdict.would is not Would.REUSE or request.verbose:
+            if verdict.would not in QUIET or request.verbose:
                 for line in _lines(verdict):
                     out.line(line)
-        out.line(f"{count[Would.RUN]} would run, {count[Would.MAY]} may run, {count[Would.REUSE]} would be reused")
+        skipped = f", {count[Would.SKIP]} would be skipped" if count[Would.SKIP] else ""
+        line = f"{count[Would.RUN]} would run, {count[Would.MAY]} may run, {count[Would.REUSE]} would be reused"
+        out.line(line + skipped)
     return 0
 
 

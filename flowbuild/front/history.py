@@ -84,7 +84,7 @@ def show(request: Request, text: str) -> int:
     entry = runs.find(text)
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
-    mismatches = bundle.document(layout.MISMATCH_SUMMARY)["mismatches"] if bundle else []
+    mismatches = _mismatches(bundle) if bundle else []
     doc = _doc(entry, runs) | {
         "states": {how: [_state(one) for one in found.of(how)] for how in HOW},
         "params": entry.asked.get("params") or {},
@@ -96,11 +96,17 @@ def show(request: Request, text: str) -> int:
         out.line(line)
     _show_states(out, found)
     for row in mismatches[: None if out.verbose else MOST]:
-        seen = row["actual"] or "blocked"
-        said = f"{row['expectation_id']}: expected {row['expected']}, seen {seen}"
-        out.line(f"  {'mismatch':<10} {said} ({row['violation_summary'] or row['mismatch_type']})")
+        said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
+        out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
     _more(out, len(mismatches), "mismatches")
     return 0
+
+
+def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
+    """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
+    doc = bundle.document(layout.MISMATCH_SUMMARY)
+    rows = doc.get("mismatches") if isinstance(doc, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -> Iterator[str]:
@@ -159,6 +165,7 @@ def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:
 
 def when(started_ms: int | None) -> str:
     """When a run began, in the time of this host."""
-    if started_ms is None:
+    try:
+        return datetime.fromtimestamp((started_ms or 0) / 1000).strftime("%Y-%m-%d %H:%M:%S") if started_ms else "?"
+    except (OSError, OverflowError, ValueError):  # a journal may say any number
         return "?"
-    return datetime.fromtimestamp(started_ms / 1000).strftime("%Y-%m-%d %H:%M:%S")

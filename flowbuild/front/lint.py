@@ -26,7 +26,8 @@ def lint(request: Request) -> int:
         labels = build.catalog.select(patterns) if patterns else _everything(build.catalog)
         found = look(Linted(build.catalog, labels, is_whole))
     count = len({label.package for label in labels})
-    github.annotate(((one.message, one.check, one.location) for one in found), build.workspace.root)
+    notes = ((f"{one.message}\n{one.remedy}", one.check, one.location) for one in found)
+    github.annotate(notes, build.workspace.root)
     for finding in found:
         out.emit(_doc(finding))
         out.line(_text(finding))

@@ -54,7 +54,9 @@ class Report:
             return
         self._console.emit(self._summary(code))
         performed, reused, failed, waiting = self._numbers
-        more = f", {waiting} not started" if waiting else ""
+        skipped = self.count[StateStatus.SKIPPED]
+        more = f", {skipped} skipped" if skipped else ""
+        more += f", {waiting} not started" if waiting else ""
         self._console.line(f"{performed} performed, {reused} reused, {failed} failed{more} in {elapsed} s")
         places = self._places(self.way)
         shown = len(places) if self._console.verbose else MOST
@@ -101,7 +103,7 @@ class Report:
         lines = []
         for one in self.made:
             first, *others = one.paths or ("",)
-            if one.is_new and first:
+            if one.is_new and one.run_id and first:
                 lines.append(f"  committed {(one.run_id or '')[:8]}  {way}{first}")
             elif first:
                 beside = [path.removeprefix(f"out/bin/{one.label.directory}/") for path in others]

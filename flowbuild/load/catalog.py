@@ -22,7 +22,7 @@ from flowbuild.load.package import Package, Target, load_package
 from flowbuild.load.position import Pointer, Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
-from flowbuild.load.workspace import Workspace, find_rule_files, packages
+from flowbuild.load.workspace import TEMPLATE_FILE, TEMPLATES, Workspace, find_rule_files, packages
 
 
 class Seen(Protocol):
@@ -70,6 +70,8 @@ class Catalog:
             parts = name.split("/") if name else []
             for count in range(1, len(parts) + 1):  # a workspace of its own there would take the package away
                 self.seen.absent(f"{'/'.join(parts[:count])}/{WORKSPACE_FILE}")
+            if parts[:1] == [TEMPLATES] and parts[1:]:  # and so would a template
+                self.seen.absent(f"{TEMPLATES}/{parts[1]}/{TEMPLATE_FILE}")
             self._packages[name] = load_package(self.workspace, name, self.rules, self._parsed)
         return self._packages[name]
 

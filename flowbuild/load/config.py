@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import UserError
 from flowbuild.load.attributes import Attribute, Checker, expressions
 from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
+from flowbuild.load.runtime import RUNTIME, Runtime
+from flowbuild.load.runtime import read as read_runtime
+from flowbuild.load.source import JSON
 
 _WORDS = Attribute("item", "string")
+_HANDLER = Attribute("handler", "handler")
 
 _SECTIONS: dict[str, Attribute] = {
     "name": Attribute("name", "string", "the workspace's name; that of its directory by default"),
@@ -32,19 +36,16 @@ _SECTIONS: dict[str, Attribute] = {
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
+    "handlers": Attribute("handlers", "map", "step kinds of one's own to functions", {}, items=_HANDLER),
     "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
 }  # fmt: skip
-_RUNTIME = {
-    "engine": Attribute("engine", "string", "python, or the name of another engine", default="python"),
-    "executor": Attribute("executor", "string", "the program of a process engine"),
-}
 _CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
 # The top of the file, and each of its sections; `schema` reads it too.
 SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "": _SECTIONS,
-    "runtime": _RUNTIME,
+    "runtime": RUNTIME,
     "cache": _CACHE,
     "bundle": _BUNDLE,
 }
@@ -58,12 +59,12 @@ class Config:
     """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added."""
 
     name: str
-    engine: str
-    executor: str | None
+    runtime: Runtime
     cache_dir: Path
     path: tuple[str, ...]
     ignore: tuple[str, ...]
     pools: Mapping[str, int]
+    handlers: Mapping[str, str]
     stage: bool
     bundle_max_input: int
     digest: Digest
@@ -72,12 +73,21 @@ class Config:
 def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = None) -> Config:
     """The settings that a flowbuild.yaml says; an empty file takes every default."""
     doc, digest = parse_file(file, shown, cache)
+    return _settings(root, doc, digest, file, shown)
+
+
+def default_config(root: Path) -> Config:
+    """The settings of a directory that says none."""
+    return _settings(root, None, sha256(b""), root / "flowbuild.yaml", "flowbuild.yaml")
+
+
+def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> Config:
     to = Checker("")
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):
         to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
     sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle")}
-    runtime = to.fields(_RUNTIME, sections["runtime"], ("runtime",), "runtime")
+    runtime = to.fields(RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
     _check_ranges(to, top, bundle)
@@ -85,12 +95,12 @@ def load_config(root: Path, file: Path, shown: str, cache: ParsedFiles | None = 
     cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
     return Config(
         name=top["name"] or root.name,
-        engine=runtime["engine"],
-        executor=runtime["executor"],
+        runtime=read_runtime(runtime, root),
         cache_dir=cache_dir,
         path=tuple(top["path"] or DEFAULT_PATH),
         ignore=(*(DEFAULT_IGNORE if top["ignore"] is None else top["ignore"]), *_cache_pattern(root, cache_dir)),
         pools=top["pools"],
+        handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
         digest=digest,

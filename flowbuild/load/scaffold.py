@@ -43,7 +43,7 @@ from flowbuild.store.refusal import refused
 
 Values = Mapping[str, JSON]
 
-_OURS = re.compile(r"\bnew\b")
+_OURS = re.compile(r"\bnew\s*[.\[]")  # what may be ours; the names in it decide
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LEFT_OUT = ("__pycache__", ".DS_Store")  # what an installer or a file browser leaves
 _FORBIDDEN = ("", ".", "..", ".git", ".flowbuild")

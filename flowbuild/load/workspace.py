@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from flowbuild.core.errors import BadLabel, UserError
 from flowbuild.core.label import Pattern, parse
-from flowbuild.load.config import Config, load_config
+from flowbuild.load.config import Config, default_config, load_config
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE, list_directory
 from flowbuild.load.ignore import Ignore
@@ -78,6 +78,12 @@ def open_workspace(root: Path, config: Path | None = None, cache: ParsedFiles | 
     return Workspace(root, settings, Ignore(settings.ignore))
 
 
+def bare_workspace(root: Path) -> Workspace:
+    """A directory that is no workspace, with every setting at its default: a place to keep what a run needs."""
+    settings = default_config(root)
+    return Workspace(root, settings, Ignore(settings.ignore))
+
+
 def packages(workspace: Workspace, pattern: Pattern, visited: Callable[[str], None]) -> list[str]:
     """The packages that a pattern may find targets in: those that exist."""
     if not pattern.tree:
@@ -132,7 +138,11 @@ def _rule_names(directory: Path) -> list[str]:
 
 
 def _is_template(workspace: Workspace, path: str) -> bool:
-    return path.startswith(f"{TEMPLATES}/") and os.path.isfile(workspace.root / path / TEMPLATE_FILE)
+    """One level below `templates/`: what lies deeper is never reached, or is somebody's package of that name."""
+    top, _, name = path.partition("/")
+    if top != TEMPLATES or not name or "/" in name:
+        return False
+    return os.path.isfile(workspace.root / path / TEMPLATE_FILE)
 
 
 def _is_left_out(workspace: Workspace, path: str) -> bool:

@@ -30,8 +30,8 @@ from flowbuild.store.journal import read
 from flowbuild.store.lock import try_hold
 from flowbuild.store.refusal import refused
 
-PERFORMED, REUSED, FAILED, RUNNING = "performed", "reused", "failed", "running"
-HOW = (PERFORMED, REUSED, FAILED, RUNNING)
+PERFORMED, REUSED, FAILED, SKIPPED, RUNNING = "performed", "reused", "failed", "skipped", "running"
+HOW = (PERFORMED, REUSED, FAILED, SKIPPED, RUNNING)
 
 
 @dataclass(slots=True)
@@ -120,7 +120,10 @@ def _take(found: Account, event: Event) -> None:
 
 
 def _take_domain(found: Account, event: Domain) -> None:
-    told = found.states.get(event.payload.get("state_id", ""))
+    state_id = event.payload.get("state_id", "")
+    if event.name == "skipped":  # it was never entered
+        found.states[state_id] = Told(state_id, SKIPPED, event.payload["label"])
+    told = found.states.get(state_id)
     if told is None:
         return
     if event.name in ("action_bound", "reused"):

@@ -47,13 +47,20 @@ class Facts(Protocol):
         """What `observes: host` adds: world_id, channel, and the digest of the isolation achieved."""
 
 
-def bind(state: State, products: Products, engine: Mapping[str, Any], facts: Facts) -> Action:
-    """The action of a state whose inputs are all known."""
+def bind(
+    state: State,
+    products: Products,
+    engine: Mapping[str, Any],
+    facts: Facts,
+    values: Mapping[str, Any] | None = None,
+) -> Action:
+    """The action of a state whose inputs are all known. `values` is its `with` where that was known only now."""
     staged: list[Staged] = []
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
-    with_ = dict(state.with_)
-    if state.kind in ("exec", "python"):
+    with_ = dict(state.with_ if values is None else values)
+    kind = state.kind if state.step is None else ""  # a step may be of any kind, and is none of ours
+    if kind in ("exec", "python"):
         with_["env"] = {n: v for n, v in _environment(state, facts) if v is not None}
         with_["stage"] = state.stage
     doc: dict[str, Any] = {
@@ -64,9 +71,9 @@ def bind(state: State, products: Products, engine: Mapping[str, Any], facts: Fac
         "outputs": dict(state.declared),
         "engine": engine,
     }
-    if state.kind == "exec":
+    if kind == "exec":
         doc["program"] = _program(state, facts)
-    if state.kind == "probe":
+    if kind == "probe":
         doc["program"] = facts.harness()
     if state.code is not None:
         doc["handler"] = {**facts.code(state.code), "python": platform.python_version()}
@@ -84,6 +91,7 @@ def bind(state: State, products: Products, engine: Mapping[str, Any], facts: Fac
         state.outputs,
         state.timeout_ms,
         tuple(listings),
+        state.code.doc() if state.code is not None and state.step is not None else None,
     )
 
 

@@ -6,18 +6,26 @@ store, the facts and the engines.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from flowbuild.core.action import Action, Outcome
 from flowbuild.core.canonical import canonical
-from flowbuild.core.errors import CapabilitiesMismatch
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
-from flowbuild.engine.engine import Engine, Performance
+from flowbuild.engine.engine import Performance
 from flowbuild.graph.state import State
+from flowbuild.graph.step import ERROR
+from flowbuild.run import values
+from flowbuild.run.attempt import attempted
 from flowbuild.run.bind import bind
+from flowbuild.run.channel import ChannelName
+from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
@@ -38,7 +46,7 @@ class RunDesk:
         policy: Policy,
         forced: Collection[Label],
         channel: str,
-        engine: Engine,
+        engines: Engines,
         facts: HostFacts,
         memo: Memo,
         cas: Cas,
@@ -52,29 +60,24 @@ class RunDesk:
         self._decision = decide(policy, Effect.NONE)
         self._forced = forced
         self._channel = channel
-        self._engine = engine
+        self._engines = engines
         self._facts = facts
         self._memo = memo
         self._cas = cas
         self._record = record
         self._signals = signals
         self._io = RunIo(workspace, search_path, cas, directory)
-        capabilities = engine.capabilities
-        self._kinds = frozenset(capabilities.step_kinds)
-        self._engine_doc = {
-            "name": capabilities.name,
-            "version": capabilities.version,
-            "capabilities": capabilities.digest,
-        }
+        self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
+        self.disbelieved: set[str] = set()  # keys whose results another channel made
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
-        if state.kind not in self._kinds:
-            raise CapabilitiesMismatch(
-                f"{state.label}: engine {self._engine_doc['name']} has no step kind {state.kind!r}"
-            )
-        return bind(state, products, self._engine_doc, self._facts)
+        with_ = None if state.step is None else values.resolved(state, products, self._read)
+        return bind(self._engines.seen(state), products, self._engines.doc(state), self._facts, with_)
+
+    def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
         return self.known(state, action) if self._decision is Decision.REUSE_OR_PERFORM else None
@@ -83,11 +86,14 @@ class RunDesk:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
-        """What the memo and the store still hold of an action, unless it is forced."""
+        """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state):
             return None
         record = self._memo.lookup(action.key)
         if record is None:
+            return None
+        if not is_believed(record.channel, self._channel):
+            self.disbelieved.add(action.key)
             return None
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
@@ -100,10 +106,18 @@ class RunDesk:
             self._cas.put(data)
         if self.is_forced(state):
             self.replaced.add(action.key)
-        return self._engine.perform(action, self._io)
+        engine, step = self._engines.of(state), state.step
+        if step is None:
+            return engine.perform(action, self._io)
+        begun = self._flows.setdefault(state.label, time.monotonic())
+        deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
+        return attempted(step, action, lambda: engine.perform(action, self._io), self._keep, deadline)
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
+        if ERROR in outcome.outputs:
+            self.forgot = True
+            return []
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
         if reason is not None:
@@ -111,12 +125,26 @@ class RunDesk:
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
             return [Domain("not_remembered", payload)]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
-        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, action.key in self.replaced)
+        replaces = action.key in self.replaced or action.key in self.disbelieved
+        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
 
     def interrupt(self) -> None:
-        self._engine.interrupt()
+        self._engines.interrupt()
+
+    def _read(self, artifact: Artifact) -> Any:
+        """The JSON that a step left."""
+        data = self._cas.read(artifact.sha256)
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise StoreCorrupt(f"{artifact.sha256} should be what a step left, and is no JSON") from None
+
+    def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A document in the store."""
+        data = canonical(document)
+        return Artifact(self._cas.put(data), len(data)).doc()
 
     def signalled(self) -> int | None:
         return self._signals.received
@@ -124,6 +152,12 @@ class RunDesk:
     @property
     def wakeup(self) -> int | None:
         return self._signals.descriptor
+
+
+def is_believed(made: str, asked: str) -> bool:
+    """Whether a result of one channel counts in another. A key is the same in both, but only what `clean` performed is
+    known to depend on nothing else; so `clean` takes nothing from `direct`, and `direct` takes all."""
+    return asked == ChannelName.DIRECT or made == asked
 
 
 def _not_remembered(moved: list[str], outcome: Outcome, is_identified: bool) -> str | None:

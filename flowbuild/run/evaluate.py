@@ -52,6 +52,9 @@ class Desk(Protocol):
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
 
+    def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended."""
+
     def remembered(self, state: State, action: Action) -> Record | None:
         """The record to reuse for this action, by policy and by what the store still holds."""
 
@@ -177,6 +180,10 @@ class Evaluation:
     def _start(self, number: int) -> list[Event]:
         """Bind one ready state; reuse what is remembered, or open its performance."""
         state = self._states[number]
+        if state.step is not None and not self._desk.is_selected(state, self._result.products):
+            self._move(number, StateStatus.SKIPPED)
+            self._free(number)
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
         events: list[Event] = [StateEntered(state.id, 0, EMPTY_CONTEXT)]

@@ -26,6 +26,7 @@ class Would(StrEnum):
     REUSE = "would be reused"
     RUN = "would run"
     MAY = "may run"
+    SKIP = "would be skipped"
 
 
 class Verdict(NamedTuple):
@@ -42,13 +43,18 @@ class Verdict(NamedTuple):
 def explain(graph: StateGraph, wanted: Sequence[int], desk: RunDesk, last: LastTable, why: Why) -> Iterator[Verdict]:
     """The verdict on each wanted state, in the graph's order."""
     products: dict[int, Mapping[str, Artifact]] = {}
+    skipped: set[int] = set()
     for number in wanted:
         state = graph.states[number]
-        unknown = sorted({need for need in state.needs if need not in products})
+        unknown = sorted({need for need in state.needs if need not in products and need not in skipped})
         if unknown:
             waits = tuple(graph.states[need] for need in unknown)
             names = ", ".join(dict.fromkeys(str(one.label) for one in waits))
             yield Verdict(state, Would.MAY, f"if the output of {names} changes", waits_for=waits)
+            continue
+        if not desk.is_selected(state, products):
+            skipped.add(number)
+            yield Verdict(state, Would.SKIP, "no way that is taken leads to it")
             continue
         action = desk.bind(state, products)
         record = desk.known(state, action)
@@ -63,6 +69,8 @@ def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: 
         return Verdict(state, Would.REUSE, "its action key is remembered", key=action.key)
     if desk.is_forced(state):
         return Verdict(state, Would.RUN, "--force asks for it", key=action.key)
+    if action.key in desk.disbelieved:
+        return Verdict(state, Would.RUN, "its last result was made in channel direct", key=action.key)
     if action.key in desk.replaced:
         # Another state that runs before it may make the same bytes.
         return Verdict(state, Would.MAY, "an output of its last run is no longer in the store", key=action.key)

@@ -19,6 +19,7 @@ from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.desk import RunDesk
+from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Continue, Evaluation, Result
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
@@ -53,12 +54,16 @@ class Run:
         self._directory = session.run_directory(run_id)
         self._place = place
         self.record = Record(run_id, self._begin, flushes=flushes)
+        argv = session.executor
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
+        engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
             forced=forced,
             channel=session.channel,
-            engine=session.engine,
+            engines=engines,
             facts=session.facts,
             memo=session.memo,
             cas=session.cas,

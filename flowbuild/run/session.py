@@ -19,7 +19,8 @@ from flowbuild.engine.python import PythonEngine
 from flowbuild.load.distributions import Distributions
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
-from flowbuild.load.workspace import open_workspace
+from flowbuild.load.workspace import bare_workspace, open_workspace
+from flowbuild.run.channel import ChannelName
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -65,7 +66,10 @@ class SeenRows:
 
 
 class Session:
-    """The stores, facts and engine of one command. Use it as a context: leaving it ends workers and saves tables."""
+    """The stores, facts and engine of one command. Use it as a context: leaving it ends workers and saves tables.
+
+    A bare session keeps them below a directory that is no workspace.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Session:
         saves: bool = True,
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
+        is_bare: bool = False,
     ) -> None:
         self.channel = channel
         self.state_directory = root / ".flowbuild"
@@ -82,13 +87,16 @@ class Session:
         self.rows = Rows(root, is_wanted=saves)  # before anything is read
         self.stamps = Stamps.load(self.state_directory / "stamps")
         self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
-        self.workspace = workspace = open_workspace(root, cache=self.parsed)
+        workspace = bare_workspace(root) if is_bare else open_workspace(root, cache=self.parsed)
+        self.workspace = workspace
         self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine()
+        self.engine: Engine = PythonEngine() if channel == ChannelName.DIRECT else PythonEngine(is_clean=True)
+        self.steps: Engine | None = None  # another engine, for the steps of flows
+        self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
@@ -108,6 +116,8 @@ class Session:
     def __exit__(self, *error: Any) -> None:
         try:
             self.engine.close()
+            if self.steps is not None:
+                self.steps.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()

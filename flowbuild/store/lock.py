@@ -45,6 +45,19 @@ def is_named(descriptor: int, path: str) -> bool:
         return False
 
 
+def open_lock(path: str) -> int:
+    """Open a lock file, made if need be and truncated by nobody. flock needs no right to write: read-only will do."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise error from None
+
+
 class Lock:
     """`with Lock(path):` one holder at a time, among processes and among threads."""
 
@@ -55,7 +68,7 @@ class Lock:
 
     def __enter__(self) -> Lock:
         with refused(self._path):
-            descriptor = self._open()
+            descriptor = open_lock(self._path)
             try:
                 self._wait(descriptor)
             except BaseException:
@@ -73,17 +86,6 @@ class Lock:
         descriptor, self._descriptor = self._descriptor, -1
         with refused(self._path):
             os.close(descriptor)
-
-    def _open(self) -> int:
-        try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise
-            try:  # flock needs no right to write: a lock file that is already there will do
-                return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                raise error from None
 
     def _wait(self, descriptor: int) -> None:
         if self._seconds is None:

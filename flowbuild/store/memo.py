@@ -136,9 +136,12 @@ class Memo:
                 self._lines |= added
 
     def _differs(self, record: Record, known: bytes) -> bool:
-        """Whether a record would change the answer. Made anew with the same bytes, the old one is true again."""
+        """Whether a record would change the answer. Made anew with the same bytes, the old one is true again; but
+        what a stricter channel than `direct` has confirmed is worth more."""
         found = self._decode(known)
-        return found is None or found.outputs != dict(record.outputs)
+        if found is None or found.outputs != dict(record.outputs):
+            return True
+        return record.channel not in ("direct", found.channel)
 
     def _write(self, descriptor: int, lines: list[bytes]) -> None:
         size = os.fstat(descriptor).st_size

@@ -51,6 +51,7 @@ DOCUMENTS = {
     "mismatch_packets.jsonl",
     "summary.json",
     "summary.md",
+    "summary.html",
     "journal.jsonl",
     "artifact_index.json",
 }

@@ -47,6 +47,7 @@ def test_what_is_made_builds_passes_and_is_up_to_date(tmp_path: Path, name: str)
         tested = space.run("test", f"//{package}:all")
         assert tested.code == 0 and tested.out.endswith(f"\n{tests} passed\n")
     assert space.run("//...").code == 0
+    assert space.run("lint")[:2] == (0, "nothing found in 1 package\n")
 
 
 def test_what_to_type_next_is_said_from_where_one_stands(tmp_path: Path) -> None:
@@ -144,3 +145,25 @@ def test_templates_are_listed_where_there_is_no_workspace(tmp_path: Path) -> Non
     listed = run(tmp_path, "list", "templates")
     assert listed.code == 0
     assert [line.split()[0] for line in listed.out.splitlines()] == sorted(TEMPLATES)
+
+
+def test_a_package_that_becomes_a_template_is_no_longer_up_to_date(tmp_path: Path) -> None:
+    space = Space(tmp_path)
+    space.write(
+        "templates/svc/BUILD.yaml", "targets: {x: {rule: exec, script: 'echo > ${{ outputs.o }}', outputs: {o: o}}}\n"
+    )
+    space.build("//templates/svc:x")
+    space.write("templates/svc/template.yaml", "doc: A service.\n")
+    assert "no package //templates/svc" in space.run("//templates/svc:x").err
+    space.remove("templates/svc/template.yaml")
+    assert space.run("//templates/svc:x").code == 0
+
+
+def test_removing_a_template_uncovers_its_package(tmp_path: Path) -> None:
+    space = Space(tmp_path)
+    space.write("a/BUILD.yaml", "targets: {x: {rule: exec, script: 'echo > ${{ outputs.o }}', outputs: {o: o}}}\n")
+    space.write("templates/svc/BUILD.yaml", space.read("a/BUILD.yaml"))
+    space.write("templates/svc/template.yaml", "doc: A service.\n")
+    assert space.build("//...").performed == 1
+    space.remove("templates/svc/template.yaml")
+    assert space.run("//...").performed == 1

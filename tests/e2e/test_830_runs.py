@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,8 +13,20 @@ from pathlib import Path
 import pytest
 
 from flowbuild.bundle.layout import INDEX, SUMMARY
+from flowbuild.core.canonical import sha256
 from flowbuild.testing import Space
 
+WORDS = """
+targets:
+  sorted:
+    rule: exec
+    command: sort -u ${{ inputs.names }} -o ${{ outputs.sorted }}
+    inputs: {names: names.txt}
+    outputs: {sorted: sorted.txt}
+    env: {LC_ALL: C}
+  top: {rule: python, handler: "top.py:first", inputs: {words: ":sorted"}, outputs: {top: top.txt}}
+  words: {rule: group, targets: [":top", ":sorted"]}
+"""
 REGISTRY = """
 targets:
   probes:
@@ -29,13 +42,24 @@ targets:
 """
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A workspace with one evaluation and one bundle, built once."""
+    space = Space(tmp_path_factory.mktemp("first") / "workspace")
+    space.write("words/BUILD.yaml", WORDS)
+    space.write("words/names.txt", "mo\nada\nada\n")
+    space.write("words/top.py", "def first(words, top):\n    top.write_text(words.read_text()[:3])\n")
+    space.write("e/BUILD.yaml", REGISTRY)
+    assert space.run("//words").code == 0
+    assert space.run("//e:run").code == 0
+    return space
+
+
 @pytest.fixture
-def ran(words: Space) -> Space:
-    """A workspace with one evaluation and one bundle."""
-    words.write("e/BUILD.yaml", REGISTRY)
-    assert words.run("//words").code == 0
-    assert words.run("//e:run").code == 0
-    return words
+def ran(first: Space, tmp_path: Path) -> Space:
+    """A copy of it."""
+    shutil.copytree(first.root, tmp_path / "workspace", symlinks=True)
+    return Space(tmp_path / "workspace")
 
 
 def rows(space: Space, *words: str) -> list[dict[str, object]]:
@@ -71,7 +95,7 @@ def test_only_the_last_run_has_the_mark_and_a_filtered_one_never_gets_it(ran: Sp
 
 def test_a_failed_evaluation_is_shown_with_what_failed(ran: Space) -> None:
     ran.write("words/names.txt", "bo\n")
-    ran.write("words/top.py", "def most_frequent(words, top, limit): raise ValueError('no')\n")
+    ran.write("words/top.py", "def first(words, top): raise ValueError('no')\n")
     assert ran.run("//words").code == 1
     assert [row["status"] for row in rows(ran)] == ["ok", "ok", "failed"]
     shown = ran.run("runs", "show", str(rows(ran)[-1]["run_id"])[:8])
@@ -219,3 +243,46 @@ def test_without_the_cache_a_run_is_still_listed(ran: Space) -> None:
 def test_bundles_committed_elsewhere(ran: Space) -> None:
     assert ran.run("//e:run", "--policy", "live", "--out", "elsewhere").code == 0
     assert [row["policy"] for row in rows(ran, "--out", "elsewhere", "//e:run")] == ["live"]
+
+
+def test_a_copy_of_a_bundle_is_a_run_like_any_other(ran: Space) -> None:
+    where = bundle(ran)
+    shutil.copytree(where, ran.root / "out" / "kept" / "copy" / where.name)
+    assert [(row["path"], row["latest"]) for row in rows(ran, "//e:run")] == [
+        (f"out/e/run/{where.name}", True),
+        (f"out/kept/copy/{where.name}", False),
+    ]
+    assert ran.run("runs", "show", where.name[:8]).code == 0
+
+
+@pytest.mark.parametrize("time", [0, -1, 10**18, 10**30])
+def test_a_journal_may_say_any_time(ran: Space, time: int) -> None:
+    (journal,) = (ran.root / ".flowbuild" / "runs").glob("*/journal.jsonl")
+    journal.write_text(re.sub(r'"ts_millis":\d+', f'"ts_millis":{time}', journal.read_text()))
+    listed = ran.run("runs", "list")
+    assert (listed.code, len(listed.out.splitlines())) == (0, 2)
+    assert ran.run("runs", "show", journal.parent.name).code == 0
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        {"mismatch_summary.json": []},
+        {"manifest.json": {"input_params": [1]}},
+        {"manifest.json": 7},
+        {"summary.json": {}},
+    ],
+)
+def test_documents_of_another_shape_are_no_crash(ran: Space, documents: dict[str, object]) -> None:
+    where = bundle(ran)
+    index = json.loads((where / INDEX).read_text())
+    for name, doc in documents.items():
+        data = json.dumps(doc).encode()
+        (where / name).write_bytes(data)
+        for entry in index["artifacts"]:
+            if entry["path"] == name:
+                entry |= {"file_size": len(data), "sha256": sha256(data), "schema_version": None}
+    (where / INDEX).write_text(json.dumps(index))
+    for words in (["list"], ["show", where.name], ["diff", where.name, where.name]):
+        done = ran.run("runs", *words)
+        assert done.code in (0, 5) and "Traceback" not in done.err, done

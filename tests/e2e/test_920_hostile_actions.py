@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
+from flowbuild.bundle.load import load
 from measure import measured
 
 from flowbuild.bundle.layout import latest
-from flowbuild.bundle.load import load
 from flowbuild.testing import Space
 
 BAD = {

@@ -17,6 +17,8 @@ from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
+from flowbuild.engine import rep
+from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
 from flowbuild.testing import Space
@@ -120,7 +122,7 @@ def broken(place: Path) -> None:
     space = Workshop(place)
     space.write("BUILD.yaml", LAB)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.preflight, "command", lambda: ["/bin/echo", "no json"])
+        patch.setattr(experiment.preflight, "command", lambda channel: ["/bin/echo", "no json"])
         space.make("//:run")
 
 
@@ -133,7 +135,32 @@ targets:
   plan: {rule: plan, registry: ":probes", profiles: [free]}
   run: {rule: run, plan: ":plan"}
 """
+
+
+def torn(place: Path) -> None:
+    parse_json(b'{"plan_id": "mine",\n "profiles": [}\n', "plan.json")
+
+
+def talking(place: Path) -> None:
+    session = rep.Session()
+    session.ask("Runtime.Capabilities", {})
+    session.feed(b"Listening on port 8080\n")
+
+
+def refusing(code: int, message: str) -> Callable[[Path], None]:
+    def refuse(place: Path) -> None:
+        found = rep.refusal({"code": code, "message": message})
+        assert found is not None
+        rep.raise_refusal(found)
+
+    return refuse
+
+
 REAL: dict[str, Callable[[Path], None]] = {
+    "rep_transport": talking,
+    "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
+    "rep_internal": refusing(3002, "out of memory"),
+    "bad_json": torn,
     "store_corrupt": damaged,
     "store_conflict": locked,
     "not_committed": uncommitted,

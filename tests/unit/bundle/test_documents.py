@@ -20,6 +20,7 @@ ALWAYS = {
     "mismatch_packets.jsonl",
     "summary.json",
     "summary.md",
+    "summary.html",
     "plan.json",
     "probes.json",
     "profiles.json",
@@ -129,6 +130,8 @@ def test_apply_preflight() -> None:
         "apply_ok": True,
         "failure_stage": None,
         "operations": PREFLIGHT["operations"],
+        "channel": "direct",
+        "isolation": None,
     }
 
 

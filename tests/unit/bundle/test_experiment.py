@@ -180,7 +180,7 @@ def test_what_the_journal_names_is_in_the_bundle(lab: Workshop) -> None:
 def test_a_preflight_that_breaks_is_the_engines_fault(lab: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     from flowbuild.core.errors import EngineLost
 
-    monkeypatch.setattr(experiment.preflight, "command", lambda: ["/bin/echo", "no json"])
+    monkeypatch.setattr(experiment.preflight, "command", lambda channel: ["/bin/echo", "no json"])
     with pytest.raises(EngineLost, match="the preflight broke"):
         lab.make(RUN)
 

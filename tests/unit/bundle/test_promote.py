@@ -181,3 +181,16 @@ def test_where_there_is_nothing_there_is_no_packet(tmp_path: Path) -> None:
     with pytest.raises(NotCommitted):
         emit_promotion_packet(tmp_path / "none", tmp_path / PACKET)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ['{"sandboxed": NaN}', '{"source": "\\ud800"}', "3", '{"n": 9007199254740993}'])
+def test_what_json_can_t_say_again_is_not_told(tmp_path: Path, value: str) -> None:
+    path = commit(tmp_path)
+    text = (path / "apply_preflight.json").read_text()
+    doc = json.loads(text)
+    old = json.dumps(doc["sandbox_check_self"], indent=2, sort_keys=True).replace("\n", "\n  ")
+    assert old in text
+    (path / "apply_preflight.json").write_text(text.replace(old, value))
+    packet = emit(path)
+    assert packet["promotability"]["gating_inputs"]["sandbox_check_self"] is None
+    assert packet["promotability"]["reasons"] == ["bundle_integrity_unverified"]

@@ -34,7 +34,7 @@ EVENTS = [
     RunCompleted(RunStatus.FAILED, None),
     Domain("reused", {"action": "k"}),
 ]
-TERMINAL = {"completed", "reused", "failed", "cancelled", "not_started"}
+TERMINAL = {"completed", "reused", "failed", "cancelled", "not_started", "skipped"}
 
 
 def test_every_variant_is_tried() -> None:
@@ -67,8 +67,10 @@ def test_any_domain_event_survives(name: str, payload: dict[str, int]) -> None:
     assert from_doc(to_doc(Domain(name, payload))) == Domain(name, payload)
 
 
-def test_folds_need_these_five() -> None:
-    assert sorted(NEEDED) == ["action_bound", "artifact_written", "fact_recorded", "outcome_recorded", "reused"]
+def test_folds_need_these_six() -> None:
+    assert sorted(NEEDED) == [
+        *("action_bound", "artifact_written", "fact_recorded", "outcome_recorded", "reused", "skipped")
+    ]
 
 
 def test_lifecycle_is_total() -> None:

@@ -17,7 +17,7 @@ from tiny_io import is_alive, soon
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import Exit, attend, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.spawn import Start
+from flowbuild.engine.spawn import Child, Start
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc and a subreaper")
 
@@ -88,7 +88,7 @@ from pathlib import Path
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import attend, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.spawn import Start
+from flowbuild.engine.spawn import Child, Start
 reaper, place = Reaper(), Path({str(tmp_path)!r})
 child = reaper.start(Start("/bin/sh", ("sh", "-c", "cat; echo out; echo err >&2"), place, {{"PATH": "/bin"}}))
 drive(attend(reaper, child, (Capture(place / "1"), Capture(place / "2"))))
@@ -218,6 +218,29 @@ def test_a_gigabyte_of_output_stays_flat(reaper: Reaper, tmp_path: Path) -> None
 
 
 @linux
+def test_reapers_of_one_process_leave_one_another_s_children_alone(tmp_path: Path) -> None:
+    first, second = Reaper(), Reaper()
+    kept = first.start(shell("(sleep 60 & echo $!); sleep 61"))
+    deadline = time.monotonic() + 10
+    while not (said := _said(kept)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    orphan = int(said)  # of the session of the kept child, and ours since its parent ended
+    finish(second, shell("exit 0"), tmp_path)
+    assert not kept.has_exited() and is_alive(orphan)
+    first.finish(kept)
+    assert not is_alive(orphan)
+    first.close()
+    second.close()
+
+
+def _said(child: Child) -> bytes:
+    try:
+        return os.read(child.stdout, 100)
+    except BlockingIOError:
+        return b""
+
+
+@linux
 def test_when_we_are_killed_nothing_lives_on(tmp_path: Path) -> None:
     program = f"""
 import sys
@@ -225,7 +248,7 @@ from pathlib import Path
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import attend, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.spawn import Start
+from flowbuild.engine.spawn import Child, Start
 place = Path({str(tmp_path)!r})
 text = "setsid sh -c 'echo $$; exec sleep 60' & sleep 61 & echo $$ $!; wait"
 reaper = Reaper()

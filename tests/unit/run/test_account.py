@@ -18,7 +18,7 @@ from flowbuild.core.event import (
     StateFailed,
     to_doc,
 )
-from flowbuild.run.account import account, is_live, opening
+from flowbuild.run.account import HOW, account, is_live, opening
 from flowbuild.store.journal import Journal
 
 BEGUN: list[Event] = [
@@ -33,6 +33,7 @@ ENDED: list[Event] = [
     Domain("artifact_written", {"state_id": "a.main.x", "artifact_id": "4" * 64, "name": "o"}),
     Domain("outcome_recorded", {"state_id": "a.main.x", "action": "1" * 64, "outputs": {"o": "4" * 64}}),
     StateCompleted("a.main.x", ""),
+    Domain("skipped", {"state_id": "d.main.x", "label": "//d"}),
     StateEntered("c.main.x", 0, ""),
     Domain("action_bound", {"state_id": "c.main.x", "label": "//c", "action": "5" * 64}),
     StateFailed("c.main.x", {"state_id": "c.main.x", "info": {"code": "exit", "message": "exit 1"}}),
@@ -51,10 +52,11 @@ def journal(path: Path, *events: Event) -> Path:
 def test_a_run_that_ended(tmp_path: Path) -> None:
     found = account(journal(tmp_path / "j", *BEGUN, *ENDED))
     assert (found.run_id, found.op, found.manifest_id, found.ended) == ("run-1", "build", "d" * 64, "Failed")
-    assert (found.started_ms, found.last_ms) == (1000, 1120)
+    assert (found.started_ms, found.last_ms) == (1000, 1130)
     assert [(one.label, one.how, one.action, one.outputs) for one in found.states.values()] == [
         ("//a", "performed", "1" * 64, {"o": "4" * 64}),
         ("//b", "reused", "2" * 64, {"o": "3" * 64}),
+        ("//d", "skipped", None, {}),
         ("//c", "failed", "5" * 64, {}),
     ]
     assert found.states["c.main.x"].error == {"code": "exit", "message": "exit 1"}
@@ -66,7 +68,7 @@ def test_every_prefix_has_an_account(tmp_path: Path) -> None:
     for count in range(len(events) + 1):
         found = account(journal(tmp_path / f"j{count}", *events[:count]))
         assert (found.ended is None) is (count < len(events))
-        assert {one.how for one in found.states.values()} <= {"performed", "reused", "failed", "running"}
+        assert {one.how for one in found.states.values()} <= set(HOW)
     assert [one.label for one in account(tmp_path / "j5").of("running")] == ["//a"]
 
 

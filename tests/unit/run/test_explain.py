@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from workshop import Workshop
 
 from flowbuild.core.action import ErrorInfo
+from flowbuild.core.errors import CapabilitiesMismatch
 from flowbuild.run.explain import Verdict, Would
 from flowbuild.testing import ScriptedEngine
 
@@ -63,6 +66,14 @@ def test_a_lost_output_is_a_reason(words: Workshop) -> None:
     assert words.verdicts("//words")[0].reason == "an output of its last run is no longer in the store"
 
 
+def test_a_result_of_direct_is_not_taken_by_clean_and_the_other_way_it_is(words: Workshop) -> None:
+    words.make("//words")
+    assert words.verdicts("//words", "--channel", "clean")[0].reason == "its last result was made in channel direct"
+    assert words.make("//words", "--channel", "clean").performed == ["//words:sorted", "//words:stats", "//words:top"]
+    assert words.make("//words", "--channel", "clean").performed == []
+    assert words.make("//words").performed == []
+
+
 def test_a_lost_memo_is_a_reason(words: Workshop) -> None:
     words.make("//words")
     words.remove(".flowbuild/memo")
@@ -82,3 +93,10 @@ def test_it_writes_nothing_new(words: Workshop) -> None:
     assert not (words.root / "out").exists()
     assert not (words.root / ".flowbuild/runs").exists()
     assert not (words.root / ".flowbuild/memo").exists()
+
+
+def test_a_channel_that_this_host_has_not_is_refused_whoever_asks(words: Workshop) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("macOS has it")
+    with pytest.raises(CapabilitiesMismatch, match="launchd_clean is macOS's"):
+        words.open("//words", "--channel", "launchd_clean")

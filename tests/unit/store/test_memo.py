@@ -98,6 +98,14 @@ def test_replacing_by_the_same_adds_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "memo").stat().st_size == size
 
 
+def test_what_clean_confirms_is_worth_more_than_the_same_by_direct(tmp_path: Path) -> None:
+    memo, confirmed = Memo(tmp_path / "memo"), replace(record(1, replaces=True), channel="clean")
+    memo.append([record(1)])
+    memo.append([confirmed])
+    memo.append([record(1, replaces=True)])
+    assert memo.lookup(record(1).action) == Memo(tmp_path / "memo").lookup(record(1).action) == confirmed
+
+
 def test_a_path_that_talks_of_replacing_replaces_nothing(tmp_path: Path) -> None:
     sly = replace(record(1, b"sly"), run_id='","replaces":true,"')
     Memo(tmp_path / "a").append([record(1, b"first")])

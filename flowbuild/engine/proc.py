@@ -1,0 +1,261 @@
+"""The `proc` engine: actions are performed by an executor in any language, over REP.
+
+Knows nothing of flows: a step comes with its references resolved. One executor process is kept for action after action,
+and never given more runs at a time than its limit says.
+
+Shapes:  any step kind that the executor offers: `with` becomes a Flow IR of one node without retries, and the one
+         output is the JSON document that the node came to: `summary.result`, or else the summary without the run's id.
+         Step kind `ir`: with {"ir": Flow IR, "inputs": {}}; the one output is {"status", "summary"}.
+         Every event of a Poll is yielded as `executor_event`: {"event", "label", "state_id"}.
+         Outcome codes: `step_failed`, `timeout`, `result_refused`.
+Errors:  CapabilitiesMismatch before anything is sent; RepRefused, RepTransport and RepInternal by the executor's code.
+Source:  seed 000, REP v0.1.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.canonical import canonical
+from flowbuild.core.errors import BadAttribute, CapabilitiesMismatch, EngineError
+from flowbuild.core.event import Domain, Event
+from flowbuild.engine import rep
+from flowbuild.engine.capture import Capture
+from flowbuild.engine.command import seconds
+from flowbuild.engine.engine import Capabilities, Io, Performance, Ready, Wait
+from flowbuild.engine.executor import Executor, environment
+from flowbuild.engine.place import shown
+from flowbuild.engine.process import Pump, drive
+from flowbuild.engine.reaper import Reaper
+from flowbuild.engine.remote import CANCEL_GRACE, Finished, Remote
+from flowbuild.engine.turns import Turns
+from flowbuild.store.refusal import refused as disk_refused
+
+
+class ProcEngine:
+    """Performs actions in one kept executor. The first look at `capabilities` starts it."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        timeout: float,
+        variables: Mapping[str, str] | None = None,
+        reaper: Reaper | None = None,
+    ) -> None:
+        self._argv = tuple(argv)
+        self._cwd = cwd
+        self._timeout = timeout
+        self._reaper = reaper or Reaper()
+        self._owns_reaper = reaper is None
+        self._trace_id = str(uuid.uuid4())
+        self._variables = environment(str(uuid.uuid4()), self._trace_id, timeout, base=variables)
+        self._executor: Executor | None = None
+        self._offer: Capabilities | None = None
+        self._starting = Turns(1)
+        self._slots = Turns(1)
+        self._hurry: float | None = None  # when the grace of all that is under way ends
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the executor offers, and `ir`."""
+        offer = self._offer or drive(self._negotiated())
+        return replace(offer, step_kinds=(*offer.step_kinds, "ir"))
+
+    def perform(self, action: Action, io: Io) -> Performance:
+        """Perform one action. Closing the generator cancels its run; an executor that goes on with it is ended."""
+        ir, inputs = _asked(action)
+        missing = kinds(ir) - set((yield from self._negotiated()).step_kinds) - rep.CONTROL
+        if missing:
+            lacks = ", ".join(map(repr, sorted(missing)))
+            raise CapabilitiesMismatch(
+                f"{action.label}: the executor {self._argv[0]} has no step kind {lacks}",
+                details={"missing": sorted(missing)},
+            )
+        yield from self._slots.take()
+        log = Capture(io.log(action, "stderr"))
+        try:
+            finished = yield from self._run(action, log, ir, inputs)
+        finally:
+            self._slots.give()
+            log.close()
+        if finished.refusal is not None:
+            rep.raise_refusal(finished.refusal)
+        outcome = _outcome(action, io, finished)
+        return replace(outcome, stderr_tail=log.tail, log=shown(log.log, io.workspace) if log.log else None)
+
+    def interrupt(self) -> None:
+        """From now on the grace of every run that is cancelled is one and the same."""
+        self._hurry = time.monotonic() + CANCEL_GRACE
+
+    def close(self) -> None:
+        """End the executor."""
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+        if self._owns_reaper:
+            self._reaper.close()
+
+    def _run(
+        self, action: Action, log: Capture, ir: Mapping[str, Any], inputs: Mapping[str, Any]
+    ) -> Generator[Event | Wait, Ready, Finished]:
+        """One run in the executor; whatever ends it early, nothing of it goes on."""
+        executor = yield from self._kept()
+        remote = Remote(executor, self._trace_id, log, timeout=self._timeout, step_timeout=seconds(action))
+        steps, ready = remote.follow(ir, inputs), None
+        try:
+            while True:
+                step = steps.send(ready)
+                ready = yield step if isinstance(step, Wait) else _event(step, action)
+        except StopIteration as end:
+            finished: Finished = end.value
+            return finished
+        except EngineError:
+            executor.kill()
+            raise
+        finally:
+            steps.close()
+            if not remote.is_over:
+                with suppress(EngineError):  # then it is at its end, too
+                    drive(remote.cancel(self._hurry or time.monotonic() + CANCEL_GRACE, executor.interject))
+
+    def _negotiated(self) -> Pump[Capabilities]:
+        if self._offer is None:
+            yield from self._kept()
+        assert self._offer is not None
+        return self._offer
+
+    def _kept(self) -> Pump[Executor]:
+        """The executor: the one that runs, or a new one that offers what the first one did."""
+        yield from self._starting.take()
+        try:
+            if self._executor is None or self._executor.is_over:
+                self._executor = yield from self._started()
+            return self._executor
+        finally:
+            self._starting.give()
+
+    def _started(self) -> Pump[Executor]:
+        executor = Executor(self._reaper, self._argv, self._cwd, self._variables)
+        try:
+            offer = yield from executor.handshake(time.monotonic() + self._timeout)
+            if self._offer is None:
+                self._offer = offer
+                self._slots = Turns(offer.concurrency or 1)
+            elif offer != self._offer:
+                raise CapabilitiesMismatch("the executor was started again, and offers something else than before")
+        except BaseException:  # closing counts: nobody has seen its answer
+            executor.kill()
+            raise
+        return executor
+
+
+def negotiate(
+    argv: Sequence[str], *, cwd: Path, timeout: float, variables: Mapping[str, str] | None = None
+) -> Capabilities:
+    """What an executor offers. It is started for that, and ended."""
+    engine = ProcEngine(argv, cwd=cwd, timeout=timeout, variables=variables)
+    try:
+        return engine.capabilities
+    finally:
+        engine.close()
+
+
+def kinds(ir: Mapping[str, Any]) -> set[str]:
+    """The step kinds that a Flow IR names."""
+    return {node["type"] for node in ir["graph"]["nodes"]}
+
+
+def one_node(kind: str, with_: Mapping[str, Any], timeout_ms: int = 0) -> dict[str, Any]:
+    """A Flow IR of one step. It says nothing that the action's key does not cover, so all that could vary is fixed."""
+    node = {"id": "step", "type": kind, "with": with_, "timeout_ms": timeout_ms, "retry": {"max": 0, "backoff_ms": 0}}
+    return {
+        "version": "1.0.0",
+        "flow": {"name": "step", "timeout_ms": 0},
+        "constants": {"policyRef": "none", "policy": {}},
+        "inputs_schema": {},
+        "graph": {"nodes": [node], "edges": []},
+        "metadata": {"generated_at": "1970-01-01T00:00:00Z", "source_file": "flowbuild"},
+    }
+
+
+def _asked(action: Action) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The Flow IR of an action, and its inputs."""
+    if action.kind == "ir":
+        return action.with_["ir"], action.with_.get("inputs") or {}
+    with_, inputs = dict(action.with_), {}
+    for number, (name, value) in enumerate(action.with_.items()):
+        if _refers(value):
+            with_[name], inputs[f"v{number}"] = f"$input.v{number}", value
+    return one_node(action.kind, with_, action.timeout_ms or 0), inputs
+
+
+def _refers(value: Any) -> bool:
+    """Whether a resolved value looks like a reference; as an input it can't be taken for one and resolved again."""
+    if isinstance(value, Mapping):
+        return any(map(_refers, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_refers, value))
+    return isinstance(value, str) and value.lstrip().startswith("$")
+
+
+def _event(told: Mapping[str, Any], action: Action) -> Domain:
+    """An event for the journal."""
+    try:
+        canonical(told)
+    except BadAttribute as error:
+        rep.broken(f"an event of {rep.POLL} can't be kept: {error.message}")
+    return Domain("executor_event", {"event": told, "label": action.label, "state_id": action.state_id})
+
+
+def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
+    """What a finished run means for its action."""
+    if finished.timed_out:
+        return Outcome(error=ErrorInfo("timeout", "timed out", details={"summary": _plain(finished.summary)}))
+    if finished.status == "failed":
+        return Outcome(error=_failure(finished))
+    try:
+        data = canonical(_result(action, finished.summary))
+    except BadAttribute as error:
+        return Outcome(error=ErrorInfo("result_refused", f"the result can't be kept: {error.message}"))
+    outputs = {}
+    for name in action.outputs:
+        path = io.scratch(action) / "result.json"
+        with disk_refused(path):
+            path.write_bytes(data)
+        outputs[name] = io.collect(path) or {}
+    return Outcome(outputs)
+
+
+def _result(action: Action, summary: Mapping[str, Any]) -> Any:
+    """The output's document. A run's id differs from run to run, and is no part of it."""
+    plain = {name: value for name, value in summary.items() if name != "run_id"}
+    if action.kind == "ir":
+        return {"status": "completed", "summary": plain}
+    return summary.get("result", plain)
+
+
+def _failure(finished: Finished) -> ErrorInfo:
+    found = finished.refusal
+    if found is None:
+        said = finished.summary.get("error")
+        message = said if isinstance(said, str) else "the executor does not say why"
+        return ErrorInfo("step_failed", message, details={"summary": _plain(finished.summary)})
+    details = {"code": found.code, "data": _plain(found.data), "summary": _plain(finished.summary)}
+    return ErrorInfo("step_failed", found.message, retryable=found.is_retriable, details=details)
+
+
+def _plain(doc: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A document for the journal, if it can be there."""
+    with suppress(BadAttribute):
+        canonical(doc)
+        return doc
+    return None

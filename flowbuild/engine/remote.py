@@ -1,0 +1,123 @@
+"""One run of a Flow IR in an executor: started, polled to its end, or cancelled.
+
+Knows nothing of actions. Polls come at once and then ever more rarely; the first terminal status is the last word, so
+an executor that thinks better of it later isn't heard.
+
+Shapes:  `follow` yields waits and events (as the executor wrote them, in order), and returns Finished.
+Errors:  those of `executor`; RepTransport with the cause `Timeout` when the run doesn't end in time.
+Source:  seed 000, REP v0.1, "Cancellation and timeouts".
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple
+
+from flowbuild.engine import rep
+from flowbuild.engine.capture import Capture
+from flowbuild.engine.engine import Ready, Wait
+from flowbuild.engine.executor import Call, Executor
+from flowbuild.engine.process import Pump
+
+PAUSE = (0.001, 0.1)  # seconds between polls: first, last
+CANCEL_GRACE = 4.0  # seconds; REP allows five, and `close` promises that the end of the process is within them
+STEP_GRACE = 1.0  # seconds that an executor has to tell of a step's time-out before we do
+
+Told = Mapping[str, Any] | Wait
+
+
+class Finished(NamedTuple):
+    """How a run ended. `refusal` is what the executor says about a failure, in REP's form, if it does."""
+
+    status: str
+    summary: Mapping[str, Any]
+    refusal: rep.Refusal | None = None
+    timed_out: bool = False
+
+
+class Remote:
+    """A run to be."""
+
+    def __init__(
+        self, executor: Executor, trace_id: str, log: Capture, *, timeout: float, step_timeout: float | None
+    ) -> None:
+        self.run_id = str(uuid.uuid4())
+        self._executor = executor
+        self._trace_id = trace_id
+        self._log = log
+        now = time.monotonic()
+        self._deadline = now + timeout
+        self._step_deadline = None if step_timeout is None else now + step_timeout + STEP_GRACE
+        self._call: Call | None = None
+        self._is_started = self._is_terminal = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return not self._is_started or self._is_terminal or self._executor.is_over
+
+    def follow(self, ir: Mapping[str, Any], inputs: Mapping[str, Any]) -> Generator[Told, Ready, Finished]:
+        """Start it, and see it to its end."""
+        self._is_started = True
+        options = {"run_id": self.run_id, "trace_id": self._trace_id, "allow_shell": False}
+        reply = yield from self._ask(rep.START, {"ir": ir, "inputs": inputs, "options": options})
+        if reply.refusal is not None:
+            return self._finished("failed", {}, reply.refusal)
+        self._name(reply)
+        pause = PAUSE[0]
+        while True:
+            reply = yield from self._ask(rep.POLL, {"run_id": self.run_id})
+            if reply.refusal is not None:
+                return self._finished("failed", {}, reply.refusal)
+            assert reply.result is not None
+            status, events, summary = rep.progress(reply.result)
+            yield from events
+            if status in rep.TERMINAL:
+                error = rep.refusal(summary.get("error")) if status == "failed" else None
+                return self._finished(status, summary, error)
+            now = time.monotonic()
+            if self._step_deadline is not None and now >= self._step_deadline:
+                yield from self.cancel(now + CANCEL_GRACE, self._executor.ask)
+                return Finished("failed", summary, timed_out=True)
+            yield Wait((), min(now + pause, self._deadline))
+            pause = min(pause * 2, PAUSE[1])
+            if time.monotonic() >= self._deadline:
+                self._executor.kill()
+                rep.broken(f"the run is still {status} after the engine's time-out", "Timeout")
+
+    def cancel(self, until: float, ask: Callable[[Call, float, Capture], Pump[rep.Reply]]) -> Pump[None]:
+        """Cancel it once, and see it end in time; else end the executor. `ask` says whether in turn or not."""
+        call, executor = self._call, self._executor
+        if call is not None and call.is_sent and call.reply is None:
+            yield from executor.settle(until, self._log)
+        if call is not None and call.method == rep.START:
+            if call.reply is None or call.reply.refusal is not None:  # it never began
+                self._is_terminal = True
+                return
+            self._name(call.reply)
+        yield from ask(Call(rep.CANCEL, {"run_id": self.run_id}), until, self._log)
+        pause = PAUSE[0]
+        while not self._is_terminal:
+            reply = yield from ask(Call(rep.POLL, {"run_id": self.run_id}), until, self._log)
+            self._is_terminal = reply.result is None or rep.progress(reply.result).status in rep.TERMINAL
+            if not self._is_terminal:
+                if time.monotonic() >= until:
+                    executor.kill()
+                    return
+                yield Wait((), min(until, time.monotonic() + pause))
+                pause = min(pause * 2, PAUSE[1])
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> Pump[rep.Reply]:
+        self._call = Call(method, params)
+        return (yield from self._executor.ask(self._call, self._deadline, self._log))
+
+    def _name(self, reply: rep.Reply) -> None:
+        """An executor may give a run another name than ours."""
+        assert reply.result is not None
+        self.run_id = rep.run_id(reply.result)
+
+    def _finished(self, status: str, summary: Mapping[str, Any], refusal: rep.Refusal | None) -> Finished:
+        self._is_terminal = True
+        return Finished(status, summary, refusal)

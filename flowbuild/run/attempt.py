@@ -1,0 +1,98 @@
+"""Attempts: a step performed until it succeeds, its tries are used up, or the flow's time is.
+
+Knows nothing of engines. It stands between the evaluator and a performance, and waits as a performance does: so what
+waits for another try can be cancelled like anything else.
+
+Shapes:  each failed attempt that is followed by another is `attempt_failed` and `StateFailed`, and the next one begins
+         with `StateEntered`. A failure that leads on is `step_failed`, and its error becomes the output `error`.
+Source:  seed 001, attempt envelopes; seed 000, `retry` and `timeout_ms`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.canonical import EMPTY_CONTEXT
+from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
+from flowbuild.engine.engine import Performance, Ready, Wait
+from flowbuild.graph.step import ERROR, Step
+
+
+def attempted(
+    step: Step,
+    action: Action,
+    perform: Callable[[], Performance],
+    keep: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    deadline: float | None,
+) -> Performance:
+    """Perform a step as often as it may be. `keep` takes a document into the store; `deadline` is the flow's."""
+    number = 0
+    while True:
+        outcome = yield from _within(step, perform(), deadline)
+        if outcome is None:
+            return _late(step)
+        if outcome.error is None or number >= step.retry_max or _is_final(outcome.error):
+            break
+        yield from _pause(step.backoff_ms, deadline)
+        if _is_over(deadline):
+            return _late(step)
+        yield from _again(action, number, outcome.error)
+        number += 1
+    if outcome.error is None or not step.catches:
+        return outcome
+    document = {"error": outcome.error.doc()}
+    yield Domain("step_failed", {"label": action.label, "state_id": action.state_id, "step": step.name, **document})
+    # A failure is never remembered, and neither is what stands for one.
+    return Outcome({ERROR: keep(document)}, stderr_tail=outcome.stderr_tail, log=outcome.log, remember=False)
+
+
+def _is_final(error: ErrorInfo) -> bool:
+    """Whether an executor says that another try is useless."""
+    data = error.details.get("data") if isinstance(error.details, Mapping) else None
+    return isinstance(data, Mapping) and data.get("retriable") is False
+
+
+def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, None, None]:
+    """Close one attempt, and begin the next."""
+    said = {"attempt": number, "label": action.label, "message": error.message, "state_id": action.state_id}
+    yield Domain("attempt_failed", said)
+    yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
+    yield StateEntered(action.state_id, number + 1, EMPTY_CONTEXT)
+    yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
+
+
+def _within(
+    step: Step, performance: Performance, deadline: float | None
+) -> Generator[Event | Wait, Ready, Outcome | None]:
+    """A performance that is closed at the deadline; None if it was."""
+    ready: Ready = None
+    try:
+        while not _is_over(deadline):
+            found = performance.send(ready)
+            if isinstance(found, Wait) and deadline is not None:
+                found = Wait(found.descriptors, min(deadline, found.deadline or deadline))
+            ready = yield found
+        return None
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    finally:
+        performance.close()
+
+
+def _pause(milliseconds: int, deadline: float | None) -> Generator[Wait, Ready, None]:
+    until = time.monotonic() + milliseconds / 1000
+    while (now := time.monotonic()) < until and not _is_over(deadline):
+        yield Wait((), until if deadline is None else min(until, max(now, deadline)))
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def _late(step: Step) -> Outcome:
+    message = f"the flow took longer than {step.flow_timeout_ms} ms; step {step.name} was ended"
+    return Outcome(error=ErrorInfo("timeout", message, details={"flow_timeout_ms": step.flow_timeout_ms}))

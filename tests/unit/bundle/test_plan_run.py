@@ -1,0 +1,180 @@
+"""run_plan: the seed's documents become bundles, as those of a `run` target do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from seed_tree import SeedTree, probe, profile
+
+from flowbuild.bundle.plan_run import run_plan
+from flowbuild.bundle.read import RunBundle, load_bundle, validate_bundle
+from flowbuild.core.errors import CapabilitiesMismatch, Faults, StoreConflict, UnknownName
+from flowbuild.graph.evidence import plan_digest
+from flowbuild.run.channel import ChannelSpec, LockMode
+from flowbuild.testing import Space
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> SeedTree:
+    return SeedTree(tmp_path / "tree")
+
+
+def run(tree: SeedTree, **more: object) -> RunBundle:
+    return run_plan(tree.plan, tree.root / "out", **{"channel": "direct", **more})  # type: ignore[arg-type]
+
+
+def latest(tree: SeedTree) -> str | None:
+    file = tree.root / "out/LATEST"
+    return file.read_text().strip() if file.exists() else None
+
+
+def test_documents_become_a_bundle_that_loads(tree: SeedTree) -> None:
+    bundle = run(tree)
+    assert bundle.out_dir == tree.root / "out" / str(bundle.index and bundle.index.run_id)
+    assert latest(tree) == bundle.out_dir.name
+    assert load_bundle(tree.root / "out").out_dir == bundle.out_dir
+    assert validate_bundle(tree.root / "out") == (True, ())
+    summary = bundle.document("summary.json")
+    assert (summary["plan_id"], summary["plan_digest"]) == ("small.v1", plan_digest(tree.docs["plan.json"]))
+    assert (summary["profile_count"], summary["scenario_count"], summary["channel"]) == (2, 3, "direct")
+    assert bundle.document("plan.json") == tree.docs["plan.json"]
+    assert bundle.document("probes.json") == tree.docs["registry/probes.json"]
+    assert bundle.document("profiles/closed.json")["restrict"] == {"exec": "deny"}
+    rows = {row["expectation_id"]: row for row in bundle.document("runtime_events.normalized.json")}
+    assert rows["open:read"]["actual"] == "allow"
+    assert rows["closed:shell"]["actual"] in ("deny", None)  # a host that can't forbid exec says blocked
+
+
+def test_every_run_is_a_run_of_its_own(tree: SeedTree) -> None:
+    first, second = run(tree), run(tree)
+    assert first.out_dir != second.out_dir
+    assert latest(tree) == second.out_dir.name
+    names = {line["event"]["Domain"]["name"] for line in journal(second) if "Domain" in line["event"]}
+    assert "reused" not in names and "action_bound" in names
+
+
+def journal(bundle: RunBundle) -> list[dict[str, dict[str, dict[str, str]]]]:
+    return [json.loads(line) for line in bundle.read("journal.jsonl").splitlines()]
+
+
+def test_nothing_is_written_but_below_the_output_root(tree: SeedTree) -> None:
+    before = sorted(path for path in tree.root.rglob("*"))
+    run(tree)
+    assert sorted(path for path in tree.root.rglob("*") if not path.is_relative_to(tree.root / "out")) == before
+
+
+def test_a_dry_run_asks_nothing_and_says_so(tree: SeedTree) -> None:
+    bundle = run(tree, dry_run=True)
+    summary = bundle.document("summary.json")
+    assert (summary["status"], summary["dry_run"]) == ("dry", True)
+    assert summary["lanes"] == {"baseline": False, "scenario": False, "oracle": False}
+    assert (bundle.status or {})["state"] == "complete"
+    assert latest(tree) is None
+    assert not any(
+        bundle.has(name) for name in ("runtime_results.json", "baseline_results.json", "apply_preflight.json")
+    )
+    assert set(bundle.document("expected_matrix.json")["profiles"]) == {"open", "closed"}
+    assert [next(iter(line["event"]["Kernel"])) for line in journal(bundle)] == ["RunStarted", "RunCompleted"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"only_profiles": ["open"]}, {"open:read"}),
+        ({"only_scenarios": ["closed:shell"]}, {"closed:shell"}),
+        ({"only_profiles": ["closed"], "only_scenarios": ["closed:read"]}, {"closed:read"}),
+    ],
+)
+def test_filters_leave_what_they_name_and_never_move_latest(
+    tree: SeedTree, filters: dict[str, list[str]], expected: set[str]
+) -> None:
+    bundle = run(tree, **filters)
+    assert {row["expectation_id"] for row in bundle.document("runtime_events.normalized.json")} == expected
+    assert (bundle.status or {})["state"] == "complete"
+    assert latest(tree) is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "says"),
+    [
+        ({"only_profiles": ["opne"]}, "no profile 'opne'; did you mean 'open'"),
+        ({"only_scenarios": ["read"]}, "no scenario 'read'"),
+        ({"only_profiles": ["open"], "only_scenarios": ["closed:read"]}, "leave nothing of the plan"),
+    ],
+)
+def test_a_filter_of_nothing_leaves_no_run_behind(tree: SeedTree, filters: dict[str, list[str]], says: str) -> None:
+    with pytest.raises(UnknownName, match=says):
+        run(tree, **filters)
+    assert not (tree.root / "out").exists()
+
+
+def test_what_is_wrong_is_told_at_once_and_nothing_is_written(tree: SeedTree) -> None:
+    tree.edit("registry/probes.json", "probes", "open:read", "surprise", value=1)
+    tree.edit("registry/profiles.json", "profiles", "closed", "probe_refs", value=["gone"])
+    with pytest.raises(Faults) as found:
+        run(tree)
+    assert len(found.value.exceptions) == 2
+    assert not (tree.root / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS applies such a policy")
+@pytest.mark.parametrize("mode", ["sbpl", "blob"])
+def test_a_policy_of_another_host_is_blocked_at_apply(tree: SeedTree, mode: str) -> None:
+    tree.edit("registry/probes.json", "probes", "mac:look", value=probe("mac:look", "mach-lookup", "x.y"))
+    tree.edit("registry/profiles.json", "profiles", "mac", value=profile("mac", "policies/mac", "mac:look", mode=mode))
+    tree.edit("plan.json", "profiles", value=["mac"])
+    tree.write("registry/policies/mac", "(version 1)\n(allow default)\n")
+    bundle = run(tree)
+    (row,) = bundle.document("runtime_events.normalized.json")
+    assert (row["failure_stage"], row["failure_kind"]) == ("apply", "policy_unavailable")
+    assert "actual" not in row
+    assert row["policy_layers"]["process_policy"]["decision"] == "unknown"
+    assert bundle.document("summary.json")["status"] == "partial"
+    assert bundle.document("mismatch_summary.json")["counts"] == {"apply_gate": 1}
+    assert bundle.document("profiles/mac.json")["mode"] == mode
+
+
+def test_a_held_output_root_is_refused(tree: SeedTree) -> None:
+    with ChannelSpec().held(tree.root / "out"), pytest.raises(StoreConflict, match="runtime bundle is locked"):
+        run(tree, dry_run=True)
+    with (
+        ChannelSpec().held(tree.root / "out"),
+        pytest.raises(StoreConflict, match="runtime lock timeout"),
+    ):
+        run(tree, dry_run=True, channel=ChannelSpec(lock_mode=LockMode.WAIT, lock_timeout_seconds=0.1))
+    assert run(tree, dry_run=True, channel=ChannelSpec(lock=False)).status is not None
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has this channel")
+def test_a_channel_of_another_host_is_refused_with_the_one_to_use(tree: SeedTree) -> None:
+    with pytest.raises(CapabilitiesMismatch, match="--channel clean"):
+        run(tree, channel="launchd_clean")
+    assert not (tree.root / "out").exists()
+
+
+def test_a_channel_that_is_none_is_a_value_error(tree: SeedTree) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        run(tree, channel="secret")
+
+
+def test_a_target_s_plan_is_run_by_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space(tmp_path / "w")
+    space.write(
+        "e/BUILD.yaml",
+        """
+        targets:
+          probes:
+            rule: registry
+            probes: {read: {operation: file-read-data, target: /etc/hosts}}
+            profiles: {open: {restrict: {}}}
+          plan: {rule: plan, registry: //e:probes, profiles: [open]}
+        """,
+    )
+    monkeypatch.chdir(space.root)
+    bundle = run_plan("//e:plan", "results", channel="direct")
+    assert bundle.out_dir.parent == space.root / "results"
+    assert bundle.document("summary.json")["status"] == "ok"
+    assert (space.root / ".flowbuild").is_dir() and not (space.root / "results/.flowbuild").exists()
