@@ -31,6 +31,7 @@ FILES = {
 OF_THE_RUN = {
     "summary.json",
     "summary.md",
+    "summary.html",
     "mismatch_packets.jsonl",
     "plan.json",
     "run_status.json",

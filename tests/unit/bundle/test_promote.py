@@ -152,7 +152,11 @@ def test_two_channels_in_one_bundle_are_not_clean(tmp_path: Path) -> None:
 
 
 def test_nothing_can_be_set_by_a_caller() -> None:
-    assert list(inspect.signature(emit_promotion_packet).parameters) == ["path", "out_path", "require_promotable"]
+    assert list(inspect.signature(emit_promotion_packet).parameters) == [
+        "bundle_root",
+        "out_path",
+        "require_promotable",
+    ]
     assert list(inspect.signature(promotion_packet).parameters) == ["bundle"]
 
 
