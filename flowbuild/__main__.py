@@ -3,8 +3,8 @@
 Knows nothing of builds. It stands before every import of weight: what is imported here is paid by each null build, and
 a test holds the list.
 
-Errors:  exit 3 on Windows, 5 when the answer can't be written, 141 when nobody reads it, 130 when interrupted; all
-         else is the slow road's.
+Errors:  exit 3 on Windows, 5 when the answer can't be written or the program can't be read, 141 when nobody reads it,
+         130 when interrupted; all else is the slow road's.
 Source:  DESIGN.md, section 8.
 """
 
@@ -34,6 +34,9 @@ def main() -> int:
         return _slow(argv, request)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # a module that can't be read; once the guard is there, it answers
+        print(f"flowbuild: {error}", file=sys.stderr)
+        return 5
 
 
 def _version() -> str:
