@@ -1,4 +1,4 @@
-"""The account of a command: how each target ended, for whoever reads it when the terminal is gone.
+"""The tally of a command: how each target ended, for whoever reads it when the terminal is gone.
 
 Knows nothing of terminals or formats. A fold of the same events that the console shows; `junit` and `github` write it
 down.
@@ -51,7 +51,7 @@ class _Failure(NamedTuple):
     captured: dict[str, Any]
 
 
-class Account:
+class Tally:
     """Filled while a command goes on: `take` each batch of events, `close` each run."""
 
     def __init__(self, root: str) -> None:
@@ -78,8 +78,9 @@ class Account:
             elif isinstance(event, Domain) and event.name == "output_captured":
                 self._captured[event.payload["state_id"]] = dict(event.payload)
             elif isinstance(event, StateCompleted | StateFailed):
-                if event.state_id in self._bound:
-                    self._seconds[event.state_id] = now - self._bound.pop(event.state_id)
+                if event.state_id in self._bound:  # each attempt adds to those before it
+                    before = self._seconds.get(event.state_id, 0.0)
+                    self._seconds[event.state_id] = before + now - self._bound.pop(event.state_id)
                 if isinstance(event, StateFailed):
                     captured = self._captured.pop(event.state_id, {})
                     self._failures[event.state_id] = _Failure(dict(event.error["info"]), captured)
