@@ -140,8 +140,8 @@ def kept(space: Space) -> tuple[str, str]:
 
 def met_its_mark(space: Space, log: Path) -> bool:
     """Whether the first refused call was about ours, and not an import that came a call earlier or later this time."""
-    refused = (line for line in log.read_text().splitlines() if line.endswith("(INJECTED)"))
-    return any(place in next(refused, "") for place in kept(space))
+    refused = next((line for line in log.read_text().splitlines() if line.endswith("(INJECTED)")), "")
+    return any(place in refused for place in kept(space))
 
 
 def judge(space: Space, point: Point, ran: Ran) -> None:
