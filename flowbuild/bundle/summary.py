@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from flowbuild.bundle.lanes import Doc, Evidence, Row
+from flowbuild.bundle.lanes import ORACLE, Doc, Evidence, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View, view
 from flowbuild.bundle.mismatch import mismatch_type, mismatches
 
@@ -49,6 +49,8 @@ def headline_of(seen: View) -> str:
     if seen.evidence.dry_run:
         return f"{len(seen.pairs)} would be asked"
     tally = Counter(pair.verdict for pair in seen.pairs)
+    if seen.evidence.lanes == (ORACLE,):
+        return f"{len(seen.pairs)} read in the policies' documents, none tried"
     if not seen.decided:  # no scenario lane: the baseline is all there is
         blocked = sum(row.is_blocked for row in seen.evidence.baseline)
         answered = f"{len(seen.evidence.baseline) - blocked} answered"

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.world import world_id
 from flowbuild.engine import mechanisms, preflight
-from flowbuild.engine.restrict import DEGRADED, UNAVAILABLE
+from flowbuild.engine.restrict import DEGRADED, ENFORCED, UNAVAILABLE
 from flowbuild.engine.watching import watches
 from flowbuild.run.programs import PROGRAMS, install, start
 from flowbuild.store import trial
@@ -112,8 +112,20 @@ def _isolation() -> Iterator[Row]:
         return
     for name, entry in record["operations"].items():
         yield Row("isolation", name, entry["status"], _achieved(entry))
+    yield _channel(record["isolation"])
     said = {True: "yes", False: "no", None: "can't be told"}[record["sandbox_check_self"]["sandboxed"]]
     yield Row("isolation", "in a sandbox", SAID, said)
+
+
+def _channel(isolation: dict[str, Any]) -> Row:
+    """Whether the channel `clean` can be held, and what of it can't."""
+    entries = isolation["operations"].items()
+    lacking = [
+        f"{name} {entry['status']}" for name, entry in entries if entry["status"] == UNAVAILABLE or entry["leaves"]
+    ]
+    status = ENFORCED if preflight.is_held(isolation) else UNAVAILABLE
+    detail = ", ".join(lacking) or "actions are held to what they declare"
+    return Row("isolation", "channel clean", status, detail, "a kernel with Landlock and seccomp: see docs/channels.md")
 
 
 def _achieved(entry: dict[str, Any]) -> str:
@@ -130,7 +142,7 @@ def _achieved(entry: dict[str, Any]) -> str:
 def _preflight() -> dict[str, Any] | None:
     """The record of the check that an experiment makes of its host."""
     try:
-        record: dict[str, Any] = json.loads(_started(preflight.command()))
+        record: dict[str, Any] = json.loads(_started(preflight.command("clean")))
     except ValueError:
         return None
     return record
