@@ -22,13 +22,13 @@ from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front import github
-from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.runtime import open_steps
+from flowbuild.front.tally import Tally
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -67,7 +67,7 @@ class Build:
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
         self.bundles: dict[Label, Path] = {}
-        self.account = Account(os.fspath(root))
+        self.tally = Tally(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -276,11 +276,11 @@ class Build:
         try:
             while True:
                 events = next(steps)
-                self.account.take(events)
+                self.tally.take(events)
                 progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
-        self.account.close(self.graph, result)
+        self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()
