@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from flowbuild.bundle.events import baseline_results, events, runtime_results
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Evidence
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Doc, Evidence
 from flowbuild.bundle.layout import (
     BASELINE_RESULTS,
     EVENTS,
@@ -24,6 +24,8 @@ from flowbuild.bundle.layout import (
     EXPECTED_GENERATED,
     MISMATCH_PACKETS,
     MISMATCH_SUMMARY,
+    ORACLE_RESULTS,
+    PATH_WITNESSES,
     PREFLIGHT,
     RUN_MANIFEST,
     RUN_STATUS,
@@ -34,8 +36,10 @@ from flowbuild.bundle.layout import (
 )
 from flowbuild.bundle.matrix import View, view
 from flowbuild.bundle.mismatch import counts, mismatch_packets, mismatch_summary
+from flowbuild.bundle.oracle import oracle_results
 from flowbuild.bundle.page import page
 from flowbuild.bundle.summary import summary_text
+from flowbuild.bundle.witnesses import path_witnesses
 from flowbuild.core.canonical import canonical
 from flowbuild.graph.evidence import plan_digest, profile_path
 
@@ -61,6 +65,10 @@ def documents(evidence: Evidence) -> dict[str, bytes]:
         found[BASELINE_RESULTS] = baseline_results(seen)
     if SCENARIO in evidence.lanes:
         found |= {RUNTIME_RESULTS: runtime_results(seen), EVENTS: events(seen)}
+    if ORACLE in evidence.lanes:
+        found[ORACLE_RESULTS] = oracle_results(seen)
+    if (witnesses := path_witnesses(seen)) is not None:
+        found[PATH_WITNESSES] = witnesses
     data = {path: pretty(doc) for path, doc in found.items()}
     data[MISMATCH_PACKETS] = b"".join(canonical(packet) + b"\n" for packet in mismatch_packets(seen))
     data[SUMMARY_TEXT] = summary_text(seen).encode()
@@ -92,6 +100,8 @@ def due(plan: Doc, *, is_dry: bool) -> list[str]:
         found.append(BASELINE_RESULTS)
     if lanes.get(SCENARIO):
         found += [PREFLIGHT, RUNTIME_RESULTS, EVENTS]
+    if lanes.get(ORACLE):
+        found.append(ORACLE_RESULTS)
     return found
 
 
@@ -183,7 +193,7 @@ def summary(seen: View) -> Doc:
         "plan_id": evidence.plan["plan_id"],
         "plan_digest": seen.plan_digest,
         "channel": evidence.channel,
-        "lanes": {lane: lane in evidence.lanes for lane in (BASELINE, SCENARIO, "oracle")},
+        "lanes": {lane: lane in evidence.lanes for lane in (BASELINE, SCENARIO, ORACLE)},
         "profile_count": len(seen.matrix["profiles"]),
         "scenario_count": len(seen.pairs),
         "expected_profiles": list(seen.matrix["profiles"]),

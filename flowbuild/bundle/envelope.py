@@ -52,6 +52,8 @@ def new_key(where: Path) -> NewKey:
     signer = _library("securesystemslib.signer").CryptoSigner.generate_ed25519()
     private = where / "flowbuild.key" if where.is_dir() else where
     public = private.with_name(f"{private.name.removesuffix('.key')}.pub")
+    if not private.parent.is_dir():
+        raise BadPath(f"{private.parent}: there is no such directory", remedy=f"mkdir -p {private.parent}")
     for path in (private, public):
         if os.path.lexists(path):
             raise BadPath(f"{path} is there already", remedy="no key is overwritten: name another file")

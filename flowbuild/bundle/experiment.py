@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
@@ -26,7 +26,7 @@ from flowbuild.core.errors import EngineLost, StoreError, UnknownName
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
-from flowbuild.graph.evidence import Cell, cells, expected_matrix
+from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
@@ -63,7 +63,7 @@ class Experiment:
 
     def world(self) -> Mapping[str, Any]:
         """What `observes: host` adds to an action: this host, this channel, and the isolation achieved."""
-        self.preflight = _preflight(self.session.channel)
+        self.preflight = host_check(self.session.channel)
         return {
             "world_id": world_id(),
             "channel": self.session.channel,
@@ -76,16 +76,21 @@ class Experiment:
         every: Mapping[Cell, int] = bundle.get("cells", {})
         if not self.is_filtered or not bundle:
             return graph.behind(every.values())
-        documents = (bundle["plan"], bundle["probes"], bundle["profiles"], "")
-        matrix = expected_matrix(*documents, self.only_profiles, self.only_scenarios)
-        if not matrix["profiles"]:  # refused before a run's directory is made
-            raise UnknownName("the filters leave nothing of the plan", remedy="a scenario belongs to one profile")
-        wanted = set(cells(bundle["plan"], matrix))
+        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios)))
         return graph.behind([number for cell, number in every.items() if cell in wanted])
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.only_profiles or self.only_scenarios)
+
+
+def filtered(bundle: Mapping[str, Any], only_profiles: Sequence[str], only_scenarios: Sequence[str]) -> dict[str, Any]:
+    """The matrix that filters leave of a run's plan; one of nothing is refused before a run's directory is made."""
+    documents = (bundle["plan"], bundle["probes"], bundle["profiles"], "")
+    matrix = expected_matrix(*documents, only_profiles, only_scenarios)
+    if not matrix["profiles"]:
+        raise UnknownName("the filters leave nothing of the plan", remedy="a scenario belongs to one profile")
+    return matrix
 
 
 class Draft:
@@ -196,7 +201,7 @@ class Draft:
             probes=bundle["probes"],
             profiles=bundle["profiles"],
             restrictions=bundle["restrictions"],
-            lanes=() if self._dry_run else tuple(dict.fromkeys(cell.lane for cell in self._cells())),
+            lanes=() if self._dry_run else tuple(self._lane_names()),
             baseline=tuple(row for cell, row in rows.items() if cell.lane == BASELINE),
             scenario={profile: tuple(found) for profile, found in scenario.items()},
             preflight=experiment.preflight,
@@ -210,6 +215,11 @@ class Draft:
             writer_pid=os.getpid(),
             output_root=os.path.relpath(self._out_root, self._session.workspace.root),
         )
+
+    def _lane_names(self) -> Iterator[str]:
+        yield from dict.fromkeys(cell.lane for cell in self._cells())
+        if has_lane((self._built.bundle or {})["plan"], ORACLE):
+            yield ORACLE
 
     def _lanes(self, evidence: Evidence) -> Iterator[tuple[str, str]]:
         """A line for each lane: its name, and how much it covers."""
@@ -279,14 +289,20 @@ def _failure(result: Result | None) -> tuple[str | None, str | None]:
     return failed[0] if failed else "not every state was performed", "probe"
 
 
-def _preflight(channel: str) -> dict[str, Any]:
+def _broke(why: str) -> EngineLost:
+    return EngineLost(f"the preflight broke: {why}", remedy="run it again; if it breaks again, please report it")
+
+
+def host_check(channel: str) -> dict[str, Any]:
     """Run the preflight program, and keep what it says beside how it was run."""
     command = preflight.command(channel)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PREFLIGHT_SECONDS, check=False)
         record: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        remedy = "run it again; if it breaks again, please report it"
-        raise EngineLost(f"the preflight broke: {error}", remedy=remedy) from None
+    except subprocess.TimeoutExpired as error:
+        raise _broke(str(error)) from None
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise _broke(last or f"it ended with {done.returncode} and said no JSON") from None
     shown = ["python", "-m", "flowbuild.engine.preflight", channel]
     return record | {"command": shown, "exit_code": done.returncode, "stdout": "", "stderr": done.stderr}

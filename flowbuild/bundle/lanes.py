@@ -18,7 +18,7 @@ from flowbuild.core.errors import StoreCorrupt
 
 Doc = dict[str, Any]
 
-BASELINE, SCENARIO = "baseline", "scenario"
+BASELINE, SCENARIO, ORACLE = "baseline", "scenario", "oracle"
 # The stages before the probed operation itself: what fails there says nothing of the policy's decision.
 BEFORE_DECISION = ("preflight", "apply", "bootstrap")
 _STAGES = (None, *BEFORE_DECISION, "probe")
@@ -63,8 +63,9 @@ class Row:
 class Evidence:
     """A finished run. Documents are functions of this value and of nothing else.
 
-    `lanes` are the lanes that ran. `error` and `failure_stage` say why the run as a whole failed; `cancelled` is one
-    of the stages. `restrictions` holds each profile's restriction document. Times are given: nothing here has a clock.
+    `lanes` are the lanes that ran, or were read. `error` and `failure_stage` say why the run as a whole failed;
+    `cancelled` is one of the stages. `restrictions` holds each profile's restriction document. Times are given: nothing
+    here has a clock.
     `output_root` is where runs of this target are kept, relative to the workspace.
     """
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import posixpath
 
 from flowbuild.bundle.events import baseline_result, event
-from flowbuild.bundle.lanes import BEFORE_DECISION, Doc
+from flowbuild.bundle.lanes import BEFORE_DECISION, ORACLE, Doc
 from flowbuild.bundle.matrix import AGREE, MISSING, Pair, View, policy_layers
+from flowbuild.bundle.oracle import UNKNOWN, is_supported, oracle_result
 
 TYPES = (
     "op_not_witnessed",
@@ -131,10 +132,19 @@ def _packet(view: View, pair: Pair) -> Doc:
         "decision_event": event(view, pair),
         "expected": pair.entry["expected"],
         "baseline": baseline_result(pair) if pair.baseline else None,
-        "oracle_check": None,
+        "oracle_check": _oracle_check(view, pair),
         "canonicalization": _canonicalization(pair),
         "mismatch_reason": mismatch_reason(pair),
     }
+
+
+def _oracle_check(view: View, pair: Pair) -> Doc | None:
+    """What the policy's document says, beside what was seen; it weighs nothing in the type or the reason."""
+    if ORACLE not in view.evidence.lanes or not is_supported(view, pair):
+        return None
+    said = oracle_result(view, pair)["decision"]
+    actual = pair.scenario and pair.scenario.actual
+    return {"decision": said, "agrees": None if actual is None or said == UNKNOWN else said == actual}
 
 
 def _canonicalization(pair: Pair) -> Doc | None:

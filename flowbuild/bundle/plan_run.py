@@ -6,7 +6,8 @@ now, and nothing is taken from an earlier run.
 Approach: what is wrong is refused before anything is written; then the output root is held, as the channel says, and
 the plan's states are performed and committed as those of a `run` target are.
 
-Errors:  every finding of lint at once; StoreConflict for a held output root; what a run of a target raises.
+Errors:  every finding of lint at once; StoreConflict for a held output root; what a run of a target raises; Stopped
+         for a signal, once what was performed is committed.
 Source:  seed 003, run_plan.
 """
 
@@ -16,7 +17,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from flowbuild.bundle.experiment import Draft, Experiment
+from flowbuild.bundle.experiment import Draft, Experiment, filtered
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import raise_all
 from flowbuild.core.ids import new_run_id
@@ -32,6 +33,7 @@ from flowbuild.run.manifest import manifest
 from flowbuild.run.policy import Policy
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.run.signals import Stopped
 from flowbuild.store.files import ensure_directory
 
 
@@ -51,12 +53,14 @@ def run_plan(
     spec = channel if isinstance(channel, ChannelSpec) else ChannelSpec(ChannelName(channel))
     library = library_of(plan_path)
     plan = library.plan(plan_path)
-    raise_all(in_order(plan_faults(plan, library.registry, library.root)))
-    graph, built = lower_documents(plan, library.registry(plan.value["registry_id"]), library.root)
+    registry_of = library.registry_of(plan)
+    raise_all(in_order(plan_faults(plan, registry_of, library.root)))
+    graph, built = lower_documents(plan, registry_of(plan.value["registry_id"]), library.root)
     name, out = spec.resolve(), Path(os.path.abspath(out_root))
     is_bare = not is_workspace(library.root)
     root = out if is_bare else library.root
     filters = tuple(only_profiles or ()), tuple(only_scenarios or ())
+    filtered(built.bundle or {}, *filters)
     with spec.held(out):
         ensure_directory(root)
         session = Session(root, channel=name, world=lambda: experiment.world(), is_bare=is_bare)
@@ -75,8 +79,9 @@ def _perform(experiment: Experiment, graph: StateGraph, built: Built, out: Path,
     run = Run(session, graph, () if dry_run else wanted, doc, run_id, draft.begin, policy=policy, jobs=jobs)
     result = _result(run)
     committed = draft.finish(run, result, policy, "commit")
-    if committed.path is None:  # stopped before anything was performed
-        raise KeyboardInterrupt
+    if result.signal is not None:  # what had been performed is committed, as cancelled
+        raise Stopped(result.signal)
+    assert committed.path is not None, "a run of its own is always committed"
     return committed.path
 
 

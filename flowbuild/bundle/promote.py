@@ -34,7 +34,8 @@ from flowbuild.bundle.layout import (
     SUMMARY,
 )
 from flowbuild.bundle.read import RunBundle, document, open_bundle_unverified
-from flowbuild.core.errors import BadPath, NotPromotable, StoreError
+from flowbuild.core.canonical import canonical
+from flowbuild.core.errors import BadAttribute, BadPath, NotPromotable, StoreError
 from flowbuild.store.files import atomic_write, ensure_directory, flush_directory
 
 Doc = dict[str, Any]
@@ -58,13 +59,13 @@ _OPTIONAL = {"path_witnesses": PATH_WITNESSES, "fixtures": FIXTURES, "impact_map
 _DECISION_STAGE = (RUNTIME_RESULTS, EVENTS, EXPECTED)
 
 
-def emit_promotion_packet(path: Path, out_path: Path, *, require_promotable: bool = False) -> Doc:
+def emit_promotion_packet(bundle_root: Path | str, out_path: Path | str, *, require_promotable: bool = False) -> Doc:
     """Write the packet of a bundle, and return it. Without `require_promotable` it may say that it is not."""
-    bundle = open_bundle_unverified(path)
+    bundle = open_bundle_unverified(bundle_root)
     packet = promotion_packet(bundle)
     if require_promotable:
         check_promotable(packet)
-    write_beside(bundle, out_path, packet_bytes(packet))
+    write_beside(bundle, Path(out_path), packet_bytes(packet))
     return packet
 
 
@@ -82,7 +83,7 @@ def statements_path(packet: Path) -> Path:
 
 def write_beside(bundle: RunBundle, out_path: Path, data: bytes) -> None:
     """Write a file about a bundle, anywhere but inside it."""
-    if out_path.resolve().is_relative_to(bundle.out_dir.resolve()):
+    if any(parent.exists() and parent.samefile(bundle.out_dir) for parent in out_path.resolve().parents):
         raise BadPath(f"{out_path} lies in the bundle, which is committed", remedy="write beside the bundle, or --out")
     ensure_directory(out_path.parent)
     atomic_write(out_path, data, flush=True)
@@ -98,7 +99,7 @@ def promotion_packet(bundle: RunBundle) -> Doc:
         "schema_version": SCHEMA,
         "run_id": index.run_id if index else None,
         "world_id": index.world_id if index else None,
-        "plan_digest": status.get("plan_digest") if isinstance(status.get("plan_digest"), str) else None,
+        "plan_digest": _told(status.get("plan_digest"), str),
         "artifact_index": {"path": INDEX, "sha256": bundle.index_digest},
         **_PARTS,
         **optional,
@@ -112,14 +113,12 @@ def promotion_packet(bundle: RunBundle) -> Doc:
 
 def gating_inputs(bundle: RunBundle) -> Doc:
     """What the decision hangs on, as the bundle says it."""
-    channel = (bundle.run_manifest or {}).get("channel")
     record = _preflight(bundle) or {}
-    itself = record.get("sandbox_check_self")
     return {
-        "channel": channel if isinstance(channel, str) else None,
+        "channel": _told((bundle.run_manifest or {}).get("channel"), str),
         "apply_preflight_present": bool(record),
         "apply_ok": record.get("apply_ok") is True and record.get("status") == "ok",
-        "sandbox_check_self": itself if isinstance(itself, dict) else None,
+        "sandbox_check_self": _told(record.get("sandbox_check_self"), dict),
     }
 
 
@@ -155,6 +154,15 @@ def _preflight(bundle: RunBundle) -> Doc | None:
     except StoreError:  # not readable is not there
         return None
     return record if isinstance(record, dict) else None
+
+
+def _told(value: Any, kind: type) -> Any:
+    """What a document says, when it is of this kind and JSON can say it again; anybody may have written it."""
+    try:
+        canonical(value)
+    except BadAttribute:
+        return None
+    return value if isinstance(value, kind) else None
 
 
 def _is_there(bundle: RunBundle, name: str) -> bool:

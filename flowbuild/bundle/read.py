@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowbuild.bundle.held import Held
-from flowbuild.bundle.index import MAX_BYTES, Artifact, Index, index_document, read_index
+from flowbuild.bundle.index import MAX_BYTES, MAX_PARSED, Artifact, Index, index_document, read_index
 from flowbuild.bundle.layout import INDEX, LATEST, RUN_MANIFEST, RUN_STATUS, latest
 from flowbuild.bundle.stray import strays
 from flowbuild.core.canonical import Digest, sha256
@@ -91,9 +91,9 @@ def resolve(path: Path) -> Path:
     return path / run_id
 
 
-def load_bundle(path: Path) -> RunBundle:
+def load_bundle(out_root: Path | str) -> RunBundle:
     """The bundle at a path, or below an output root, strictly."""
-    where = resolve(path)
+    where = resolve(Path(out_root))
     with Held(where) as held:
         status, found, digest = _head(held)
         for fault in _damage(held, found):
@@ -101,9 +101,9 @@ def load_bundle(path: Path) -> RunBundle:
         return RunBundle(where, status, _manifest(held, found), found, digest)
 
 
-def open_bundle_unverified(path: Path) -> RunBundle:
+def open_bundle_unverified(out_root: Path | str) -> RunBundle:
     """Whatever of a bundle can be read, with its faults. Never promotable when there is one."""
-    where = resolve(path)
+    where = resolve(Path(out_root))
     with Held(where) as held:
         status, found, digest, faults = _readable_head(held)
         manifest = None
@@ -117,18 +117,23 @@ def open_bundle_unverified(path: Path) -> RunBundle:
     return RunBundle(where, status, manifest, found, digest, tuple(faults))
 
 
-def validate_bundle(path: Path) -> ValidationResult:
+def validate_bundle(out_root: Path | str) -> ValidationResult:
     """Whether a bundle is whole: it loads strictly, nothing of it is missing, and nothing else lies with it."""
     try:
-        bundle = open_bundle_unverified(path)
-        errors: list[StoreError] = list(bundle.faults)
-        if bundle.index is not None:
-            errors += [_missing(bundle.out_dir, name) for name in bundle.index.missing]
-            with Held(bundle.out_dir) as held:
-                errors += islice(strays(held, bundle.index), MOST)
+        errors = tuple(everything_wrong(open_bundle_unverified(out_root)))
     except StoreError as error:
-        errors = [error]
-    return ValidationResult(not errors, tuple(dict.fromkeys(error.message for error in errors)))
+        errors = (error.message,)
+    return ValidationResult(not errors, errors)
+
+
+def everything_wrong(bundle: RunBundle) -> list[str]:
+    """Every fault of a bundle that was opened unverified, each once, naming the file."""
+    errors: list[StoreError] = list(bundle.faults)
+    if bundle.index is not None:
+        errors += [_missing(bundle.out_dir, name) for name in bundle.index.missing]
+        with Held(bundle.out_dir) as held:
+            errors += islice(strays(held, bundle.index), MOST)
+    return list(dict.fromkeys(error.message for error in errors))
 
 
 def intact(path: Path) -> bool:
@@ -221,12 +226,14 @@ def _manifest(held: Held, found: Index | None) -> dict[str, Any] | None:
     if found is None:
         return document(held, RUN_MANIFEST)
     entry = _entry(found, RUN_MANIFEST)
+    if entry is not None and entry.file_size > MAX_PARSED:
+        raise StoreCorrupt(f"{held.path / RUN_MANIFEST}: more than {MAX_PARSED} bytes")
     return _object(held.path / RUN_MANIFEST, held.checked(entry)) if entry else None
 
 
 def document(held: Held, name: str) -> dict[str, Any] | None:
     """A document as it stands there; None when it does not."""
-    return _object(held.path / name, held.read(name, MAX_BYTES)) if held.has(name) else None
+    return _object(held.path / name, held.read(name, MAX_PARSED)) if held.has(name) else None
 
 
 def _missing(where: Path, name: str) -> StoreCorrupt:

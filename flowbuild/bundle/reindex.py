@@ -25,7 +25,8 @@ from flowbuild.bundle.held import Held
 from flowbuild.bundle.index import Artifact, Index, index, safe_path, write_index
 from flowbuild.bundle.layout import INDEX, REPAIR_LOG, RUN_MANIFEST, is_run_id
 from flowbuild.bundle.read import RunBundle, document, final_status, load_bundle, open_bundle_unverified
-from flowbuild.core.errors import StoreConflict, StoreCorrupt
+from flowbuild.core.canonical import canonical
+from flowbuild.core.errors import BadAttribute, StoreConflict, StoreCorrupt
 from flowbuild.run.record import now_millis
 from flowbuild.store.draft import PREFIX
 from flowbuild.store.files import atomic_write, flush_directory, refused
@@ -34,11 +35,11 @@ from flowbuild.store.lock import try_hold
 Doc = dict[str, Any]
 
 
-def reindex_bundle(path: Path, *, repair: bool = False) -> Doc:
+def reindex_bundle(out_root: Path | str, *, repair: bool = False) -> Doc:
     """Load a bundle strictly; with `repair`, index anew what is there. A whole bundle is left as it is."""
     if not repair:
-        return {"status": "ok", "bundle_dir": str(load_bundle(path).out_dir)}
-    bundle = open_bundle_unverified(path)
+        return {"status": "ok", "bundle_dir": str(load_bundle(out_root).out_dir)}
+    bundle = open_bundle_unverified(out_root)
     where = bundle.out_dir
     if not bundle.faults:
         return {"status": "ok", "bundle_dir": str(where)}
@@ -57,7 +58,7 @@ def _repair(held: Held, bundle: RunBundle) -> Doc:
     found = _indexed_anew(held, bundle)
     log = {
         "schema_version": "runtime-tools.repair_log.v0.1",
-        "bundle_dir": str(held.path),
+        "bundle_dir": str(held.path).encode("utf-8", "backslashreplace").decode(),
         "repaired_at_unix": now_millis() // 1000,
         "before": _state(held, bundle.index),
         "after": _state(held, found),
@@ -78,9 +79,11 @@ def _repair(held: Held, bundle: RunBundle) -> Doc:
 def _earlier(held: Held) -> Doc | None:
     """The log of the repair before this one, where there was one that can be read."""
     try:
-        return document(held, REPAIR_LOG)
-    except StoreCorrupt:
+        found = document(held, REPAIR_LOG)
+        canonical(found)  # what JSON can't say again is not kept
+    except (StoreCorrupt, BadAttribute):
         return None
+    return found
 
 
 def _indexed_anew(held: Held, bundle: RunBundle) -> Index:

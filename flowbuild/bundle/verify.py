@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from flowbuild.bundle.envelope import Envelope, Key, open_envelope
 from flowbuild.bundle.layout import RUN_MANIFEST, RUNTIME_RESULTS, is_run_id
 from flowbuild.bundle.promote import packet_document, promotion_packet, statements_path
-from flowbuild.bundle.read import RunBundle, open_bundle_unverified, validate_bundle
+from flowbuild.bundle.read import RunBundle, everything_wrong, open_bundle_unverified
 from flowbuild.bundle.statement import PREDICATES, STATEMENT, answers
 from flowbuild.bundle.trust import Trust
 from flowbuild.core.errors import BadPath, StoreError
@@ -42,7 +42,7 @@ def verify(packet_path: Path, keys: Sequence[Key], trust: Trust, bundle_path: Pa
     packet = packet_document(_bytes(packet_path, MAX_PACKET, "there is no such packet"))
     where = _bundle(packet_path, packet, bundle_path)
     bundle = open_bundle_unverified(where)
-    findings = [*validate_bundle(where).errors]
+    findings = everything_wrong(bundle)
     findings += _packet_faults(packet_path, packet, bundle)
     signed = list(_signed(packet_path, keys, trust))
     findings += [text for text in signed if isinstance(text, str)]
@@ -100,7 +100,7 @@ def _signed(packet_path: Path, keys: Sequence[Key], trust: Trust) -> Iterator[En
             yield f"{path}:{number}: not an envelope of a statement"
         elif not found.signed_by:
             known = {key.keyid for key in counted}
-            named = ", ".join(one[:16] for one in found.key_ids) or "nobody"
+            named = ", ".join(_shown(one[:16]) for one in found.key_ids) or "nobody"
             is_known = any(one in known for one in found.key_ids)
             why = "does not hold" if is_known else "is by no key that counts here"
             yield f"{path}:{number}: the signature {why} (key {named})"
@@ -141,7 +141,7 @@ def _against(bundle: RunBundle, trust: Trust) -> Iterator[str]:
     for what, names in (("not as expected", found.failed), ("blocked", found.warned)):
         for name in names:
             if name not in trust.mismatches:
-                yield f"{bundle.out_dir / RUNTIME_RESULTS}: {name} is {what}, and the policy does not allow it"
+                yield f"{bundle.out_dir / RUNTIME_RESULTS}: {_shown(name)} is {what}, and the policy does not allow it"
 
 
 def _absent(kind: str, packet_path: Path) -> str:
@@ -151,6 +151,11 @@ def _absent(kind: str, packet_path: Path) -> str:
 def _name(kind: str) -> str:
     short = next((word for word, uri in PREDICATES.items() if uri == kind), None)
     return f"{short} ({kind})" if short else repr(kind)[:200]
+
+
+def _shown(text: str) -> str:
+    """A text that anybody may have written, without what a terminal would act on."""
+    return text if text.isprintable() else repr(text)
 
 
 def _bytes(path: Path, most: int, absent: str) -> bytes:

@@ -10,7 +10,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
-    │  ├─ CapabilitiesMismatch  UnsupportedHost
+    │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
     │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
     │  └─ StateFailed  NotPromotable  OutputExists
@@ -140,6 +140,9 @@ class Incapable(FlowError):
 
 
 class CapabilitiesMismatch(Incapable): ...
+
+
+class LanguageMismatch(Incapable): ...
 
 
 class UnsupportedHost(Incapable): ...

@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flowbuild
@@ -77,16 +78,34 @@ def around(paths: Iterable[str], hidden: str) -> Iterator[str]:
 
 
 def for_program(place: Place, io: Io, program: str) -> Confinement:
-    """What a command may reach. Its program is in the action's key, so it may lie anywhere."""
-    return confinement(str(place.scratch), str(io.workspace), io.search_path, [program])
+    """What a command may reach. Its program is in the action's key, so it may lie anywhere, beside its libraries."""
+    file = os.path.realpath(program)
+    return confinement(
+        str(place.scratch), str(io.workspace), libraries([*io.search_path, os.path.dirname(file)]), [file]
+    )
 
 
-def for_python(place: Place, io: Io, search: Iterable[str] = ()) -> Confinement:
+def for_python(place: Place, io: Io, search: Sequence[str] = ()) -> Confinement:
     """What a handler may reach: what its interpreter needs, and the distributions of a search path."""
-    entries = [os.path.realpath(entry) for entry in search if os.path.isabs(entry)]
-    distributions = [entry for entry in entries if os.path.basename(entry) in INSTALLED]
-    more = (*io.search_path, *library(), *entries)
+    distributions = [entry for entry in search if os.path.basename(entry) in INSTALLED]
+    more = (*libraries(io.search_path), *library(), *editable(distributions, search))
     return confinement(str(place.scratch), str(io.workspace), more, [*interpreter(), *distributions])
+
+
+def libraries(directories: Iterable[str]) -> Iterator[str]:
+    """Directories of programs, and what stands beside each for them. Not `share`: in a home it holds other things."""
+    for directory in directories:
+        yield directory
+        if os.path.basename(directory) in ("bin", "sbin"):
+            yield from (os.path.join(os.path.dirname(directory), name) for name in ("lib", "lib64", "libexec"))
+
+
+def editable(distributions: Iterable[str], search: Sequence[str]) -> Iterator[str]:
+    """The directories that editable installs add to a search path; those that a person adds are not installed."""
+    for directory in distributions:
+        with suppress(OSError):
+            for file in sorted(Path(directory).glob("*.pth")):
+                yield from (line for line in file.read_text("utf-8", "replace").splitlines() if line in search)
 
 
 def for_probe(place: Place, io: Io, operation: str, target: str) -> Confinement:

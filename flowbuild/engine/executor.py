@@ -27,7 +27,7 @@ from flowbuild.engine.command import find, refused
 from flowbuild.engine.engine import Capabilities, Wait
 from flowbuild.engine.process import BURST, CHUNK, Pump, conclude, drive, exited, until_exit
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.spawn import Start
+from flowbuild.engine.spawn import Child, Start
 from flowbuild.engine.turns import Turns
 
 RETRY = (0.001, 0.02)  # seconds between looks at a pipe that is full, or for an exit that can't be waited for
@@ -68,6 +68,22 @@ def program(argv: Sequence[str], cwd: Path, search_path: tuple[str, ...]) -> tup
     return found, words
 
 
+def started(reaper: Reaper, argv: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> tuple[Child, int]:
+    """A new executor process, and the end of its input that is ours."""
+    file, words = program(argv, cwd, tuple(variables.get("PATH", os.defpath).split(os.pathsep)))
+    reading, writing = os.pipe()
+    try:
+        child = reaper.start(Start(file, words, cwd, variables, descriptors={0: reading}))
+    except OSError as error:
+        os.close(writing)
+        message = f"executor: {refused(words[0], error).message}"
+        raise RepTransport(message, details={"code": 3001, "cause": "Launch"}) from None
+    finally:
+        os.close(reading)
+    os.set_blocking(writing, False)
+    return child, writing
+
+
 @dataclass(slots=True)
 class Call:
     """One request, and what became of it."""
@@ -82,20 +98,9 @@ class Executor:
     """A started executor."""
 
     def __init__(self, reaper: Reaper, argv: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> None:
-        path = tuple(variables.get("PATH", os.defpath).split(os.pathsep))
-        file, words = program(argv, cwd, path)
-        reading, writing = os.pipe()
-        try:
-            self._child = reaper.start(Start(file, words, cwd, variables, descriptors={0: reading}))
-        except OSError as error:
-            os.close(writing)
-            message = f"executor: {refused(words[0], error).message}"
-            raise RepTransport(message, details={"code": 3001, "cause": "Launch"}) from None
-        finally:
-            os.close(reading)
-        os.set_blocking(writing, False)
+        self._child, stdin = started(reaper, argv, cwd, variables)
         self._reaper = reaper
-        self._stdin: int | None = writing
+        self._stdin: int | None = stdin
         self._unsent = memoryview(b"")
         self._session = rep.Session()
         self._call: Call | None = None  # the one that is not answered yet

@@ -16,6 +16,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,13 +28,17 @@ from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 
 VARIABLE, DESCRIPTOR = "FLOWBUILD_CANARY", 200
-INHERITED = "descriptor-inherited"  # no operation of a probe: the channel alone answers for it
+INHERITED, LOCAL = (
+    "descriptor-inherited",
+    "socket-local",
+)  # no operations of a probe: the channel alone answers for them
 
 # A test asserts that there is a canary for each.
 COVERS: Mapping[str, tuple[str, ...]] = {
     "environment:declared": ("environment-read",),
     "descriptors:closed": (INHERITED,),
     **confine.COVERS,
+    "network:none": (*confine.COVERS["network:none"], LOCAL),
 }
 # What the door does beside confining: the steps that no apply report has.
 _OF_THE_DOOR = (
@@ -53,6 +58,7 @@ _OUTSIDE = {
     "process-info": "victim",
     "environment-read": VARIABLE,
     INHERITED: str(DESCRIPTOR),
+    LOCAL: "",
     "file-write-truncate": "outside/file",
     "file-write-unlink": "outside/file",
 }
@@ -98,6 +104,8 @@ def _try(asked: Mapping[str, Any]) -> int | None:
     try:
         if asked["operation"] == INHERITED:
             os.fstat(int(asked["name"]))
+        elif asked["operation"] == LOCAL:
+            socket.socket(socket.AF_UNIX).close()
         else:
             place = operations.Place(asked["name"], asked["port"], asked["pid"])
             operations.OPERATIONS[asked["operation"]].perform(place, [])

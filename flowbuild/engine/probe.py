@@ -60,6 +60,7 @@ class Observed(NamedTuple):
     errno: int | None = None
     call: str | None = None
     failure: str | None = None
+    observed_path: str | None = None
 
 
 def command(module: str = "probe") -> list[str]:
@@ -189,6 +190,11 @@ def _children() -> list[int]:
         return []
 
 
+def _elsewhere(path: str | None) -> dict[str, str]:
+    """Where the target's path led, if it led elsewhere."""
+    return {"observed_path": path, "observed_path_source": "realpath"} if path is not None else {}
+
+
 def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
     probe = request["probe"]
     failure = seen.failure
@@ -210,7 +216,7 @@ def _row(request: Mapping[str, Any], seen: Observed) -> dict[str, Any]:
             "failure_kind": failure,
             "apply_report": list(seen.report),
         },
-        "probe_details": {"call": seen.call},
+        "probe_details": {"call": seen.call} | _elsewhere(seen.observed_path),
         "exit_code": {"allow": 0, "deny": 1}.get(actual or ""),
         "stdout": "",
         "stderr": "",

@@ -4,7 +4,8 @@ Knows nothing of lanes or rows, nor of who listens. It is forked from the harnes
 for after the policy it may be unable to read a file or to exec.
 
 Shapes:  JSON lines on the report's descriptor, each a part of what the harness gathers: `stage` when one is reached
-         (bootstrap, apply, probe), `report` (the apply report), then `answered` with `call` and `errno`, or `failure`.
+         (bootstrap, apply, probe), `report` (the apply report), `observed_path`, then `answered` with `call` and
+         `errno`, or `failure`.
 Errors:  none leave it: an exception is a `failure`, and the process ends without returning.
 """
 
@@ -44,7 +45,7 @@ def probe_here(
         if probe["operation"] in restrict.left_open(report):
             _say(report=rows, failure="not_enforced")
         else:
-            _say(stage="probe", report=rows)
+            _say(stage="probe", report=rows, observed_path=_observed(probe, stand))
             code = _perform(probe, stand, calls)
     except restrict.PolicyUnavailable as error:
         _say(report=[step._asdict() for step in error.report], failure="policy_unavailable")
@@ -52,6 +53,29 @@ def probe_here(
         _say(failure=f"exception:{type(error).__name__}")
     finally:
         os._exit(code)
+
+
+def _observed(probe: Mapping[str, str], stand: Fixtures) -> str | None:
+    """Where a path really leads, if elsewhere than it says. Nothing is opened for it, so no policy minds."""
+    if operations.OPERATIONS[probe["operation"]].target not in ("path", "fixture"):
+        return None
+    name = stand.place(probe["target"]).name
+    try:
+        path = _real(name)
+    except OSError:
+        return None
+    path = path.removeprefix(f"{stand.tree}/")
+    return path if path != probe["target"].rstrip("/") else None
+
+
+def _real(name: str) -> str:
+    if not hasattr(os, "O_PATH"):
+        return os.path.realpath(name, strict=True)
+    descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _perform(probe: Mapping[str, str], stand: Fixtures, calls: list[str]) -> int:

@@ -4,9 +4,7 @@ Knows nothing of graphs: what a step refers to has been put in its `with`. A kin
 `with` to a JSON object; a kind of one's own is a handler, called in a worker with `with` as its arguments.
 
 Shapes:  one output, the result, as canonical JSON: so every engine that comes to the same result comes to the same
-         bytes. `policy.apply` takes {"policy", "policy_id", "values"}; a policy is {"rules": [{"when": {value's path:
-         a value, or {"above" | "below": number}}, "emit": object}], "otherwise": object}.
-         Outcome codes: `no_case` of a switch, and those of `worker`.
+         bytes. Outcome codes: `no_case` of a switch, and those of `worker`.
 Source:  seed 000, the four demonstration kinds; CONTRACTS, 000.2.
 """
 
@@ -17,6 +15,7 @@ from dataclasses import replace
 from posixpath import relpath
 from typing import Any
 
+from flowbuild.core import demonstration
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.engine.engine import Io, Performance
@@ -59,55 +58,6 @@ def _call(action: Action) -> Action:
     return replace(action, doc={**action.doc, "step_kind": "python", "with": with_})
 
 
-def _read(with_: With) -> dict[str, Any]:
-    nodes = with_.get("node_ids", with_.get("nodes"))
-    ids = nodes if isinstance(nodes, list) else [] if nodes is None else [nodes]
-    return {"endpoint": with_.get("endpoint"), "values": {str(node): 80.0 for node in ids}}
-
-
-def _write(with_: With) -> dict[str, Any]:
-    return {**{name: with_.get(name) for name in ("endpoint", "node_id", "value")}, "status": "ok"}
-
-
-def _apply(with_: With) -> dict[str, Any]:
-    policy, values = with_.get("policy"), with_.get("values")
-    known = {"policy_id": with_.get("policy_id")}
-    problem = _unreadable(policy)
-    if problem:
-        return {"action": "NONE", "error": problem, "values": values, **known}
-    assert isinstance(policy, Mapping)
-    for rule in policy["rules"]:
-        if isinstance(values, Mapping) and all(_holds(values.get(n), limit) for n, limit in rule["when"].items()):
-            return {**rule["emit"], **known}
-    return {**policy.get("otherwise", {"action": "NONE"}), **known}
-
-
-def _unreadable(policy: Any) -> str:
-    """Why a policy can't be applied; nothing for one that can."""
-    if not isinstance(policy, Mapping) or not policy:
-        return "there is no policy"
-    rules = policy.get("rules")
-    if not isinstance(rules, list) or not isinstance(policy.get("otherwise", {}), Mapping):
-        return "a policy has `rules`, a list, and may have `otherwise`, an object"
-    for rule in rules:
-        if not isinstance(rule, Mapping) or not all(isinstance(rule.get(key), Mapping) for key in ("when", "emit")):
-            return "a rule of a policy has `when` and `emit`, two objects"
-        for limit in rule["when"].values():
-            if isinstance(limit, Mapping) and not all(
-                word in ("above", "below") and isinstance(bound, int | float) for word, bound in limit.items()
-            ):
-                return "a condition of a policy is a value, or {above: number, below: number}"
-    return ""
-
-
-def _holds(value: Any, limit: Any) -> bool:
-    if not isinstance(limit, Mapping):
-        return bool(value == limit)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return all(value > bound if word == "above" else value < bound for word, bound in limit.items())
-
-
 def _task(with_: With) -> dict[str, Any]:
     return {"args": dict(with_), "target": "task"}
 
@@ -131,12 +81,9 @@ def _flow(with_: With) -> dict[str, Any]:
 
 # A test asserts that every kind here is one that the engine says it has.
 KINDS: Mapping[str, Callable[[With], dict[str, Any]]] = {
-    "dsl.emit": dict,
+    **demonstration.KINDS,
     "finish": lambda with_: {},
     "flow": _flow,
-    "opcua.read": _read,
-    "opcua.write": _write,
-    "policy.apply": _apply,
     "switch": _switch,
     "task": _task,
 }

@@ -104,6 +104,31 @@ def _reindex(given: Arguments) -> int:
     return _done("bundle reindexed" if given.repair else "bundle ok")
 
 
+def _status(given: Arguments) -> int:
+    return _show(evidence.runtime_status())
+
+
+def _list_templates(given: Arguments) -> int:
+    return _show(evidence.list_plan_templates())
+
+
+def _plan_build(given: Arguments) -> int:
+    made = evidence.build_plan_from_template(
+        given.template, given.out, overwrite=given.overwrite, write_expected_matrix=given.write_expected_matrix
+    )
+    paths = (made.plan_path, made.probes_path, made.profiles_path, made.expected_matrix_path)
+    return _done(*(f"wrote {path}" for path in paths if path is not None))
+
+
+def _summarize_ops(given: Arguments) -> int:
+    if given.bundle is not None:
+        evidence.summarize_ops_from_bundle(given.bundle, out_path=given.out, strict=not given.allow_unverified)
+    else:
+        must = not given.allow_nonpromotable
+        evidence.summarize_ops_from_packet(given.packet, out_path=given.out, require_promotable=must)
+    return _done(f"wrote {given.out}")
+
+
 def _describe_plan(given: Arguments) -> int:
     doc = evidence.load_plan(given.plan)
     return _show({"plan": doc, "path": str(given.plan), "plan_digest": evidence.plan_digest(doc)})
@@ -138,6 +163,29 @@ COMMANDS: dict[str, tuple[str, _Flags, Callable[[Arguments], int]]] = {
         "Verify a bundle's index, or write it anew.",
         (_BUNDLE, ("--strict", _SWITCH), ("--repair", _SWITCH)),
         _reindex,
+    ),
+    "status": ("Say what this host enforces, and which tools it has.", (), _status),
+    "list-templates": ("List the plan templates.", (), _list_templates),
+    "plan-build": (
+        "Write a template's plan and registry.",
+        (
+            ("--template", {"required": True, "metavar": "ID"}),
+            ("--out", {"required": True, "type": Path, "metavar": "DIR"}),
+            ("--overwrite", _SWITCH),
+            ("--write-expected-matrix", _SWITCH),
+        ),
+        _plan_build,
+    ),
+    "summarize-ops": (
+        "Write what each operation came to. One of --bundle and --packet is given.",
+        (
+            ("--bundle", {"type": Path, "metavar": "DIR", "help": "A bundle, or an output root."}),
+            ("--packet", {"type": Path, "metavar": "FILE", "help": "A promotion packet."}),
+            _OUT,
+            ("--allow-unverified", _SWITCH),
+            ("--allow-nonpromotable", _SWITCH),
+        ),
+        _summarize_ops,
     ),
     "list-plans": ("List the plans of this tree.", (), lambda given: _show(evidence.list_plans())),
     "describe-plan": ("Show a plan and its digest.", (_PLAN,), _describe_plan),
@@ -175,16 +223,18 @@ COMMANDS: dict[str, tuple[str, _Flags, Callable[[Arguments], int]]] = {
     ),
 }
 
+# Of these flags of a command exactly one is given.
+EITHER = {"reindex-bundle": ("--strict", "--repair"), "summarize-ops": ("--bundle", "--packet")}
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m flowbuild.evidence", description="Evidence that others can trust.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, (doc, flags, _) in COMMANDS.items():
         command = commands.add_parser(name, help=doc, description=doc, allow_abbrev=False)
-        # One of `--strict` and `--repair` must be given, and not both.
-        either = command.add_mutually_exclusive_group(required=True) if name == "reindex-bundle" else command
+        either = command.add_mutually_exclusive_group(required=True) if name in EITHER else command
         for flag, settings in flags:
-            (command if flag == "--bundle" else either).add_argument(flag, **settings)
+            (either if flag in EITHER.get(name, ()) else command).add_argument(flag, **settings)
     return parser
 
 

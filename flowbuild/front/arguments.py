@@ -24,6 +24,7 @@ FLAGS = {
     "--config": ("config", "one"),
     "--engine": ("engine", "one"),
     "--executor-path": ("executor_path", "one"),
+    "--runtime-config": ("runtime_config", "one"),
     "--policy": ("policy", "one"),
     "--channel": ("channel", "one"),
     "--set": ("sets", "many"),
@@ -71,6 +72,7 @@ class Request:
         config: str | None = None,
         engine: str | None = None,
         executor_path: str | None = None,
+        runtime_config: str | None = None,
         policy: str = "build",
         channel: str = "direct",
         sets: tuple[str, ...] = (),
@@ -94,6 +96,7 @@ class Request:
         self.config = config
         self.engine = engine
         self.executor_path = executor_path
+        self.runtime_config = runtime_config
         self.policy = policy
         self.channel = channel
         self.sets = sets
@@ -191,8 +194,8 @@ def is_provable(request: Request) -> bool:
         request.command == "build"
         and request.policy == "build"
         and not request.force
-        and (request.out, request.config, request.engine, request.executor_path) == (None, None, None, None)
-        and request.timeout_s is None
+        and (request.out, request.config, request.timeout_s) == (None, None, None)
+        and (request.engine, request.executor_path, request.runtime_config) == (None, None, None)
         and not (request.only_profile or request.only_scenario)  # each such run is committed anew
     )
 

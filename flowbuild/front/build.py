@@ -25,7 +25,9 @@ from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
+from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
+from flowbuild.front.runtime import open_steps
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -50,6 +52,7 @@ class Build:
     """One request at work in one workspace: a context that opens the session and closes it."""
 
     def __init__(self, request: Request, console: Console) -> None:
+        request.channel = resolve(request.channel).value
         self.request = request
         self.console = console
         self.start = start(request.directory)
@@ -58,10 +61,11 @@ class Build:
             root, saves=request.policy != Policy.DRY, channel=request.channel, world=lambda: self.experiment.world()
         )
         self.workspace = self.session.workspace
-        _check_engine(self.workspace.config.engine)
+        open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
+        self.bundles: dict[Label, Path] = {}
         self.account = Account(os.fspath(root))
 
     def __enter__(self) -> Build:
@@ -116,6 +120,10 @@ class Build:
         for label in runs:
             if code == 0 or self.request.keep_going != Continue.NEVER:
                 code = max(code, self._build_run(label))
+        folds = self.graph.folds(self.labels)
+        if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
+            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
+            code = max(code, made)
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -199,6 +207,7 @@ class Build:
         paths = (path,) if path else ()
         self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
         if committed.path is not None:
+            self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
 
     def _watch_bundle(self, path: Path) -> None:
@@ -304,19 +313,14 @@ def build(request: Request) -> int:
         return code
 
 
-def _check_engine(name: str) -> None:
-    if name != "python":
-        raise CapabilitiesMismatch(f"flowbuild.yaml: this version has no engine {name!r}", remedy="it has python")
-
-
 # What the command line knows and this version cannot do yet.
 LATER = {"policy": ("replay", "verify")}
-LATER_FLAGS = {"engine": "--engine", "config": "--config", "executor_path": "--executor-path", "timeout_s": "--timeout"}
+LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
-    request.channel = resolve(request.channel).value
+    resolve(request.channel)
     for name, words in LATER.items():
         asked = getattr(request, name)
         if asked in words:

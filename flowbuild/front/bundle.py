@@ -75,7 +75,8 @@ def summarize(path: Place, directory: Directory = "", json: Json = False) -> int
     request = requested("bundle", locals())
     bundle, out = load_bundle(place(request, path)), console(request)
     out.emit(bundle.document(SUMMARY))
-    out.always(bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").rstrip("\n"))
+    for line in bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").splitlines():
+        out.always("".join(mark if mark.isprintable() else "\ufffd" for mark in line))  # anybody may have written it
     return 0
 
 

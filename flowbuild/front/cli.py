@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import bundle, ir, key, runs
+from flowbuild.front import bundle, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -24,6 +24,8 @@ from flowbuild.front.flags import (
     Continue,
     Directory,
     Durability,
+    Engine,
+    ExecutorPath,
     Force,
     Jobs,
     Json,
@@ -33,6 +35,7 @@ from flowbuild.front.flags import (
     Out,
     Policy,
     Quiet,
+    RuntimeConfig,
     Sets,
     Strict,
     Verbose,
@@ -54,6 +57,7 @@ app = typer.Typer(
 app.add_typer(runs.app, name="runs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(key.app, name="key")
+app.add_typer(executor.app, name="executor")
 app.add_typer(ir.app, name="ir")
 app.add_typer(ir.verify_app, name="verify")
 
@@ -73,6 +77,9 @@ def build(
     only_profile: OnlyProfile = [],  # noqa: B006
     only_scenario: OnlyScenario = [],  # noqa: B006
     out: Out = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -89,11 +96,15 @@ def test(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
     jobs: Jobs = None,
     keep_going: Continue = "dependencies-successful",
     update_goldens: Annotated[bool, typer.Option("--update-goldens", help="Accept what was built.")] = False,
     junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     color: Color = "auto",
     quiet: Quiet = False,
@@ -110,7 +121,11 @@ def explain(
     labels: Labels,
     directory: Directory = "",
     sets: Sets = [],  # noqa: B006
+    channel: Channel = "direct",
     force: Force = [],  # noqa: B006
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
@@ -240,6 +255,14 @@ def doctor(directory: Directory = "", json: Json = False, color: Color = "auto")
     from flowbuild.front.doctor import doctor as perform
 
     return perform(requested("doctor", locals()))
+
+
+@app.command()
+def status(directory: Directory = "", json: Json = False) -> int:
+    """Say what this host enforces, and which tools it has."""
+    from flowbuild.front.status import status as perform
+
+    return perform(requested("status", locals()))
 
 
 @app.command()

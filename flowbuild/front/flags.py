@@ -32,6 +32,13 @@ Continue = Annotated[
     str, typer.Option("--continue", metavar="MODE", help="never, dependencies-successful or always, after a failure.")
 ]
 Durability = Annotated[str, typer.Option("--durability", metavar="LEVEL", help="What is flushed: none, commit, all.")]
+Engine = Annotated[str | None, typer.Option("--engine", metavar="NAME", help="Who performs steps: python or proc.")]
+ExecutorPath = Annotated[
+    str | None, typer.Option("--executor-path", metavar="ARGV", help="The executor of proc: a program, or a command.")
+]
+RuntimeConfig = Annotated[
+    str | None, typer.Option("--runtime-config", metavar="FILE", help="Read `runtime:` from this file.")
+]
 Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="build, live or dry.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A partial run exits 1.")]
 OnlyProfile = Annotated[list[str], typer.Option("--only-profile", metavar="ID", help="Run these profiles only.")]

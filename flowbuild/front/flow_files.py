@@ -131,7 +131,8 @@ def _source(flow: Flow) -> dict[str, Any]:
 
 def _triggers(flow: Flow) -> Iterator[dict[str, Any]]:
     for name, trigger in flow.attrs["triggers"].items():
-        yield {"id": name, "flow": flow.name, **(trigger if isinstance(trigger, dict) else {"on": trigger})}
+        fixed = {"id": name, "flow": flow.name}
+        yield {**fixed, **(trigger if isinstance(trigger, dict) else {"on": trigger}), **fixed}
 
 
 def _entry(flow: Flow) -> dict[str, Any]:

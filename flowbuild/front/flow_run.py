@@ -22,14 +22,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.errors import BadFlow, UnknownTarget, UserError, raise_all
+from flowbuild.core.errors import UnknownTarget, UserError
 from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
 from flowbuild.core.ids import OpId, new_run_id, op_of
 from flowbuild.core.label import Label, is_label, parse
-from flowbuild.core.suggest import did_you_mean
+from flowbuild.front.arguments import Request
+from flowbuild.front.runtime import open_steps
 from flowbuild.graph.flow import codes
+from flowbuild.graph.flow_inputs import values
 from flowbuild.graph.flow_ir import read_flow
-from flowbuild.graph.flow_states import flow_states
+from flowbuild.graph.flow_states import flow_states, whole
 from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.graph.step import RESULT
@@ -60,12 +62,19 @@ class RunResult:
 
 
 def run_ir_flow(
-    flow_name: str, *, manifest_path: str | os.PathLike[str], inputs: Mapping[str, Any] | None = None
+    flow_name: str,
+    *,
+    manifest_path: str | os.PathLike[str],
+    inputs: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    executor_path: str | None = None,
 ) -> RunResult:
-    """Run a compiled flow that a manifest names, with the engine of the workspace that the manifest lies in."""
+    """Run a compiled flow that a manifest names, with this engine or that of the workspace it lies in."""
     path = Path(manifest_path)
     ir = read_flow(path, flow_name)
+    request = Request("ir", engine=engine, executor_path=executor_path)
     with opened(path.resolve().parent) as session:
+        open_steps(session, Path.cwd(), request)
         return run(session, ir, inputs or {})
 
 
@@ -88,9 +97,10 @@ def opened(*starts: Path) -> Iterator[Session]:
 
 def run(session: Session, ir: Mapping[str, Any], given: Mapping[str, Any]) -> RunResult:
     """Run a checked document. Inputs that are not given have their default, else null."""
-    inputs = _inputs(ir, given)
+    inputs = values(ir["inputs_schema"], given)
     label = Label("", ir["flow"]["name"])
-    states = _states(session, ir, inputs, label)
+    has_executor = bool(session.executor)
+    states = [whole(ir, inputs, label)] if has_executor else _states(session, ir, inputs, label)
     graph, numbers = StateGraph(tuple(states), {}), range(len(states))
     run_id = new_run_id()
     directory = session.run_directory(run_id)
@@ -118,7 +128,21 @@ def run(session: Session, ir: Mapping[str, Any], given: Mapping[str, Any]) -> Ru
         for number, outputs in result.products.items()
         if RESULT in outputs
     }
+    if has_executor:
+        return _told_by_executor(states[0], result, documents, told, inputs)
     return _result(states, result, documents, told, inputs, run_id)
+
+
+def _told_by_executor(
+    state: State, result: Result, documents: Mapping[str, Any], told: Told, inputs: Mapping[str, Any]
+) -> RunResult:
+    """What an executor said of a whole flow."""
+    summary = dict(documents.get(state.id, {}).get("summary") or {})
+    for error in result.errors.values():
+        details = error.details if isinstance(error.details, Mapping) else {}
+        summary = {**(details.get("summary") or {}), "error": error.message}
+    found = {"inputs": inputs, **(summary.pop("state", None) or {})}
+    return RunResult("completed" if result.ok else "failed", found, tuple(told.events), summary, result.signal)
 
 
 def _states(session: Session, ir: Mapping[str, Any], inputs: Mapping[str, Any], label: Label) -> list[State]:
@@ -140,43 +164,6 @@ def _scope(catalog: Catalog, ir: Mapping[str, Any], label: Label) -> Scope:
             pass
     nobody = Target(label, "flow", {}, {}, "", (), "flowbuild.yaml", ())
     return Scope(catalog, nobody, catalog.rules["flow"], {}, [], {})
-
-
-def _inputs(ir: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs of a run, checked against what the flow says of them."""
-    schema: Mapping[str, Any] = ir["inputs_schema"]
-    faults = []
-    for name, value in given.items():
-        if schema and name not in schema:
-            faults.append(BadFlow(f"the flow has no input {name!r}", remedy=did_you_mean(name, schema)))
-        elif not _fits(value, _type(schema.get(name))):
-            faults.append(BadFlow(f"the input {name!r} is {_type(schema[name])}, and {json.dumps(value)} is not"))
-    raise_all(faults)
-    defaults = {name: spec.get("default") for name, spec in schema.items() if isinstance(spec, Mapping)}
-    return {**defaults, **given}
-
-
-def _type(spec: Any) -> str:
-    return str(spec.get("type", "")) if isinstance(spec, Mapping) else ""
-
-
-# Words that are none of these are for people, and every value fits them.
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "object": (dict,),
-    "array": (list,),
-    "list": (list,),
-}
-
-
-def _fits(value: Any, word: str) -> bool:
-    if word.startswith("list<") and word.endswith(">"):
-        return isinstance(value, list) and all(_fits(one, word[5:-1]) for one in value)
-    kinds = _TYPES.get(word)
-    return kinds is None or (isinstance(value, kinds) and (kinds == (bool,) or not isinstance(value, bool)))
 
 
 class Told:

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ from flowbuild.front.arguments import Request
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
 
+Note = tuple[str, str, Location | None]
+"""What an annotation says, its title, and its place from the workspace root."""
+
 MOST = 10  # annotations of one step that GitHub shows
 ROWS, LOGS, LINES = 100, 20, 40  # of a summary: targets in its table, logs below it, lines of each
 WORDS = {StateStatus.COMPLETED: "performed", StateStatus.NOT_STARTED: "not started"}
@@ -36,12 +40,17 @@ def is_here() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
+def annotate(notes: Iterable[Note], root: Path) -> None:
+    """Show notes at their places, as many as GitHub takes."""
+    for note in islice(notes, MOST) if is_here() else ():
+        print(annotation(*note, root), file=sys.stderr, flush=True)
+
+
 def annotate_faults(error: FlowError | Faults, argv: Sequence[str]) -> None:
     """Show each fault at its place. `argv` says where the workspace is that places are told from."""
     found = arguments.place(Request(directory=arguments.directory([*argv])))
-    root = Path(found[0]) if found else Path.cwd()
     faults = error.exceptions if isinstance(error, Faults) else [error]
-    _say(annotation(*_told(one), root) for one in faults)
+    annotate(map(_told, faults), Path(found[0]) if found else Path.cwd())
 
 
 def tell(build: Build, code: int) -> None:
@@ -49,15 +58,9 @@ def tell(build: Build, code: int) -> None:
     if not is_here():
         return
     ended = build.account.ended(build.graph)
-    _say(
-        annotation(
-            "\n".join([one.message, *one.log.splitlines()[-LINES:]]),
-            str(one.label),
-            build.catalog.locate(build.catalog.target(one.label)),
-            build.workspace.root,
-        )
-        for one in bad(ended)
-    )
+    catalog = build.catalog
+    notes = ((_said(one), str(one.label), catalog.locate(catalog.target(one.label))) for one in bad(ended))
+    annotate(notes, build.workspace.root)
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if place:
         try:
@@ -114,7 +117,7 @@ def _row(one: Ended) -> str:
 
 
 def _folded(one: Ended) -> Iterator[str]:
-    text = "\n".join([one.message, *one.log.splitlines()[-LINES:]])
+    text = _said(one)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))  # longer than any in the text
     yield from (f"<details><summary>{html.escape(str(one.label))}</summary>", "")
     yield from (fence, text, fence, "", "</details>")
@@ -125,13 +128,11 @@ def _text(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(text, quote=False)).replace("\n", " ")
 
 
-def _say(lines: Iterable[str]) -> None:
-    shown = list(lines)
-    for line in shown[:MOST]:
-        print(line, file=sys.stderr, flush=True)
+def _said(one: Ended) -> str:
+    return "\n".join([one.message, *one.log.splitlines()[-LINES:]])
 
 
-def _told(fault: Exception) -> tuple[str, str, Location | None]:
+def _told(fault: Exception) -> Note:
     if not isinstance(fault, FlowError):
         return str(fault), type(fault).__name__, None
     return "\n".join(filter(None, (fault.message, fault.remedy))), fault.code, fault.location

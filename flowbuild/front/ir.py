@@ -17,7 +17,8 @@ import typer
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.label import is_label
-from flowbuild.front.flags import Directory
+from flowbuild.front.arguments import Request
+from flowbuild.front.flags import Directory, Engine, ExecutorPath, RuntimeConfig, requested
 
 DIRECTORY = "out/dsl"
 
@@ -35,11 +36,15 @@ def ir_run(
     manifest: Annotated[str, typer.Option("--manifest", metavar="FILE", help="The manifest that `compile` wrote.")],
     flow: Flow,
     inputs: Inputs = "{}",
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     directory: Directory = "",
 ) -> int:
     """Run a flow of a manifest, and print a JSON summary."""
+    request = requested("ir", locals())
     start = Path(directory or ".")
-    return _run(start, start / manifest, flow, _inputs(inputs, start))
+    return _run(request, start / manifest, flow, _inputs(inputs, start))
 
 
 @verify_app.command(name="online")
@@ -52,9 +57,13 @@ def online(
     manifest: Annotated[str | None, typer.Option("--manifest", metavar="FILE", help="Run this one's flow.")] = None,
     inputs: Inputs = "{}",
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where --sources compiles to.")] = DIRECTORY,
+    engine: Engine = None,
+    executor_path: ExecutorPath = None,
+    runtime_config: RuntimeConfig = None,
     directory: Directory = "",
 ) -> int:
     """Compile flows if asked to, run one, and print a JSON summary."""
+    request = requested("verify", locals())
     start = Path(directory or ".")
     given = _inputs(inputs, start)
     if sources:
@@ -64,15 +73,19 @@ def online(
     elif more:
         raise BadFlag(f"{more[0]!r} is no flag", remedy="sources stand behind --sources")
     shown = manifest or f"{out}/manifest.json"
-    return _run(start, start / shown, flow, given, {"manifest": shown})
+    return _run(request, start / shown, flow, given, {"manifest": shown})
 
 
-def _run(start: Path, manifest: Path, flow: str, inputs: dict[str, Any], more: dict[str, Any] | None = None) -> int:
+def _run(
+    request: Request, manifest: Path, flow: str, inputs: dict[str, Any], more: dict[str, Any] | None = None
+) -> int:
     from flowbuild.front.flow_run import opened, run
+    from flowbuild.front.runtime import open_steps
     from flowbuild.graph.flow_ir import read_flow
 
-    ir = read_flow(manifest, flow)
+    ir, start = read_flow(manifest, flow), Path(request.directory or ".").resolve()
     with opened(manifest.resolve().parent, start) as session:
+        open_steps(session, start, request)
         result = run(session, ir, inputs)
     print(json.dumps(result.doc(flow, **(more or {})), indent=2, ensure_ascii=False))
     if result.signal is not None:
@@ -81,18 +94,23 @@ def _run(start: Path, manifest: Path, flow: str, inputs: dict[str, Any], more: d
 
 
 def _compile(directory: str, sources: Sequence[str], out: str) -> None:
-    from flowbuild.front.arguments import Request
     from flowbuild.front.flow_compile import compile_
 
-    patterns = tuple(source if is_label(source) else _pattern(source) for source in sources)
+    start = Path(directory or ".").resolve()
+    patterns = tuple(source if is_label(source) else _pattern(source, start) for source in sources)
     request = Request("compile", patterns, directory=directory, out=out, quiet=True)
     compile_(request, emit_ir=True, force=True, clean=False, clean_all=False, yes=False)
 
 
-def _pattern(directory: str) -> str:
-    """A directory as the pattern of all targets in and below it. It is relative to the workspace root."""
-    plain = directory.strip("/").removeprefix("./")
-    return f"//{plain}/..." if plain not in ("", ".") else "//..."
+def _pattern(directory: str, start: Path) -> str:
+    """A directory as the pattern of all targets in and below it."""
+    from flowbuild.load.workspace import find_root
+
+    path, root = (start / directory).resolve(), find_root(start)
+    if not path.is_dir() or not path.is_relative_to(root):
+        raise BadFlag(f"--sources {directory}: there is no such directory in the workspace", remedy="or give a label")
+    plain = path.relative_to(root).as_posix()
+    return "//..." if plain == "." else f"//{plain}/..."
 
 
 def _inputs(text: str, start: Path) -> dict[str, Any]:
@@ -105,7 +123,7 @@ def _inputs(text: str, start: Path) -> dict[str, Any]:
     else:
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadFlow(f"--inputs is no JSON: {error}", remedy="""write --inputs '{"name": "value"}'""") from None
     if not isinstance(found, dict):
         raise BadFlow("--inputs is a JSON object of names to values")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flowbuild.core.errors import UserError
 from flowbuild.core.label import Label, Pattern, parse_pattern
+from flowbuild.front import github
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import console
@@ -25,6 +26,8 @@ def lint(request: Request) -> int:
         labels = build.catalog.select(patterns) if patterns else _everything(build.catalog)
         found = look(Linted(build.catalog, labels, is_whole))
     count = len({label.package for label in labels})
+    notes = ((f"{one.message}\n{one.remedy}", one.check, one.location) for one in found)
+    github.annotate(notes, build.workspace.root)
     for finding in found:
         out.emit(_doc(finding))
         out.line(_text(finding))

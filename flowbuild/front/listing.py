@@ -29,7 +29,7 @@ def outputs(request: Request) -> int:
     out = console(request)
     missing = 0
     with Build(request, out) as build:
-        for label in build.wanted:
+        for label in [*build.wanted, *build.graph.folds(build.labels)]:
             for name, path in shown_paths(build.graph, label).items():
                 is_there = (build.workspace.root / path).exists()
                 missing += not is_there
@@ -64,6 +64,26 @@ def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
     return entries
 
 
+def _plans(catalog: Catalog) -> Iterator[Row]:
+    """Plan targets, then plans that files say, which have a path for a label."""
+    from flowbuild.graph.library import Library
+
+    yield from (row for row in _targets(catalog) if row["rule"] == "plan")
+    library = Library(catalog.workspace.root)
+    for row in (library.row(file) for file in library.tree.plans):
+        doc = row.get("error") or f"{row['profiles']} profiles of {row['registry_id']}"
+        yield {"label": row["path"], "rule": "plan.json", "doc": doc}
+
+
+def _registries(catalog: Catalog) -> Iterator[Row]:
+    """Registry targets, then registries that files say, which have an id for a label."""
+    from flowbuild.graph.library import Library
+
+    yield from (row for row in _targets(catalog) if row["rule"] == "registry")
+    for one in Library(catalog.workspace.root).listed[0]:
+        yield {"label": one.registry_id, "rule": "probes.json", "doc": one.description or ""}
+
+
 def _engines(catalog: Catalog) -> Iterator[Row]:
     from flowbuild.engine.registry import engines
 
@@ -75,8 +95,8 @@ LISTS: dict[str, Callable[[Catalog], Iterator[Row]]] = {
     "targets": _targets,
     "rules": _rules,
     "engines": _engines,
-    "plans": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "plan"),
-    "registries": lambda catalog: (row for row in _targets(catalog) if row["rule"] == "registry"),
+    "plans": _plans,
+    "registries": _registries,
     "profiles": _entries("profiles"),
     "probes": _entries("probes"),
 }
@@ -111,7 +131,7 @@ def describe(request: Request, name: str) -> int:
         request.patterns = (name,)
     with Build(request, out) as build:
         if is_label(name):
-            for label in build.wanted:
+            for label in build.graph.folds(build.labels) or build.wanted:
                 _describe_target(out, build, build.catalog.target(label))
             return 0
         rules, templates = build.catalog.rules, find_templates(build.workspace)

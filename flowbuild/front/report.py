@@ -103,7 +103,7 @@ class Report:
         lines = []
         for one in self.made:
             first, *others = one.paths or ("",)
-            if one.is_new and first:
+            if one.is_new and one.run_id and first:
                 lines.append(f"  committed {(one.run_id or '')[:8]}  {way}{first}")
             elif first:
                 beside = [path.removeprefix(f"out/bin/{one.label.directory}/") for path in others]

@@ -26,8 +26,12 @@ from flowbuild.graph.evidence import (
 from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
 from flowbuild.graph.flow import flow_built
 from flowbuild.graph.scope import Scope, as_input
-from flowbuild.graph.state import Built, Code, File, Golden, Input, Product, Source, State
+from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State
+from flowbuild.graph.template import resolve_attributes
 from flowbuild.load.package import Target
+
+# What a promotion leaves; its folds name the same.
+PACKET, STATEMENTS = "promotion_packet.json", "promotion_packet.intoto.jsonl"
 
 
 def filegroup(scope: Scope) -> Built:
@@ -117,6 +121,34 @@ def run(scope: Scope) -> Built:
     rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
     return scope.finish({}, bundle=bundle)
+
+
+def promotion(scope: Scope) -> Built:
+    """Whether a run may be believed elsewhere: a fold of its bundle, signed when there is a key."""
+    names = {"packet": PACKET} | ({"statements": STATEMENTS} if scope.target.attrs.get("key") else {})
+    built = _fold(scope, "promotion", names, ("key", "require_promotable"))
+    key, root = scope.attr["key"], str(scope.catalog.workspace.root)
+    if key and not key.startswith(("/", "~/")):
+        raise scope.fault(BadPath(f"{key} is no place outside of the workspace", remedy="begin with / or ~/"), "key")
+    if key and f"{key}/".startswith(f"{root}/"):
+        remedy = "keep keys where no action can take them for an input"
+        raise scope.fault(BadPath(f"{key} lies in the workspace", remedy=remedy), "key")
+    return built
+
+
+def summary(scope: Scope) -> Built:
+    """A run's summary: a fold of its bundle."""
+    is_text = scope.target.attrs["format"] == "markdown"
+    return _fold(scope, "summary", {"summary": "summary.md" if is_text else "summary.json"}, ())
+
+
+def _fold(scope: Scope, kind: str, outputs: Mapping[str, str], options: Iterable[str]) -> Built:
+    resolve_attributes(scope)
+    label = parse(scope.target.attrs["run"], scope.package).target
+    if scope.built[label].bundle is None:
+        raise scope.fault(BadAttribute(f"{label} is no run: its rule is {scope.built[label].rule}"), "run")
+    chosen = {name: scope.attr[name] for name in options}
+    return scope.finish({}, members=(label,), fold=Fold(kind, label, scope.place(outputs), chosen))
 
 
 def _plan(scope: Scope, target: Target) -> tuple[dict[str, Any], Target]:

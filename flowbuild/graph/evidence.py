@@ -22,7 +22,8 @@ from flowbuild.core.errors import UnknownName
 from flowbuild.core.suggest import did_you_mean
 
 NEUTRAL_WORLD = "host-neutral"
-LANES = ("baseline", "scenario")
+LANES = ("baseline", "scenario", "oracle")
+DEFAULT_LANES = ("baseline", "scenario")
 
 Doc = dict[str, Any]
 Attributes = Mapping[str, Any]
@@ -84,28 +85,28 @@ def restrictions(attrs: Attributes) -> dict[str, Doc]:
 
 def plan_document(plan_id: str, registry_id: str, attrs: Attributes, registry: Attributes) -> Doc:
     """plan.v0.1. A plan that names no profiles runs all of them, in the registry's order."""
-    lanes = attrs.get("lanes", LANES)
+    lanes = attrs.get("lanes", DEFAULT_LANES)
     return {
         "schema_version": "runtime-tools.plan.v0.1",
         "plan_id": plan_id,
         "registry_id": registry_id,
         "profiles": list(attrs.get("profiles") or registry["profiles"]),
-        "lanes": {"baseline": "baseline" in lanes, "scenario": "scenario" in lanes, "oracle": False},
+        "lanes": {lane: lane in lanes for lane in LANES},
         "controls": {"baseline": "baseline" in lanes},
     }
 
 
-def plan_digest(plan: Mapping[str, Any]) -> Digest:
+def plan_digest(plan_doc: Mapping[str, Any]) -> Digest:
     """The identity of a plan: seven fields in RFC 8785 form; absent ones count as the seed counts them."""
     return digest(
         {
-            "plan_id": plan.get("plan_id"),
-            "registry_id": plan.get("registry_id"),
-            "profiles": plan.get("profiles") or [],
-            "lanes": plan.get("lanes") or {},
-            "controls": plan.get("controls") or {},
-            "schema_versions": plan.get("schema_versions") or {},
-            "apply_preflight_profile": plan.get("apply_preflight_profile"),
+            "plan_id": plan_doc.get("plan_id"),
+            "registry_id": plan_doc.get("registry_id"),
+            "profiles": plan_doc.get("profiles") or [],
+            "lanes": plan_doc.get("lanes") or {},
+            "controls": plan_doc.get("controls") or {},
+            "schema_versions": plan_doc.get("schema_versions") or {},
+            "apply_preflight_profile": plan_doc.get("apply_preflight_profile"),
         }
     )
 
@@ -120,7 +121,7 @@ def expected_matrix(
 ) -> Doc:
     """What each profile of a plan is expected to answer to each probe; filters leave out the rest."""
     _check_filter("profile", only_profiles, plan["profiles"])
-    scenarios = [_scenario_id(probes["probes"][ref]) for ref in _refs(plan, profiles)]
+    scenarios = [expectation_id(probes["probes"][ref]) for ref in _refs(plan, profiles)]
     _check_filter("scenario", only_scenarios, scenarios)
     found: Doc = {}
     for profile_id in plan["profiles"]:
@@ -138,14 +139,19 @@ def expected_matrix(
     return {"world_id": world_id, "profiles": found}
 
 
+def has_lane(plan: Doc, lane: str) -> bool:
+    """Whether a plan asks for a lane. One that it does not mention counts as enabled (seed 003)."""
+    return bool((plan.get("lanes") or {}).get(lane, True))
+
+
 def cells(plan: Doc, matrix: Doc) -> tuple[Cell, ...]:
-    """What to run for a matrix, in order: the baseline once a probe, then each (profile, probe)."""
+    """What to run for a matrix, in order: the baseline once a probe, then each (profile, probe). The oracle runs
+    nothing."""
     pairs = [(profile, entry) for profile, row in matrix["profiles"].items() for entry in row["probes"]]
-    lanes = plan.get("lanes") or {}
     found: list[Cell] = []
-    if lanes.get("baseline", True):  # a lane that the plan does not mention counts as enabled (seed 003)
+    if has_lane(plan, "baseline"):
         found += dict.fromkeys(Cell("baseline", None, e["name"], e["operation"], e["target"]) for _, e in pairs)
-    if lanes.get("scenario", True):
+    if has_lane(plan, "scenario"):
         found += [Cell("scenario", profile, e["name"], e["operation"], e["target"]) for profile, e in pairs]
     return tuple(found)
 
@@ -166,7 +172,7 @@ def _probe_entry(probe_id: str, name: str, probe: Attributes, expected: str) -> 
         "operation": probe["operation"],
         "target": probe["target"],
         "expected": expected,
-        "supports_lanes": {"baseline": True, "scenario": True, "oracle": False},
+        "supports_lanes": dict.fromkeys(LANES, True),
         "expected_primary_ops": [probe["operation"]],
         "expected_predicates": [probe["target"]],
         "capabilities_required": list(probe.get("capabilities_required", ())),
@@ -189,13 +195,14 @@ def _refs(plan: Doc, profiles: Doc) -> Iterator[str]:
         yield from profiles["profiles"][profile_id]["probe_refs"]
 
 
-def _scenario_id(probe: Doc) -> str:
+def expectation_id(probe: Doc) -> str:
+    """What a matrix and its observations call a probe."""
     return str(probe.get("expectation_id") or probe["probe_id"])
 
 
 def _matrix_entry(probe: Doc) -> Doc:
     entry = {key: probe[key] for key in ("name", "operation", "target", "expected")}
-    entry["expectation_id"] = _scenario_id(probe)
+    entry["expectation_id"] = expectation_id(probe)
     return entry | {key: probe[key] for key in (*PROBE_TEXTS, "filter_type") if key in probe}
 
 

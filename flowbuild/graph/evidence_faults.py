@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.graph.evidence import LANES, PROBE_TEXTS, Attributes
+from flowbuild.graph.evidence import DEFAULT_LANES, LANES, PROBE_TEXTS, Attributes
 
 _PROBE_KEYS = ("operation", "target", "expected", "doc", "filter_type", "capabilities_required", *PROBE_TEXTS)
 _PROFILE_TEXTS = ("doc", "notes", "family", "semantic_group")
@@ -53,11 +53,11 @@ def registry_faults(attrs: Attributes, restrictions: Mapping[str, Collection[str
 def plan_faults(attrs: Attributes, registry: Attributes) -> list[Fault]:
     """Everything wrong with a plan over a registry's attributes."""
     known = registry.get("profiles")
-    profiles, lanes = attrs.get("profiles", []), attrs.get("lanes", list(LANES))
+    profiles, lanes = attrs.get("profiles", []), attrs.get("lanes", list(DEFAULT_LANES))
     faults = _choice_faults("profiles", profiles, known if isinstance(known, Mapping) else {}, "the registry")
     faults += _choice_faults("lanes", lanes, LANES, "a plan")
     if isinstance(lanes, Sequence) and not lanes:
-        faults.append(Fault(("lanes",), "a plan runs at least one lane", "lanes are baseline and scenario"))
+        faults.append(Fault(("lanes",), "a plan runs at least one lane", "lanes are baseline, scenario and oracle"))
     return faults
 
 

@@ -18,6 +18,7 @@ from flowbuild.core.errors import BadAttribute, FlowError, raise_all
 from flowbuild.core.reference import STEP, VARS
 from flowbuild.graph.code import code_of
 from flowbuild.graph.flow_faults import flow_faults
+from flowbuild.graph.flow_inputs import values
 from flowbuild.graph.flow_states import flow_states
 from flowbuild.graph.scope import Scope, as_input
 from flowbuild.graph.state import Built, Code
@@ -33,7 +34,7 @@ _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 def flow_built(scope: Scope) -> Built:
     """A flow target as states."""
     ir = document(scope)
-    inputs = {name: spec.get("default") for name, spec in ir["inputs_schema"].items()}
+    inputs = values(ir["inputs_schema"], {})
     for state in flow_states(ir, inputs, scope.target.label, codes(scope, ir), len(scope.states)):
         scope.add(state)
     return scope.finish({"result": as_input(scope.product(scope.own[-1], "result"))})

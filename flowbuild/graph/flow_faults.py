@@ -14,8 +14,10 @@ from typing import Any
 from flowbuild.core.reference import references
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.evidence_faults import Fault
-from flowbuild.graph.flow_order import before, circle
-from flowbuild.graph.step import CONTROL
+from flowbuild.graph.flow_inputs import fits
+from flowbuild.graph.flow_order import circle, comes_before
+from flowbuild.graph.step import CONTROL, RESERVED
+from flowbuild.load.attributes import expressions
 
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 LARGEST = 2**31 - 1
@@ -30,7 +32,7 @@ Steps = Mapping[str, Any]
 
 def flow_faults(attrs: Mapping[str, Any]) -> list[Fault]:
     """Everything wrong with a flow."""
-    faults = [*_top_faults(attrs), *_input_faults(attrs["inputs"])]
+    faults = [*_top_faults(attrs), *_input_faults(attrs["inputs"]), *_late_faults(attrs)]
     steps: Steps = attrs["steps"]
     if not steps:
         return [*faults, Fault(("steps",), "a flow has at least one step")]
@@ -58,8 +60,15 @@ def _top_faults(attrs: Mapping[str, Any]) -> Iterator[Fault]:
     if attrs["policy"] is None and len(attrs["policies"]) > 1:
         yield Fault(("policies",), "there are several policies", "say which one the steps apply: `policy: name`")
     for kind in attrs["handlers"]:
-        if kind in CONTROL:
-            yield Fault(("handlers", kind), f"{kind!r} says which way the flow goes, and takes no handler")
+        if kind in CONTROL | RESERVED:
+            yield Fault(("handlers", kind), f"{kind!r} is ours, and takes no handler")
+
+
+def _late_faults(attrs: Mapping[str, Any]) -> Iterator[Fault]:
+    """Expressions that wait for paths, which a flow has none of."""
+    for key in ("inputs", "policies", "triggers", "steps"):
+        for at, text in expressions(attrs[key], (key,)):
+            yield Fault(at, f"{text!r} has no value in a flow", "a flow's own inputs are $input.name")
 
 
 def _input_faults(inputs: Mapping[str, Any]) -> Iterator[Fault]:
@@ -70,6 +79,11 @@ def _input_faults(inputs: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(("inputs", name), "an input is a type, or a mapping such as {type: string, default: x}")
         else:
             yield from _unknown(("inputs", name), spec, _INPUT)
+            default = spec.get("default")
+            if default is not None and not fits(default, spec["type"]):
+                yield Fault(
+                    ("inputs", name, "default"), f"the input {name!r} is {spec['type']}, and its default is not"
+                )
 
 
 def _step_faults(at: tuple[str, ...], name: str, step: Any) -> Iterator[Fault]:
@@ -82,8 +96,8 @@ def _step_faults(at: tuple[str, ...], name: str, step: Any) -> Iterator[Fault]:
         return
     kind = step["type"]
     yield from _unknown(at, step, {"switch": _SWITCH, "finish": _FINISH}.get(kind, _STEP))
-    if kind == "flow":
-        yield Fault((*at, "type"), "'flow' is no step kind")
+    if kind in RESERVED:
+        yield Fault((*at, "type"), f"{kind!r} is no step kind")
     if not isinstance(step.get("with", {}), Mapping):
         yield Fault((*at, "with"), "`with` is a mapping")
     if kind == "switch":
@@ -162,13 +176,12 @@ def _reference_faults(steps: Steps, inputs: Mapping[str, Any]) -> Iterator[Fault
     edges = [(one, two) for one, two, _ in leads_to(steps)]
     if circle(steps, edges):
         return
-    earlier = before(steps, edges)
     for name, step in steps.items():
         for key in ("with", "key"):
             for found, at in references(step.get(key), ("steps", name, key)):
                 if found.kind == "input" and found.name not in inputs:
                     yield Fault(at, f"the flow has no input {found.name!r}", did_you_mean(found.name, inputs))
-                elif found.kind == "step" and found.name not in earlier[name]:
-                    near = did_you_mean(found.name, earlier[name])
+                elif found.kind == "step" and not comes_before(found.name, name, edges):
+                    near = did_you_mean(found.name, steps.keys() - {name}) if found.name not in steps else ""
                     said = f"{found.name!r} does not come before {name!r}" if found.name in steps else ""
                     yield Fault(at, said or f"there is no step {found.name!r}", near)

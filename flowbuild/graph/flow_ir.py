@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from flowbuild.core.errors import BadFlow, UnknownTarget, raise_all
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.flow_order import circle
+from flowbuild.graph.step import RESERVED
 
 SCHEMA = "flow-ir.schema.json"
 _UTC = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]00:00)")
@@ -49,12 +51,15 @@ def _schema_faults(ir: Any) -> Iterator[str]:
 def _graph_faults(ir: Mapping[str, Any]) -> Iterator[str]:
     nodes, edges = ir["graph"]["nodes"], ir["graph"]["edges"]
     names = [node["id"] for node in nodes]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in sorted(name for name, count in Counter(names).items() if count > 1):
         yield f"graph/nodes: there are two nodes {name!r}"
-    loose = [(n, end, edge[end]) for n, edge in enumerate(edges) for end in ("from", "to") if edge[end] not in names]
+    known = set(names)
+    loose = [(n, end, edge[end]) for n, edge in enumerate(edges) for end in ("from", "to") if edge[end] not in known]
     for number, end, name in loose:
         yield f"graph/edges/{number}/{end}: there is no node {name!r}"
     for number, node in enumerate(nodes):
+        if node["type"] in RESERVED:
+            yield f"graph/nodes/{number}/type: {node['type']!r} is no step kind"
         yield from (f"graph/nodes/{number}/with/{fault}" for fault in _switch_faults(node, names))
     if not _UTC.fullmatch(ir["metadata"]["generated_at"]):
         yield f"metadata/generated_at: {ir['metadata']['generated_at']!r} is no time in UTC"

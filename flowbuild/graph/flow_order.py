@@ -5,6 +5,7 @@ Knows nothing of what steps do.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
 from graphlib import CycleError, TopologicalSorter
 
@@ -29,13 +30,17 @@ def ordered(names: Collection[str], edges: Edges) -> list[str]:
     return list(sorter.static_order())
 
 
-def before(names: Collection[str], edges: Edges) -> dict[str, set[str]]:
-    """All names that come before each one."""
-    leads: dict[str, list[str]] = {name: [] for name in names}
-    for one, two in edges:
-        leads[one].append(two)
-    found: dict[str, set[str]] = {name: set() for name in names}
-    for name in ordered(names, ((one, two) for one, others in leads.items() for two in others)):
-        for two in leads[name]:
-            found[two] |= found[name] | {name}
-    return found
+def comes_before(one: str, two: str, edges: Edges) -> bool:
+    """Whether edges lead from one name to another."""
+    back: dict[str, list[str]] = {}
+    for start, end in edges:
+        back.setdefault(end, []).append(start)
+    todo, seen = deque(back.get(two, ())), set[str]()
+    while todo:
+        name = todo.popleft()
+        if name == one:
+            return True
+        if name not in seen:
+            seen.add(name)
+            todo.extend(back.get(name, ()))
+    return False

@@ -22,6 +22,8 @@ from flowbuild.graph.step import RESULT, On, Step, Way
 
 Document = Mapping[str, Any]
 
+GRACE_MS = 1000  # an executor has so long to tell of a flow's time-out before we do
+
 
 def flow_states(
     ir: Document, inputs: Mapping[str, Any], label: Label, codes: Mapping[str, Code], first: int = 0
@@ -30,19 +32,27 @@ def flow_states(
     nodes = {node["id"]: node for node in ir["graph"]["nodes"]}
     edges = ir["graph"]["edges"]
     order = ordered(nodes, ((edge["from"], edge["to"]) for edge in edges))
+    leading: dict[str, list[Document]] = {name: [] for name in order}
+    for edge in edges:
+        leading[edge["to"]].append(edge)
+    catching = {edge["from"] for edge in edges if edge["on"] == On.FAILURE}
     numbers = {name: first + place for place, name in enumerate(order)}
     ids = _ids(op_of(label), order)
     states = []
-    for place, name in enumerate(order):
+    for name in order:
         node = nodes[name]
         with_ = replaced(_with(node, ir["constants"]), "input", inputs)
         step = Step(
             name,
-            tuple(way for edge in edges if edge["to"] == name for way in _ways(edge, nodes, numbers)),
-            {found.name: numbers[found.name] for found, _ in references(with_) if found.name in order[:place]},
+            tuple(way for edge in leading[name] for way in _ways(edge, nodes, numbers)),
+            {
+                found.name: numbers[found.name]
+                for found, _ in references(with_)
+                if _is_earlier(found.name, name, numbers)
+            },
             node["retry"]["max"],
             node["retry"]["backoff_ms"],
-            any(edge["from"] == name and edge["on"] == On.FAILURE for edge in edges),
+            name in catching,
             ir["flow"]["timeout_ms"] or None,
         )
         timeout_ms = node["timeout_ms"] or None
@@ -50,6 +60,18 @@ def flow_states(
         path = f"steps/{name}.json"
         states.append(_state(ids[name], label, node["type"], with_, step, path, title, timeout_ms, codes))
     return [*states, _gathered(ir, inputs, label, numbers, StateId(f"{op_of(label)}.flow.result"))]
+
+
+def _is_earlier(one: str, two: str, numbers: Mapping[str, int]) -> bool:
+    return one in numbers and numbers[one] < numbers[two]
+
+
+def whole(ir: Document, inputs: Mapping[str, Any], label: Label) -> State:
+    """A document as one state, for an executor that performs all of it. Only its time is ours to keep, with a grace."""
+    timeout_ms = ir["flow"]["timeout_ms"]
+    step = Step("", flow_timeout_ms=timeout_ms + GRACE_MS if timeout_ms else None)
+    id_ = StateId(f"{op_of(label)}.flow.result")
+    return _state(id_, label, "ir", {"ir": ir, "inputs": dict(inputs)}, step, "result.json", ir["flow"]["name"])
 
 
 def _state(
@@ -94,7 +116,7 @@ def _with(node: Document, constants: Document) -> dict[str, Any]:
     with_ = dict(node["with"])
     if node["type"] == "switch":
         with_["key"] = with_.pop("key_from", None)
-    if node["type"] == "policy.apply":
+    if node["type"] == "policy.apply" and constants["policy"]:
         return {"policy": constants["policy"], "policy_id": constants["policyRef"], **with_}
     return with_
 
@@ -114,9 +136,11 @@ def _ways(edge: Document, nodes: Mapping[str, Document], numbers: Mapping[str, i
 def _ids(op: OpId, names: list[str]) -> dict[str, StateId]:
     """An id for each name. Names that share a slug are told apart by a number."""
     found: dict[str, StateId] = {}
+    taken: set[str] = set()
     for name in names:
         made, number = f"{op}.step.{slug(name)}", 2
-        while made in found.values():
+        while made in taken:
             made, number = f"{op}.step.{slug(name, 56)}_{number}", number + 1
+        taken.add(made)
         found[name] = StateId(made)
     return found

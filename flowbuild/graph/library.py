@@ -7,7 +7,7 @@ Errors:  UnknownName for a plan or registry that is not there; what is wrong wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Library:
 
     def __init__(self, start: Path | None = None) -> None:
         self.root = root_of(start or Path.cwd())
-        self._registries: dict[str, Registry] = {}
+        self._registries: dict[tuple[str, Path | None], Registry] = {}
 
     @cached_property
     def tree(self) -> Tree:
@@ -68,13 +68,17 @@ class Library:
             rows.append({"id": name, "probes": label, "profiles": label, "description": target.doc or None})
         return rows
 
-    def registry(self, registry_id: str) -> Registry:
-        """The registry of an id. One that two places say is refused: nobody could tell which is meant."""
-        if registry_id in self._registries:
-            return self._registries[registry_id]
+    def registry(self, registry_id: str, near: Path | None = None) -> Registry:
+        """The registry of an id. Of several it is the one below `near`; else nobody could tell which is meant."""
+        key = (registry_id, near)
+        if key in self._registries:
+            return self._registries[key]
         files, wrong = self.listed
         found = [one for one in files if one.registry_id == registry_id]
         owned = [target for target in self.targets("registry") if declared.registry_id(target) == registry_id]
+        beside = [one for one in found if near is not None and one.probes.is_relative_to(near)]
+        if len(beside) == 1:
+            found, owned = beside, []
         if len(found) + len(owned) > 1:
             places = [self.tree.shown(one.probes) for one in found] + [str(target.label) for target in owned]
             message = f"registry {registry_id!r} is said in {len(places)} places: {', '.join(places)}"
@@ -87,7 +91,12 @@ class Library:
             raise wrong[0]
         else:
             raise unknown_registry(registry_id, [row["id"] for row in self.rows()])
-        return self._registries.setdefault(registry_id, made)
+        return self._registries.setdefault(key, made)
+
+    def registry_of(self, plan: Document) -> Callable[[str], Registry]:
+        """The registries as a plan means them: its own before others of the same id."""
+        near = plan.file.parent if plan.file else None
+        return lambda registry_id: self.registry(registry_id, near)
 
     def plan(self, plan: Path | str) -> Document:
         """The plan in a file or directory, or behind a label."""
@@ -95,7 +104,7 @@ class Library:
             if self.catalog is None:
                 raise BadAttribute(f"{plan} is a label, and {self.root} is no workspace")
             document, source = declared.plan(self.catalog, declared.plan_target(self.catalog, str(plan)))
-            self._registries[source.registry_id] = source
+            self._registries[source.registry_id, None] = source
             return document
         file = Path(plan)
         file = file / PLAN if file.is_dir() else file
@@ -104,10 +113,13 @@ class Library:
 
     def plans(self) -> Iterator[Doc]:
         """A row for each plan; one that can't be read says why."""
-        for file in self.tree.plans:
-            yield self._row({"path": self.tree.shown(file)}, file)
+        yield from map(self.row, self.tree.plans)
         for target in self.targets("plan"):
             yield self._row({"label": str(target.label)}, str(target.label))
+
+    def row(self, file: Path) -> Doc:
+        """The row of a plan that a file says."""
+        return self._row({"path": self.tree.shown(file)}, file)
 
     def _row(self, where: Doc, plan: Path | str) -> Doc:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.graph import lint_unused, lint_values
+from flowbuild.graph import lint_documents, lint_unused, lint_values
 from flowbuild.graph.linted import Finding, Linted
 
 
@@ -48,6 +48,7 @@ def _tags(space: Linted) -> Iterator[Finding]:
 CHECKS = (
     Check("absolute-path", "an absolute path in a command or script", lint_values.absolute_paths),
     Check("alike-names", "names that differ only by capitals or by Unicode form", lint_values.alike),
+    Check("bad-document", "a plan or registry document that is refused when it is used", lint_documents.documents),
     Check("unknown-allow", "a tag `allow:...` that names no check", _tags),
     Check("unread-output", "an output that no target reads, beside others that are read", lint_unused.outputs),
     Check("unused-attribute", "an attribute that its rule never reads", lint_unused.attributes),

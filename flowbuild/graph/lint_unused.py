@@ -45,10 +45,10 @@ def attributes(space: Linted) -> Iterator[Finding]:
 
 
 def rules(space: Linted) -> Iterator[Finding]:
-    """Rules of the workspace that no target is of."""
+    """Rules of the workspace that no target is of; of some targets alone nobody can tell."""
     used = {target.rule for target in space.targets}
     for rule in space.own_rules:
-        if space.is_whole and rule.name not in used:
+        if rule.name not in used:
             where = space.at(rule.path, ("rule",))
             yield Finding(where, f"no target is of the rule {rule.name!r}", "use it, or remove the file")
 

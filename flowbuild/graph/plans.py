@@ -2,7 +2,7 @@
 
 Knows nothing of running. A plan is named by its file, its directory, or the label of a `plan` or `run` target.
 
-Shapes:  Linted, a document and what is wrong with it. A finding's text starts with its place, `file:line:column`.
+Shapes:  Checked, a document and what is wrong with it. A finding's text starts with its place, `file:line:column`.
 Errors:  those of `load.plan`; lint raises none of them.
 Source:  seed 003, public API.
 """
@@ -20,7 +20,7 @@ from flowbuild.load.registry import flat
 Doc = dict[str, Any]
 
 
-class Linted(NamedTuple):
+class Checked(NamedTuple):
     """A document, if there is one that can be read, and every finding about it, in order."""
 
     document: Doc | None
@@ -40,14 +40,14 @@ def list_plans(root: Path | None = None) -> list[Doc]:
     return list(Library(root).plans())
 
 
-def lint_plan(plan_path: Path | str) -> Linted:
+def lint_plan(plan_path: Path | str) -> Checked:
     """Everything wrong with a plan, its registry's entries that it uses, and the files that these name."""
     try:
         library = library_of(plan_path)
         document = library.plan(plan_path)
     except (FlowError, Faults) as error:
-        return Linted(None, tuple(flat(error)))
-    return Linted(document.value, tuple(in_order(plan_faults(document, library.registry, library.root))))
+        return Checked(None, tuple(flat(error)))
+    return Checked(document.value, tuple(in_order(plan_faults(document, library.registry_of(document), library.root))))
 
 
 def in_order(faults: list[FlowError]) -> list[FlowError]:

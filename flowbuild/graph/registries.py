@@ -13,7 +13,7 @@ from typing import Any
 
 from flowbuild.core.errors import BadAttribute, Faults, FlowError
 from flowbuild.graph.library import Library
-from flowbuild.graph.plans import Linted, in_order
+from flowbuild.graph.plans import Checked, in_order
 from flowbuild.load.registry import entry, flat, unknown_registry
 from flowbuild.load.registry_check import registry_faults
 from flowbuild.load.registry_upgrade import Upgraded, upgrade
@@ -46,13 +46,13 @@ def resolve_profile(registry_id: str, profile_id: str, root: Path | None = None)
     return entry(Library(root).registry(registry_id).profile_entries, "profile", registry_id, profile_id)
 
 
-def lint_registry(registry_id: str | None = None, root: Path | None = None) -> Linted:
+def lint_registry(registry_id: str | None = None, root: Path | None = None) -> Checked:
     """Everything wrong with a registry, or with all of the tree; the document lists what was looked at."""
     try:
         library = Library(root)
         rows = library.rows()
     except (FlowError, Faults) as error:
-        return Linted(None, tuple(flat(error)))
+        return Checked(None, tuple(flat(error)))
     faults = list(library.listed[1])
     looked = [row for row in rows if registry_id in (None, row["id"])]
     if registry_id is not None and not looked:
@@ -62,7 +62,7 @@ def lint_registry(registry_id: str | None = None, root: Path | None = None) -> L
             faults += registry_faults(library.registry(name))
         except (FlowError, Faults) as error:
             faults += flat(error)
-    return Linted({"registries": looked}, tuple(in_order(faults)))
+    return Checked({"registries": looked}, tuple(in_order(faults)))
 
 
 def upgrade_registry(

@@ -136,11 +136,21 @@ class Golden(NamedTuple):
     expected: str
 
 
+class Fold(NamedTuple):
+    """What is made of a run's bundle once it is committed: no action, since it follows from the bundle alone."""
+
+    kind: str
+    run: Label
+    outputs: Mapping[str, str]  # output name -> path from the workspace root
+    options: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """What a target became: its states' numbers, and what other targets and people see of it.
 
-    `members` are the targets that a group stands for; `bundle` is what a run commits, or None.
+    `members` are the targets that a group stands for, or the run behind a fold; `bundle` is what a run commits, or
+    None.
     """
 
     label: Label
@@ -153,6 +163,7 @@ class Built:
     params: Mapping[str, Any] = field(default_factory=dict)
     test: bool = False
     golden: Golden | None = None
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +190,21 @@ class StateGraph:
 
     def spread(self, labels: Iterable[Label]) -> list[Label]:
         """The targets behind these labels, groups replaced by their members, in order, once each."""
+        return [label for label in self._reached(labels) if not self.targets[label].members]
+
+    def folds(self, labels: Iterable[Label]) -> list[Label]:
+        """The targets behind these labels that are made of a committed bundle."""
+        return [label for label in self._reached(labels) if self.targets[label].fold is not None]
+
+    def _reached(self, labels: Iterable[Label]) -> list[Label]:
+        """These targets and the members of groups among them, in order, once each."""
         found: dict[Label, None] = {}
         todo = list(reversed(list(labels)))
-        passed: set[Label] = set()
         while todo:
             label = todo.pop().target
-            built = self.targets[label]
-            if built.members and label not in passed:
-                passed.add(label)
-                todo.extend(reversed(built.members))
-            elif not built.members:
+            if label not in found:
                 found[label] = None
+                todo.extend(reversed(self.targets[label].members))
         return list(found)
 
     @staticmethod

@@ -19,6 +19,8 @@ RESULT, ERROR = "result", "error"
 
 # Kinds that only say which way a flow goes. They are performed here, whatever engine performs the steps.
 CONTROL = frozenset({"switch", "finish", "flow"})
+# Kinds of our own that no step may have: the end of a flow, and a whole one.
+RESERVED = frozenset({"flow", "ir"})
 
 
 class On(StrEnum):
@@ -38,7 +40,9 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. Without ways it is where the flow begins. `reads` says which state `$step.<name>` stands for."""
+    """One step. Without ways it is where the flow begins. `reads` says which state `$step.<name>` stands for; None
+    leaves such texts as they are.
+    """
 
     name: str
     ways: tuple[Way, ...] = ()

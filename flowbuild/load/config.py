@@ -21,6 +21,8 @@ from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
+from flowbuild.load.runtime import RUNTIME, Runtime
+from flowbuild.load.runtime import read as read_runtime
 from flowbuild.load.source import JSON
 
 _WORDS = Attribute("item", "string")
@@ -37,17 +39,13 @@ _SECTIONS: dict[str, Attribute] = {
     "handlers": Attribute("handlers", "map", "step kinds of one's own to functions", {}, items=_HANDLER),
     "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
 }  # fmt: skip
-_RUNTIME = {
-    "engine": Attribute("engine", "string", "python, or the name of another engine", default="python"),
-    "executor": Attribute("executor", "string", "the program of a process engine"),
-}
 _CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
 # The top of the file, and each of its sections; `schema` reads it too.
 SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "": _SECTIONS,
-    "runtime": _RUNTIME,
+    "runtime": RUNTIME,
     "cache": _CACHE,
     "bundle": _BUNDLE,
 }
@@ -61,8 +59,7 @@ class Config:
     """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added."""
 
     name: str
-    engine: str
-    executor: str | None
+    runtime: Runtime
     cache_dir: Path
     path: tuple[str, ...]
     ignore: tuple[str, ...]
@@ -90,7 +87,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     for pointer, text in expressions(doc, ()):
         to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
     sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle")}
-    runtime = to.fields(_RUNTIME, sections["runtime"], ("runtime",), "runtime")
+    runtime = to.fields(RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
     _check_ranges(to, top, bundle)
@@ -98,8 +95,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
     return Config(
         name=top["name"] or root.name,
-        engine=runtime["engine"],
-        executor=runtime["executor"],
+        runtime=read_runtime(runtime, root),
         cache_dir=cache_dir,
         path=tuple(top["path"] or DEFAULT_PATH),
         ignore=(*(DEFAULT_IGNORE if top["ignore"] is None else top["ignore"]), *_cache_pattern(root, cache_dir)),

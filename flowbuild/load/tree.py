@@ -11,6 +11,7 @@ Errors:  those of flowbuild.yaml.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,12 @@ class Tree:
     plans: tuple[Path, ...]
     indexes: tuple[Path, ...]
     pairs: tuple[Path, ...]
+    ignore: Ignore
+
+    def files(self) -> Iterator[Path]:
+        """Every regular file of the tree in a stable order, bundles left out; links are not followed."""
+        for directory, names in _directories(self.root, self.ignore):
+            yield from (directory / name for name in sorted(names) if _is_regular(directory / name))
 
     def shown(self, path: Path) -> str:
         """How messages and listings name a file of the tree."""
@@ -70,7 +77,7 @@ def find_tree(root: Path) -> Tree:
         if {PROBES, PROFILES} <= names:
             pairs.append(directory)
         indexes += [directory / name for name in _INDEXES if name in names and _is_index(directory / name)]
-    return Tree(root, tuple(sorted(plans)), tuple(sorted(indexes)), tuple(sorted(pairs)))
+    return Tree(root, tuple(sorted(plans)), tuple(sorted(indexes)), tuple(sorted(pairs)), ignore)
 
 
 def _directories(root: Path, ignore: Ignore) -> Iterator[tuple[Path, set[str]]]:
@@ -79,10 +86,18 @@ def _directories(root: Path, ignore: Ignore) -> Iterator[tuple[Path, set[str]]]:
         below = os.path.relpath(place, root)
         prefix = "" if below == "." else f"{below}/"
         directories[:] = sorted(name for name in directories if not ignore.matches(f"{prefix}{name}/"))
-        if _BUNDLE in files:
+        is_foreign = _BUNDLE in files or (prefix and WORKSPACE_FILE in files)  # a bundle, a workspace of its own
+        if is_foreign:
             directories.clear()
             continue
         yield Path(place), {name for name in files if not ignore.matches(f"{prefix}{name}")}
+
+
+def _is_regular(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(file).st_mode)
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _is_index(file: Path) -> bool:

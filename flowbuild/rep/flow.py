@@ -51,6 +51,7 @@ class Flow:
     nodes: dict[str, Mapping[str, Any]]
     into: dict[str, list[Mapping[str, Any]]]
     out: dict[str, list[Mapping[str, Any]]]
+    policy: Mapping[str, Any] = field(default_factory=dict)  # what `policy.apply` gets beside its own `with`
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def check(ir: Any, kinds: Collection[str]) -> Flow:
                 raise Refused(1003, f"an edge is on {edge['on']!r}, neither success nor failure")
             out[edge["from"]].append(edge)
             into[edge["to"]].append(edge)
-        flow = Flow(_integer(ir["flow"]["timeout_ms"]), nodes, into, out)
+        flow = Flow(_integer(ir["flow"]["timeout_ms"]), nodes, into, out, _policy(ir.get("constants")))
         count = len(graph["nodes"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Refused(1003, f"invalid IR: {type(error).__name__} {error}") from None
@@ -106,10 +107,12 @@ def follow(flow: Flow, inputs: Mapping[str, Any], perform: Callable[[Mapping[str
             taken |= {id(edge): False for edge in out}
             continue
         try:
-            label = _performed(node, state, perform)
-        except StepFailed:
+            label = _performed(node, state, perform, flow.policy)
+        except StepFailed as failure:
             if not any(edge["on"] == "failure" for edge in out):
                 raise
+            error = {"code": "step_failed", "message": failure.message, "retryable": failure.retriable}
+            state.steps[id_] = {"error": error}
             taken |= {id(edge): edge["on"] == "failure" for edge in out}
             continue
         for edge in out:
@@ -132,12 +135,18 @@ def resolve(value: Any, state: State) -> Any:
     return value
 
 
-def _performed(node: Mapping[str, Any], state: State, perform: Callable[[Mapping[str, Any], Any], Any]) -> str | None:
+def _performed(
+    node: Mapping[str, Any],
+    state: State,
+    perform: Callable[[Mapping[str, Any], Any], Any],
+    policy: Mapping[str, Any],
+) -> str | None:
     """Perform one node; for a switch, the label that it came to."""
     if node["type"] == "switch":
         return _label(node["with"], state)
     if node["type"] != "finish":
-        result = perform(node, resolve(node["with"], state))
+        with_ = resolve(node["with"], state)
+        result = perform(node, {**policy, **with_} if node["type"] == "policy.apply" else with_)
         state.steps[node["id"]] = state.current = result
         if node["type"] == "dsl.emit":
             state.outputs = result
@@ -150,9 +159,14 @@ def _label(with_: Mapping[str, Any], state: State) -> str:
     for long, short in (("$.vars.", "$step."), ("$.inputs.", "$input.")):
         if key_from.startswith(long):
             key_from = short + key_from.removeprefix(long)
-    key = resolve(key_from, state)
+    key, cases, default = resolve(key_from, state), with_.get("cases") or {}, with_.get("default")
+    if isinstance(key, float) and key.is_integer():
+        key = int(key)  # JSON has one kind of number, and 80.0 is 80
     label = key if isinstance(key, str) else json.dumps(key)
-    return label if label in (with_.get("cases") or {}) else str(with_.get("default"))
+    if label not in cases and default is None:
+        known = ", ".join(sorted(cases))
+        raise StepFailed(f"no case for {label!r}, and no default; cases are {known}", retriable=False)
+    return label if label in cases else str(default)
 
 
 def _selects(node: Mapping[str, Any], edge: Mapping[str, Any], label: str | None) -> bool:
@@ -197,6 +211,10 @@ def _node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     for number in (node["timeout_ms"], node["retry"]["max"], node["retry"]["backoff_ms"]):
         _integer(number)
     return node
+
+
+def _policy(constants: Any) -> dict[str, Any]:
+    return {"policy": constants["policy"], "policy_id": constants["policyRef"]} if constants else {}
 
 
 def _word(value: Any) -> str:

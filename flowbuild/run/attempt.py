@@ -34,12 +34,11 @@ def attempted(
         outcome = yield from _within(step, perform(), deadline)
         if outcome is None:
             return _late(step)
-        if outcome.ok or number >= step.retry_max:
+        if outcome.error is None or number >= step.retry_max or _is_final(outcome.error):
             break
         yield from _pause(step.backoff_ms, deadline)
         if _is_over(deadline):
             return _late(step)
-        assert outcome.error is not None
         yield from _again(action, number, outcome.error)
         number += 1
     if outcome.error is None or not step.catches:
@@ -48,6 +47,12 @@ def attempted(
     yield Domain("step_failed", {"label": action.label, "state_id": action.state_id, "step": step.name, **document})
     # A failure is never remembered, and neither is what stands for one.
     return Outcome({ERROR: keep(document)}, stderr_tail=outcome.stderr_tail, log=outcome.log, remember=False)
+
+
+def _is_final(error: ErrorInfo) -> bool:
+    """Whether an executor says that another try is useless."""
+    data = error.details.get("data") if isinstance(error.details, Mapping) else None
+    return isinstance(data, Mapping) and data.get("retriable") is False
 
 
 def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, None, None]:

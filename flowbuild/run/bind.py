@@ -59,7 +59,8 @@ def bind(
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
     with_ = dict(state.with_ if values is None else values)
-    if state.kind in ("exec", "python"):
+    kind = state.kind if state.step is None else ""  # a step may be of any kind, and is none of ours
+    if kind in ("exec", "python"):
         with_["env"] = {n: v for n, v in _environment(state, facts) if v is not None}
         with_["stage"] = state.stage
     doc: dict[str, Any] = {
@@ -70,9 +71,9 @@ def bind(
         "outputs": dict(state.declared),
         "engine": engine,
     }
-    if state.kind == "exec":
+    if kind == "exec":
         doc["program"] = _program(state, facts)
-    if state.kind == "probe":
+    if kind == "probe":
         doc["program"] = facts.harness()
     if state.code is not None:
         doc["handler"] = {**facts.code(state.code), "python": platform.python_version()}

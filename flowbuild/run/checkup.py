@@ -11,6 +11,7 @@ Errors:  none: what can't be found out is a row that says so.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -145,17 +146,20 @@ def _started(command: list[str]) -> bytes:
 
 def _disk(group: str, place: Path) -> Iterator[Row]:
     made = [above for above in (place, *place.parents) if not os.path.lexists(above)]
-    with suppress(OSError):  # then writing tells
+    try:
         place.mkdir(parents=True, exist_ok=True)
-    for one in trial.trials(place):
+        found = trial.trials(place)
+    except OSError as error:
+        found = [trial.Trial("write", False, errno.errorcode.get(error.errno or 0))]
+    for one in found:
         use, needed, without = _DISK[one.name]
-        detail = (
-            f"{use}{_room(place) if one.name == 'write' else ''}"
-            if one.works
-            else f"{one.errno_name or 'not on this file system'}: {without}"
-        )
-        no = UNAVAILABLE if needed or one.errno_name else DEGRADED
-        yield Row(group, one.name, WORKS if one.works else no, detail, without if needed else "", needed)
+        answer = one.errno_name or "not on this file system"
+        if one.works:
+            yield Row(group, one.name, WORKS, f"{use}{_room(place) if one.name == 'write' else ''}", needed=needed)
+        elif needed:
+            yield Row(group, one.name, UNAVAILABLE, f"{answer} in {place}", without, needed)
+        else:
+            yield Row(group, one.name, UNAVAILABLE if one.errno_name else DEGRADED, f"{answer}: {without}")
     for directory in made:
         with suppress(OSError):  # somebody put something there
             directory.rmdir()

@@ -99,6 +99,11 @@ class HostFacts:
             self._programs[name] = self._find(name)
         return self._programs[name]
 
+    def executor(self, argv: tuple[str, ...]) -> Mapping[str, Any]:
+        """The program behind an executor's argv: its files by digest, all other words as they are."""
+        words = [self.source(word)[0] if os.path.isfile(word) else word for word in argv]
+        return {"program": self.program(argv[0]), "words": words if os.path.isfile(argv[0]) else words[1:]}
+
     def harness(self) -> Mapping[str, Any]:
         """The probe harness: what its own source files say, so that another harness is another action."""
         if self._harness is None:

@@ -54,7 +54,9 @@ class Run:
         self._directory = session.run_directory(run_id)
         self._place = place
         self.record = Record(run_id, self._begin, flushes=flushes)
-        engines = Engines(session.engine, session.steps)
+        argv = session.executor
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
         engines.check(graph.states[number] for number in wanted)
         self.desk = RunDesk(
             run_id=run_id,

@@ -94,8 +94,9 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine(is_clean=True) if channel == ChannelName.CLEAN else PythonEngine()
+        self.engine: Engine = PythonEngine() if channel == ChannelName.DIRECT else PythonEngine(is_clean=True)
         self.steps: Engine | None = None  # another engine, for the steps of flows
+        self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(

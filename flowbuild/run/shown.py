@@ -22,6 +22,8 @@ from flowbuild.store.tree import Artifact, Entry, entries, materialize
 def shown_paths(graph: StateGraph, label: Label) -> dict[str, str]:
     """The paths below the workspace root where a target's own outputs are shown, by output name."""
     built = graph.targets[label]
+    if built.fold is not None:
+        return dict(built.fold.outputs)
     return {
         name: item.path
         for name, one in built.outputs.items()

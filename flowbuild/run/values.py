@@ -34,9 +34,10 @@ def _is_taken(way: Way, outputs: Mapping[str, Artifact] | None, read: Read) -> b
 
 def resolved(state: State, products: Products, read: Read) -> dict[str, Any]:
     """The `with` of a step, with the values that its references stand for."""
-    assert state.step is not None
+    if state.step is None or state.step.reads is None:  # such as a whole flow, whose references are its executor's
+        return dict(state.with_)
     documents: dict[str, Any] = {}
-    for name, number in (state.step.reads or {}).items():
+    for name, number in state.step.reads.items():
         outputs = products.get(number, {})
         documents[name] = next((read(outputs[output]) for output in (RESULT, ERROR) if output in outputs), None)
     found: dict[str, Any] = replaced(dict(state.with_), "step", documents)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import digest
 from flowbuild.core.event import Domain
 from flowbuild.engine.engine import Capabilities, Engine, Io, Performance, Wait
+from flowbuild.engine.proc import ProcEngine, one_node
 from flowbuild.engine.process import drive
 from flowbuild.engine.python import PythonEngine
 from flowbuild.run.io import RunIo
@@ -59,6 +62,7 @@ class Case:
     good: tuple[str, Mapping[str, Any]]
     bad: tuple[str, Mapping[str, Any]]
     slow: tuple[str, Mapping[str, Any]] | None = None
+    holds: bytes = b"hello"
 
 
 def said(action: Action) -> Outcome:
@@ -72,9 +76,41 @@ def shell(script: str) -> tuple[str, Mapping[str, Any]]:
 HELLO = shell("printf hello > out/bin/t/o")
 SLOW = shell("echo $$ > pid; trap '' TERM; sleep 60 & echo $! >> pid; wait")
 
+# An executor whose one step kind is said by what it gets: its result is that, or it fails, or it never ends.
+EXECUTOR = """
+import os, subprocess
+from flowbuild.rep import StepFailed, serve
+
+def step(with_, context):
+    if with_.get("fail"):
+        raise StepFailed("it was asked to")
+    if with_.get("wait"):
+        child = subprocess.Popen(["sleep", "60"])
+        open("pid", "w").write(f"{os.getpid()} {child.pid}")
+        child.wait()
+    return with_
+
+serve({"step": step})
+"""
+
+
+def proc() -> Engine:
+    return ProcEngine((sys.executable, "-c", EXECUTOR), cwd=Path(tempfile.mkdtemp()), timeout=60)
+
+
 CASES = {
     "python: exec": Case(PythonEngine, HELLO, shell("exit 3"), SLOW),
     "python: write": Case(PythonEngine, ("write", {"content": "hello"}), shell("exit 3")),
+    "proc": Case(
+        proc, ("step", {"say": "hello"}), ("step", {"fail": True}), ("step", {"wait": True}), b'{"say":"hello"}'
+    ),
+    "proc: ir": Case(
+        proc,
+        ("ir", {"ir": one_node("step", {}), "inputs": {}}),
+        ("ir", {"ir": one_node("step", {"fail": True}), "inputs": {}}),
+        None,
+        b'{"status":"completed","summary":{"completed_steps":1,"failed_steps":0,"result":{}}}',
+    ),
     "scripted": Case(lambda: ScriptedEngine({"//:t": "hello", "//:bad": said}), ("write", {}), ("write", {})),
     "toy": Case(ToyEngine, ("echo", {"text": "hello"}), ("echo", {"text": "fail"}), ("echo", {"text": "wait"})),
 }
@@ -164,7 +200,7 @@ def test_outputs_are_in_the_store(case: Case, engine: Engine, io: RunIo, cas: Ca
     assert list(outcome.outputs) == ["o"]
     artifact = Artifact.from_doc(outcome.outputs["o"])
     assert intact(cas, artifact)
-    assert cas.read(artifact.sha256) == b"hello"
+    assert cas.read(artifact.sha256) == case.holds
 
 
 def test_the_same_action_comes_to_the_same(case: Case, engine: Engine, io: RunIo) -> None:
@@ -185,13 +221,14 @@ def test_closing_before_the_first_step_is_nothing(case: Case, engine: Engine, io
     engine.perform(action(case.good), io).close()
 
 
-@pytest.mark.parametrize("case", [case for case in CASES.values() if case.slow], ids=["python: exec", "toy"])
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.slow], ids=["python: exec", "proc", "toy"])
 @pytest.mark.parametrize("interrupts", [True, False])
 def test_closing_ends_what_was_started_in_time(case: Case, engine: Engine, io: RunIo, interrupts: bool) -> None:
     assert case.slow is not None
     what = action(case.slow)
     performance = engine.perform(what, io)
-    pids = begin(performance, io.scratch, what)
+    directory = engine._cwd if isinstance(engine, ProcEngine) else Path(io._directory)
+    pids = begin(performance, directory, what)
     if interrupts:
         engine.interrupt()
     started = time.monotonic()
@@ -200,7 +237,7 @@ def test_closing_ends_what_was_started_in_time(case: Case, engine: Engine, io: R
     assert [pid for pid in pids if is_alive(pid)] == []
 
 
-def begin(performance: Performance, scratch: Callable[[Action], Path], what: Action) -> list[int]:
+def begin(performance: Performance, directory: Path, what: Action) -> list[int]:
     """Pull until it has nothing to do but wait, and its two processes have said who they are, if it has any."""
     ready = None
     while True:
@@ -208,10 +245,9 @@ def begin(performance: Performance, scratch: Callable[[Action], Path], what: Act
         if not isinstance(step, Wait):
             ready = None
             continue
-        if what.kind != "exec":
+        if what.kind == "echo":
             return []
-        directory = Path(scratch.__self__._directory)  # type: ignore[attr-defined]
-        for _ in range(200):
+        for _ in range(20):
             found = [path for path in directory.rglob("pid") if len(path.read_text().split()) == 2]
             if found:
                 return list(map(int, found[0].read_text().split()))

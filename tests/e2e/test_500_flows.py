@@ -225,6 +225,21 @@ def test_a_kind_that_nobody_performs_is_refused_before_anything_runs(plant: Spac
     assert "engine python has no step kind 'robot.dance' (//plant:f), 'robot.sing' (//plant:f)" in ran.err
 
 
+@pytest.mark.parametrize("kind", ["exec", "python", "probe", "write"])
+def test_what_targets_are_made_of_is_no_step(plant: Space, kind: str) -> None:
+    flow(plant, f"a: {{type: {kind}, with: {{command: [touch, made], content: x}}}}", handlers=FAILING)
+    ran = plant.run("//plant:f")
+    assert (ran.code, ran.out) == (3, "")
+    assert f"has no step kind '{kind}'" in ran.err
+
+
+def test_a_default_is_of_its_type(plant: Space) -> None:
+    plant.write("plant/BUILD.yaml", MONITOR.replace("[boiler, pump]", "[1]"))
+    ran = plant.run("//plant:monitor")
+    assert ran.code == 2
+    assert "the input 'nodes' is list<string>, and its default is not" in ran.err
+
+
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
@@ -238,6 +253,8 @@ def test_a_kind_that_nobody_performs_is_refused_before_anything_runs(plant: Spac
         ("a: {with: {}}", "a step is a mapping with a `type`"),
         ("a: {type: switch, cases: {x: a}}", "a switch needs `key`"),
         ("a.b: {type: finish}", "a reference would end at the dot"),
+        ("a: {type: ir}", "'ir' is no step kind"),
+        ('a: {type: task, with: {x: "${{ inputs.nodes }}"}}', "a flow's own inputs are $input.name"),
     ],
 )
 def test_what_is_wrong_with_a_flow_is_said_at_its_place(plant: Space, steps: str, said: str) -> None:

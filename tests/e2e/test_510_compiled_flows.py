@@ -222,6 +222,16 @@ def test_verify_compiles_and_runs(plant: Space) -> None:
     assert len(json.loads(plant.read("out/dsl/manifest.json"))) == 2
 
 
+def test_sources_are_where_one_stands(plant: Space) -> None:
+    plant.write("other/BUILD.yaml", "targets: {f: {rule: flow, steps: {a: {type: finish}}}}\n")
+    ran = plant.run("-C", "plant", "verify", "online", "--flow", "plant.monitor", "--sources", ".")
+    assert ran.code == 0, ran
+    assert len(json.loads(plant.read("plant/out/dsl/manifest.json"))) == 2
+    refused = plant.run("verify", "online", "--flow", "f", "--sources", "../..")
+    assert refused.code == 2
+    assert "there is no such directory in the workspace" in refused.err
+
+
 def test_a_workspace_may_have_handlers(plant: Space) -> None:
     compiled(plant)
     plant.remove("plant/BUILD.yaml")

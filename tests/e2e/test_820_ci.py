@@ -80,6 +80,26 @@ def test_a_step_of_a_workflow(goldens: Space, tmp_path: Path) -> None:
     assert headings == ["### flowbuild test //...", "### flowbuild build //p:made", "### flowbuild build //p:made"]
 
 
+def test_a_bundle_is_named_in_the_summary(space: Space, tmp_path: Path) -> None:
+    space.write(
+        "lab/BUILD.yaml",
+        """
+        targets:
+          probes:
+            rule: registry
+            probes: {read: {operation: environment-read, target: PLANTED}}
+            profiles: {free: {restrict: {}}}
+          plan: {rule: plan, registry: ":probes", profiles: [free]}
+          run: {rule: run, plan: ":plan"}
+        """,
+    )
+    for _ in range(2):
+        assert space.run("//lab:run", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "s.md")).code == 0
+    run_id = space.read("out/lab/run/LATEST").strip()
+    lines = [line for line in (tmp_path / "s.md").read_text().splitlines() if "bundle" in line]
+    assert lines == [f"`//lab:run`: bundle `{run_id}` {word}, ok" for word in ("committed", "stands")]
+
+
 # A cache that is restored. What is kept between jobs is `.flowbuild/cas` and `.flowbuild/memo`, as docs/ci.md says.
 
 

@@ -47,6 +47,7 @@ def test_what_is_made_builds_passes_and_is_up_to_date(tmp_path: Path, name: str)
         tested = space.run("test", f"//{package}:all")
         assert tested.code == 0 and tested.out.endswith(f"\n{tests} passed\n")
     assert space.run("//...").code == 0
+    assert space.run("lint")[:2] == (0, "nothing found in 1 package\n")
 
 
 def test_what_to_type_next_is_said_from_where_one_stands(tmp_path: Path) -> None:

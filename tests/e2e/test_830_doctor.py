@@ -57,7 +57,7 @@ def test_what_can_t_be_written_is_why_nothing_builds(space: Space) -> None:
     ran = space.run("doctor")
     assert (ran.code, ran.err) == (1, "")
     assert ran.out.splitlines()[-1] == "a plain build does not work here: write"
-    assert "ENOTDIR" in ran.out
+    assert "EEXIST in " in ran.out
 
 
 def test_a_workspace_that_does_not_load_is_examined_all_the_same(space: Space) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from measure import measured
 
 from flowbuild.testing import Ran, Space
 
@@ -142,18 +143,6 @@ def test_out_that_is_a_link(space: Space, tmp_path: Path) -> None:
     space.write("BUILD.yaml", GOOD)
     ran = space.run("//...")
     assert ran.code in (0, 5) and "Traceback" not in ran.err + ran.out
-
-
-def measured(space: Space, *words: str) -> tuple[Ran, int, float]:
-    """A run, the most memory that it had, in MiB, and its processor time."""
-    code = "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:]).returncode; u = resource.getrusage(resource.RUSAGE_CHILDREN); print(u.ru_maxrss, u.ru_utime + u.ru_stime, file=open('../usage', 'w')); sys.exit(r)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, sys.executable, "-m", "flowbuild", *words],
-        cwd=space.root, env=space.environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    most, seconds = (space.root.parent / "usage").read_text().split()
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return Ran(done.returncode, done.stdout, done.stderr), int(most) // unit, float(seconds)
 
 
 def test_a_hundred_megabytes(space: Space) -> None:

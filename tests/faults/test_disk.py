@@ -7,6 +7,7 @@ the error, and the next run succeeds once the fault is gone.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from disk_lab import RUN, lab, told, whole
+
+from flowbuild.testing import Ran, Space
 
 pytestmark = pytest.mark.faults
 
@@ -61,11 +64,17 @@ def test_a_full_disk(tmp_path: Path, limit: str, left: int) -> None:
         whole(space)
 
 
-def test_a_read_only_workspace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "out", ".flowbuild", "out/lab/run", ".flowbuild/cas", ".flowbuild/runs"])
+def test_a_read_only_workspace(tmp_path: Path, place: str) -> None:
+    """The whole of it, or just where outputs, objects or logs would be written."""
     space = lab(tmp_path / "workspace")
-    with mounted(space.root, "--bind", str(space.root)) as place:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
-        told(space.run(RUN))
+    directory = space.root / place
+    directory.mkdir(parents=True, exist_ok=True)
+    with mounted(directory, "--bind", str(directory)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+        ran = space.run(RUN)
+        told(ran)
+        assert "EROFS" in ran.err and "read-only" in ran.err, ran
     assert space.run(RUN).code == 0
     whole(space)
 
@@ -92,20 +101,61 @@ def test_a_place_where_we_may_not_write(tmp_path: Path) -> None:
     assert space.run(RUN).code == 0
 
 
-def test_few_descriptors(tmp_path: Path) -> None:
-    """At each limit: the whole thing, or a message."""
+PLAIN = """
+targets:
+  command: {rule: exec, script: "echo x > ${{ outputs.o }}", outputs: {o: o}}
+  handler: {rule: python, handler: "h.py:f", outputs: {o: o}}
+"""
+
+
+def limited(space: Space, limit: str, *words: str) -> Ran:
+    """The program, started by a shell that sets a limit first."""
+    line = f'{limit} && exec "$0" "$@"'
+    started = ["sh", "-c", line, sys.executable, "-m", "flowbuild", *words]
+    done = subprocess.run(started, cwd=space.root, env=space.environment, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("label", [RUN, "//:command", "//:handler"])
+def test_few_descriptors(tmp_path: Path, label: str) -> None:
+    """At each limit: the whole thing, or a sentence that says which limit it is and how to raise it."""
     space, ended = lab(tmp_path / "workspace"), set()
-    for limit in (8, 12, 16, 32, 64):
+    space.write("BUILD.yaml", PLAIN)
+    space.write("h.py", "def f(o):\n    o.write_text('x')\n")
+    for limit in (8, 12, 15, 16, 17, 20, 32, 64):
         shutil.rmtree(space.root / "out", ignore_errors=True)
         shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
-        words = ["sh", "-c", f'ulimit -n {limit} && exec "$0" "$@"', sys.executable, "-m", "flowbuild", RUN]
-        done = subprocess.run(words, cwd=space.root, env=space.environment, capture_output=True, text=True, check=False)
-        ended.add(done.returncode)
-        if done.returncode:
-            said = done.stdout + done.stderr  # with 8 descriptors even the interpreter may not come up
-            assert done.returncode in (1, 3, 4, 5) and said
-            assert "EMFILE" in said or "Too many open files" in said or "cannot start" in said, said
-        else:
+        ran = limited(space, f"ulimit -n {limit}", label)
+        ended.add(ran.code)
+        if ran.code:
+            told(ran)
+            assert "Too many open files (EMFILE)" in ran.err and "raise it (`ulimit -n 4096`)" in ran.err, ran
+        elif label == RUN:
             whole(space)
-    assert 0 in ended
-    assert space.run(RUN).code == 0
+    assert ended == {0, 5}
+    assert space.run(label).code == 0
+
+
+@pytest.mark.parametrize("label", [RUN, "//:command"])
+def test_a_limit_on_the_size_of_files(tmp_path: Path, label: str) -> None:
+    """Ours: the file that would pass it is named. Half a kibibyte a block: some let the journal begin."""
+    space, ended = lab(tmp_path / "workspace"), set()
+    # The interpreter would write its bytecode in part, and believe it the next time.
+    space.environment |= {"LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
+    space.write("BUILD.yaml", PLAIN.replace("echo x >", "head -c 60000 /dev/zero >"))
+    for blocks in (0, 1, 4, 16, 100, 4000):
+        shutil.rmtree(space.root / "out", ignore_errors=True)
+        shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
+        ran = limited(space, f"ulimit -f {blocks}", label)
+        ended.add(ran.code)
+        if ran.code == 0:
+            assert label != RUN or whole(space) is None
+        elif ran.code == 5:
+            told(ran)
+            assert "EFBIG" in ran.err and "`ulimit -f`" in ran.err, ran
+        elif label == RUN:  # the preflight inherits the limit
+            assert ran.code == 4 and "the preflight broke: OSError" in ran.err and "File too large" in ran.err, ran
+        elif ran.code:  # and so does an action, which ends as the system ends whoever passes it
+            assert ran.code == 1 and re.search("File (size|too)|SIGXFSZ", ran.out), ran
+    assert {0, 5} <= ended
+    assert space.run(label).code == 0

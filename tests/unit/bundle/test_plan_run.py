@@ -108,7 +108,7 @@ def test_filters_leave_what_they_name_and_never_move_latest(
 def test_a_filter_of_nothing_leaves_no_run_behind(tree: SeedTree, filters: dict[str, list[str]], says: str) -> None:
     with pytest.raises(UnknownName, match=says):
         run(tree, **filters)
-    assert not [path for path in (tree.root / "out").iterdir() if path.name[0] != "."]
+    assert not (tree.root / "out").exists()
 
 
 def test_what_is_wrong_is_told_at_once_and_nothing_is_written(tree: SeedTree) -> None:

@@ -152,7 +152,11 @@ def test_two_channels_in_one_bundle_are_not_clean(tmp_path: Path) -> None:
 
 
 def test_nothing_can_be_set_by_a_caller() -> None:
-    assert list(inspect.signature(emit_promotion_packet).parameters) == ["path", "out_path", "require_promotable"]
+    assert list(inspect.signature(emit_promotion_packet).parameters) == [
+        "bundle_root",
+        "out_path",
+        "require_promotable",
+    ]
     assert list(inspect.signature(promotion_packet).parameters) == ["bundle"]
 
 
@@ -181,3 +185,16 @@ def test_where_there_is_nothing_there_is_no_packet(tmp_path: Path) -> None:
     with pytest.raises(NotCommitted):
         emit_promotion_packet(tmp_path / "none", tmp_path / PACKET)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ['{"sandboxed": NaN}', '{"source": "\\ud800"}', "3", '{"n": 9007199254740993}'])
+def test_what_json_can_t_say_again_is_not_told(tmp_path: Path, value: str) -> None:
+    path = commit(tmp_path)
+    text = (path / "apply_preflight.json").read_text()
+    doc = json.loads(text)
+    old = json.dumps(doc["sandbox_check_self"], indent=2, sort_keys=True).replace("\n", "\n  ")
+    assert old in text
+    (path / "apply_preflight.json").write_text(text.replace(old, value))
+    packet = emit(path)
+    assert packet["promotability"]["gating_inputs"]["sandbox_check_self"] is None
+    assert packet["promotability"]["reasons"] == ["bundle_integrity_unverified"]

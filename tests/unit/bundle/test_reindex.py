@@ -153,10 +153,11 @@ def test_a_live_writer_is_not_disturbed(tmp_path: Path) -> None:
         load_bundle(path)
 
 
-def test_a_damaged_log_is_no_obstacle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ["{", "[]", '{"a": NaN}', '{"a": "\\ud800"}'])
+def test_a_damaged_log_is_no_obstacle(tmp_path: Path, data: str) -> None:
     path = commit(tmp_path)
     (path / "summary.md").write_text("")
     reindex_bundle(path, repair=True)
-    (path / "repair_log.json").write_text("{")
+    (path / "repair_log.json").write_text(data)
     reindex_bundle(path, repair=True)
     assert log(path)["earlier"] is None and validate_bundle(path).ok

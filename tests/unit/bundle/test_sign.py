@@ -190,6 +190,8 @@ def test_a_new_pair_is_for_its_owner_and_never_overwritten(tmp_path: Path) -> No
     with pytest.raises(BadPath, match=r"flowbuild\.pub is there already"):
         new_key(tmp_path)
     assert set(snapshot(tmp_path)) == set(before) - {"flowbuild.key"}
+    with pytest.raises(BadPath, match="there is no such directory"):
+        new_key(tmp_path / "none/k")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(BadPath, match="is there already"):
         new_key(tmp_path / "link")

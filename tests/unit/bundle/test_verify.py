@@ -265,3 +265,10 @@ def test_two_people_may_sign(promotion: Promotion, tmp_path: Path) -> None:
     assert verify(more / PACKET, [promotion.key, promotion.other], Trust()).findings == ()
     alone = verify(more / PACKET, [promotion.key], Trust())
     assert len(alone.findings) == 3 and set(alone.statements) == set(PREDICATES.values())
+
+
+def test_nothing_that_a_terminal_acts_on_is_told(promotion: Promotion, tmp_path: Path, keys: Path) -> None:
+    line = json.loads(lines(promotion.root)[0])
+    line["signatures"][0]["keyid"] = "\x1b[2J"
+    add_line(json.dumps(line).encode())(promotion)
+    assert f"{STATEMENTS}:4: the signature is by no key that counts here (key '\\x1b[2J')" in promotion.findings()

@@ -290,6 +290,28 @@ def test_a_workspace_below_a_system_directory_stays_hidden(tmp_path: Path) -> No
     assert list(clean.around([str(tmp_path / "a/ws/secret")], str(tmp_path / "a/ws"))) == []
 
 
+def test_a_program_has_the_libraries_beside_it_and_a_home_keeps_its_own(io: TinyIo) -> None:
+    prefix = io.root / "home/.local"
+    for name in ("bin", "lib", "share"):
+        (prefix / name).mkdir(parents=True)
+    (prefix / "bin/tool").write_text("")
+    reads = clean.for_program(_place(io), io, str(prefix / "bin/tool")).reads
+    assert {str(prefix / "bin"), str(prefix / "lib"), str(prefix / "bin/tool")} <= set(reads)
+    assert str(prefix / "share") not in reads and str(prefix) not in reads
+
+
+def test_what_is_installed_is_there_and_what_a_person_adds_is_not(io: TinyIo) -> None:
+    installed, project, added = (io.root / name for name in ("e/site-packages", "project", "added"))
+    for directory in (installed, project, added):
+        directory.mkdir(parents=True)
+    (installed / "project.pth").write_text(f"import sys\n{project}\n/nowhere\n")
+    reads = clean.for_python(_place(io), io, [str(installed), str(project), str(added), "", "relative"]).reads
+    assert {str(installed), str(project)} <= set(reads) and str(added) not in reads
+    own = io.workspace / ".venv/lib/site-packages"
+    own.mkdir(parents=True)
+    assert str(own) in clean.for_python(_place(io), io, [str(own)]).reads
+
+
 def test_tables_are_total() -> None:
     assert {name for covered in confine.COVERS.values() for name in covered} <= set(OPERATIONS)
     assert set(confine.COVERS) & set(restrict.COVERS) == {"signals:deny"}

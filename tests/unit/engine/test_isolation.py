@@ -17,7 +17,7 @@ import pytest
 
 from flowbuild.engine import clean, isolation, preflight, probe
 from flowbuild.engine.confine import Confinement
-from flowbuild.engine.restrict import ENFORCED, UNAVAILABLE
+from flowbuild.engine.restrict import DEGRADED, ENFORCED, UNAVAILABLE
 from flowbuild.engine.seccomp import refuse
 from flowbuild.engine.spawn import Start
 
@@ -75,6 +75,16 @@ def test_a_host_without_landlock_says_so() -> None:
     assert (entry["status"], entry["mechanism"], entry["errno_name"]) == (UNAVAILABLE, None, "ENOSYS")
     assert {each["status"] for each in found["isolation"]["operations"].values()} == {UNAVAILABLE}
     assert (found["isolation"]["works"], found["apply_ok"], found["failure_stage"]) == (False, False, "apply")
+
+
+@FILTERS
+@pytest.mark.skipif(hosts.landlock_abi() < 4, reason="needs Landlock's TCP rules")
+def test_what_a_weaker_host_leaves_open_is_named_and_is_no_proof() -> None:
+    found = hosts.record([refuse("prctl", errno.EINVAL, only=22)], CLEAN)
+    entry = found["isolation"]["operations"]["network:none"]
+    assert entry["status"] == DEGRADED and "socket-local" in entry["leaves"]
+    assert "network-outbound" not in entry["leaves"]
+    assert found["isolation"]["works"] and not found["apply_ok"]
 
 
 class Ajar(clean.Launch):

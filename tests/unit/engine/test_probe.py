@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,3 +197,19 @@ def test_the_sources_that_keys_hold_are_all_that_the_harness_imports() -> None:
                 module = (node.module or "").removeprefix("flowbuild.engine").removeprefix(".")
                 todo += [module] if module else [alias.name for alias in node.names]
     assert sorted(f"{name}.py" for name in found) == sorted(probe.SOURCES)
+
+
+def test_a_path_that_leads_elsewhere_says_where_and_no_other_does() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = os.path.realpath(directory)
+        Path(root, "real").write_text("x")
+        os.symlink("real", f"{root}/link")
+        for policy in (None, {"files": "staged"}):
+            asked = hosts.request("file-read-data", policy, f"{root}/link")
+            details = hosts.row(asked)["probe_details"]
+            assert details["observed_path"] == f"{root}/real"
+            assert details["observed_path_source"] == "realpath"
+        assert "observed_path" not in hosts.row(hosts.request("file-read-data", None, f"{root}/real"))["probe_details"]
+        assert "observed_path" not in hosts.row(hosts.request("file-read-data", None, f"{root}/gone"))["probe_details"]
+    for target in ("staged/file", "outside/file", "staged"):
+        assert "observed_path" not in hosts.row(hosts.request("file-read-metadata", None, target))["probe_details"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from seed_tree import PLAN, PROBES, PROFILES, SeedTree
 
+from flowbuild.bundle.status import runtime_status
 from flowbuild.evidence.__main__ import main
 from flowbuild.graph.evidence import plan_digest
 
@@ -132,3 +133,52 @@ def test_a_damaged_bundle_is_found_and_repaired(tree: SeedTree, said: Said) -> N
 @pytest.mark.parametrize("words", ["", "--strict --repair"])
 def test_reindexing_needs_one_of_two_flags(tree: SeedTree, said: Said, words: str) -> None:
     assert "--repair" in said(f"reindex-bundle --bundle out {words}", 2)
+
+
+def test_from_a_template_to_a_summary_of_what_may_be_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not runtime_status()["clean"]["works"]:
+        pytest.skip("this host can't isolate: the channel clean does not work here")
+    assert said("plan-build --template network-access --out e").count("[+] wrote") == 3
+    assert said("plan-build --template network-access --out m --write-expected-matrix").count("[+] wrote") == 4
+    assert "is there already" in said("plan-build --template network-access --out e", 2)
+    assert said("run --plan e/plan.json --channel clean").count("[+]") == 2
+    assert (
+        said("emit-promotion --bundle e/out --out e/out/promotion_packet.json --require-promotable").count("[+]") == 1
+    )
+    assert said("summarize-ops --packet e/out/promotion_packet.json --out ops.json") == "[+] wrote ops.json\n"
+    summary = json.loads(Path("ops.json").read_text())
+    assert summary["meta"]["source_jobs"] == ["promotion_packet"]
+    assert summary["ops"]["network-outbound"]["coverage_status"] == "ok"
+
+
+def test_an_op_summary_needs_one_source_and_says_what_it_may_not_have(tree: SeedTree, said: Said) -> None:
+    assert "--packet" in said("summarize-ops --out ops.json", 2)
+    assert "not allowed" in said("summarize-ops --bundle out --packet p --out ops.json", 2)
+    said("run --plan plan.json")
+    said("emit-promotion --bundle out --out out/packet.json")
+    assert "not_clean_channel" in told(said, "summarize-ops --packet out/packet.json --out ops.json", 1)
+    assert not Path("ops.json").exists()
+    assert said("summarize-ops --packet out/packet.json --allow-nonpromotable --out ops.json") == "[+] wrote ops.json\n"
+    (bundle,) = (path for path in Path("out").iterdir() if path.is_dir() and path.name[0] != ".")
+    (bundle / "summary.md").write_text("other")
+    assert "summary.md" in said("summarize-ops --bundle out --out ops.json", 5)
+    assert said("summarize-ops --bundle out --allow-unverified --out ops.json") == "[+] wrote ops.json\n"
+
+
+def told(said: Said, line: str, code: int) -> str:
+    """What a command line says on both streams."""
+    assert main(line.split()) == code
+    both = said.capsys.readouterr()
+    return both.out + both.err
+
+
+def test_templates_and_the_status_are_json(tree: SeedTree, said: Said) -> None:
+    assert [row["template_id"] for row in said.json("list-templates")] == [
+        "file-access",
+        "hardened-runtime",
+        "network-access",
+    ]
+    assert said.json("status")["repo_root"] == str(tree.root)

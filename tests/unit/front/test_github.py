@@ -69,6 +69,13 @@ def test_faults_are_annotated_at_their_places(
     assert "did you mean 'exec'?" in first[1] and "scrip" in second[1]
 
 
+def test_what_lint_finds_is_annotated(step: Path, workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    workshop.write("p/BUILD.yaml", declare({"a": target("cat /etc/hosts")}))
+    assert cli.main(["lint", "-C", str(workshop.root)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("::")]
+    assert {parsed(line)[0]["file"] for line in lines} == {"workspace/p/BUILD.yaml"}
+
+
 def test_nothing_of_it_happens_elsewhere(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     workshop.write("BUILD.yaml", "- 1\n")
     assert cli.main(["//:a", "-C", str(workshop.root)]) == 2

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from seed_tree import SeedTree
 from workshop import Workshop
 
 from flowbuild.front import cli
@@ -120,3 +121,9 @@ GOLDEN = """
     actual: //words:sorted
     expected: golden/sorted.txt
 """
+
+
+def test_plans_and_registries_that_files_say_are_listed_too(told: Run, workshop: Workshop) -> None:
+    SeedTree(workshop.root)
+    assert told("list plans") == (0, ["plan.json  plan.json  2 profiles of small"])
+    assert told("list registries") == (0, ["small  probes.json"])

@@ -106,7 +106,7 @@ def test_all_faults_come_at_once_with_the_nearest_word() -> None:
         ({"profiles": ["no-netwrok"]}, ("profiles", 0)),
         ({"profiles": ["no-network", "no-network"]}, ("profiles", 1)),
         ({"profiles": "no-network"}, ("profiles",)),
-        ({"lanes": ["oracle"]}, ("lanes", 0)),
+        ({"lanes": ["orakel"]}, ("lanes", 0)),
         ({"lanes": []}, ("lanes",)),
     ],
 )
@@ -139,7 +139,7 @@ def test_probes_have_the_fields_of_the_seed_and_no_other() -> None:
         "operation": "network-outbound",
         "target": "127.0.0.1:0",
         "expected": "deny",
-        "supports_lanes": {"baseline": True, "scenario": True, "oracle": False},
+        "supports_lanes": {"baseline": True, "scenario": True, "oracle": True},
         "expected_primary_ops": ["network-outbound"],
         "expected_predicates": ["127.0.0.1:0"],
         "capabilities_required": [],

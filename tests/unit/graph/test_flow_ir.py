@@ -92,6 +92,7 @@ def edited(path: str, value: Any) -> dict[str, Any]:
         ("graph/nodes/0/type", "", "graph/nodes/0/type: '' should be non-empty"),
         ("graph/nodes/0/with", [], "graph/nodes/0/with: [] is not of type 'object'"),
         ("graph/nodes/1/id", "ask", "graph/nodes: there are two nodes 'ask'"),
+        ("graph/nodes/0/type", "ir", "graph/nodes/0/type: 'ir' is no step kind"),
         ("graph/edges/0/on", "maybe", "graph/edges/0/on: 'maybe' is not one of"),
         ("graph/edges/0/to", "nobody", "graph/edges/0/to: there is no node 'nobody'"),
         ("graph/edges/0/to", "ask", "graph/edges: these nodes lead in a circle: ask -> ask"),

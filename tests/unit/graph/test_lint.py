@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seed_tree import SeedTree
 from workshop import Workshop, declare, target
 
 from flowbuild.core.errors import UserError
@@ -57,7 +58,8 @@ def test_the_page_s_example_has_this_one_finding(check: str, workshop: Workshop)
     section = PAGE.split(f"### {check}\n")[1].split("\n### ")[0]
     assert "**Remedy:**" in section
     for text in re.findall(r"^```\w+\n(.*?)^```$", section, re.M | re.S):
-        workshop.write(text.split()[1], text)
+        path = text.split()[1]
+        workshop.write(path, text.partition("\n")[2] if path.endswith(".json") else text)  # JSON has no comments
     (one,) = look(workshop)
     assert (one.check, bool(one.remedy)) == (check, True)
     line = (workshop.root / one.location.path).read_text().splitlines()[one.location.line - 1]
@@ -70,6 +72,19 @@ def test_the_page_s_tag_silences(workshop: Workshop) -> None:
     assert look(workshop) == []
     workshop.write("p/BUILD.yaml", example.replace("allow:", "allow-"))
     assert [one.check for one in look(workshop)] == ["volatile-output"]
+
+
+def test_documents_are_looked_at_only_with_the_whole_workspace(workshop: Workshop) -> None:
+    tree = SeedTree(workshop.root)
+    workshop.write("p/BUILD.yaml", declare({"t": script("true > ${{ outputs.o }}")}))
+    assert look(workshop) == []
+    tree.edit("plan.json", "profiles", value=["opne"])
+    tree.edit("registry/probes.json", "probes", "open:read", "name")
+    tree.write("registry/registry_index.json", "[")
+    said = {(one.location.path, one.check) for one in look(workshop)}
+    names = ("plan.json", "registry/probes.json", "registry/registry_index.json")
+    assert said == {(name, "bad-document") for name in names}
+    assert look(workshop, "//p:all") == []
 
 
 # What is right
@@ -147,6 +162,13 @@ def test_a_rule_is_unused_in_the_whole_workspace_only(workshop: Workshop) -> Non
     assert names(workshop, {"t": target("x")}, "//p:all") == []
 
 
+def test_a_rule_s_attributes_are_looked_at_with_its_targets(workshop: Workshop) -> None:
+    workshop.write("rules/say.rule.yaml", RULE.replace("hi}", "hi}, more: any") % "true")
+    spec = {"rule": "say", "params": {"loud": True}}
+    assert names(workshop, {"t": spec, "u": target("x")}, "//p:t") == ["unused-attribute"]
+    assert names(workshop, {"t": spec, "u": target("x")}, "//p:u") == []
+
+
 def test_a_run_s_params_stand_in_its_bundle(workshop: Workshop) -> None:
     probes = {"p": {"operation": "process-exec", "target": "/bin/true"}}
     targets = {
@@ -198,6 +220,7 @@ def test_an_output_beside_those_that_are_read(workshop: Workshop) -> None:
     assert names(workshop, {"t": two(), "r": reader}, "//p:all") == []
     assert names(workshop, {"t": two(), "r": reader, "g": {"rule": "group", "targets": [":t"]}}) == []
     assert names(workshop, {"t": two(), "r": reader, "s": {"rule": "filegroup", "files": [":t#b"]}}) == []
+    assert names(workshop, {"t": two(), "s": {"rule": "filegroup", "files": [":t#b"]}}) == ["unread-output"]
     golden = {"rule": "golden", "actual": ":t#b", "expected": "b.txt"}
     assert names(workshop, {"t": two(), "r": reader, "s": golden}) == []
 
@@ -290,6 +313,25 @@ def test_a_place_in_a_long_script(workshop: Workshop) -> None:
     )
     (one,) = look(workshop)
     assert (str(one.location), one.location.text[14:24]) == ("p/BUILD.yaml:7:15", "/etc/hosts")
+
+
+def test_a_word_that_stands_otherwise_in_its_file_is_not_found_in_another_target(workshop: Workshop) -> None:
+    workshop.write(
+        "p/BUILD.yaml",
+        r"""
+        targets:
+          t:
+            rule: exec
+            command: "cp \u002fhome/me/x"
+            outputs: {o: o}
+          u:
+            doc: Not /home/me/x itself.
+            rule: group
+            targets: []
+        """,
+    )
+    (one,) = look(workshop)
+    assert str(one.location) == "p/BUILD.yaml:4:5"
 
 
 # Names that are alike

@@ -191,6 +191,8 @@ def test_plans_of_files_and_targets_are_listed(tree: SeedTree) -> None:
     tree.write("e/BUILD.yaml", TARGETS)
     tree.write("broken/plan.json", "{")
     tree.write("out/run/plan.json", "{")
+    tree.write("other/flowbuild.yaml", "")
+    tree.write("other/plan.json", "{")
     tree.write("kept/a-bundle/run_status.json", "{}")
     tree.write("kept/a-bundle/plan.json", "{")
     assert list_plans(tree.root) == [

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seed_tree import INDEX, PROBES, PROFILES, SeedTree, probe
+from seed_tree import INDEX, PLAN, PROBES, PROFILES, SeedTree, probe
 
 from flowbuild.core.errors import BadAttribute, BadPath, Faults, UnknownName
+from flowbuild.graph.plans import lint_plan
 from flowbuild.graph.registries import (
     lint_registry,
     list_probes,
@@ -72,6 +73,17 @@ def test_an_id_that_two_places_say_is_refused(tree: SeedTree) -> None:
     tree.write("apart/profiles.json", json.dumps(PROFILES))
     with pytest.raises(BadAttribute, match="said in 2 places"):
         list_probes("small", tree.root)
+
+
+def test_of_two_a_plan_means_its_own(tree: SeedTree) -> None:
+    for name in ("a", "b"):
+        tree.write(f"{name}/probes.json", json.dumps({**PROBES, "registry_id": "twice"}))
+        tree.write(f"{name}/profiles.json", json.dumps({**PROFILES, "registry_id": "twice", "profiles": {}}))
+        tree.write(f"{name}/plan.json", json.dumps({**PLAN, "registry_id": "twice", "profiles": ["open"]}))
+    tree.write("plan.json", json.dumps({**PLAN, "registry_id": "twice"}))
+    assert "has no profile 'open'" in str(lint_plan(tree.root / "a/plan.json").errors[0])
+    assert "said in 2 places" in str(lint_plan(tree.plan).errors[0])
+    assert sum("said in 2 places" in one for one in findings(tree)) == 1
 
 
 def test_a_sound_registry_has_no_finding(tree: SeedTree) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from flowbuild.load.runtime import Runtime
+
 from .conftest import Loading
 
 
 def test_an_empty_file_takes_every_default(loading: Loading) -> None:
     config = loading.open().config
-    assert (config.name, config.engine, config.executor, config.stage) == ("w", "python", None, True)
+    assert (config.name, config.runtime, config.stage) == ("w", Runtime(), True)
     assert config.cache_dir == loading.root / ".flowbuild"
     assert config.path == ("/usr/local/bin", "/usr/bin", "/bin")
     assert config.ignore == ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
@@ -21,11 +23,11 @@ def test_an_empty_file_takes_every_default(loading: Loading) -> None:
 def test_everything_said(loading: Loading) -> None:
     loading.write(
         "flowbuild.yaml",
-        "name: n\nruntime: {engine: proc, executor: ./x}\ncache: {dir: ../shared}\npath: [/bin]\nignore: ['*.tmp']\n"
+        "name: n\nruntime: {engine: proc, executor_path: ./x -v, language: c}\ncache: {dir: ../shared}\npath: [/bin]\nignore: ['*.tmp']\n"
         "pools: {gpu: 2}\nstage: false\nbundle: {max_input: 0}\n",
     )
     config = loading.open().config
-    assert (config.name, config.engine, config.executor, config.stage) == ("n", "proc", "./x", False)
+    assert (config.name, config.runtime, config.stage) == ("n", Runtime("proc", "c", "c", ("./x", "-v")), False)
     assert config.cache_dir == loading.root.parent / "shared"
     assert (config.path, config.ignore) == (("/bin",), ("*.tmp",))
     assert (config.pools, config.bundle_max_input) == ({"gpu": 2}, 0)

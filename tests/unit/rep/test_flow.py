@@ -60,7 +60,8 @@ def test_a_failure_takes_its_own_edges() -> None:
     order, state = ran(doc, failing="a")
     assert order == "a c d"
     assert state.skipped == ["b"]
-    assert list(state.steps) == ["c", "d"]
+    assert state.steps["a"] == {"error": {"code": "step_failed", "message": "asked to", "retryable": True}}
+    assert list(state.steps) == ["a", "c", "d"]
 
 
 def test_a_failure_without_an_edge_ends_the_flow() -> None:
@@ -68,13 +69,15 @@ def test_a_failure_without_an_edge_ends_the_flow() -> None:
         ran(ir([node("a"), node("b")], "a b"), failing="a")
 
 
-SWITCH = {"key_from": "$.vars.a.value", "cases": {"on": "b", "off": "c"}, "default": "_DEFAULT"}
+SWITCH = {"key_from": "$.vars.a.value", "cases": {"on": "b", "off": "c", "80": "b"}, "default": "_DEFAULT"}
 
 
-@pytest.mark.parametrize(("value", "order"), [("on", "a b d"), ("off", "a c d"), ("else", "a d"), (True, "a d")])
+@pytest.mark.parametrize(
+    ("value", "order"), [("on", "a b d"), ("off", "a c d"), ("else", "a d"), (True, "a d"), (80.0, "a b d")]
+)
 def test_a_switch_takes_one_case_or_its_default(value: Any, order: str) -> None:
     nodes = [node("a", with_={"value": value}), node("s", "switch", SWITCH), *map(node, "bcd"), node("end", "finish")]
-    doc = ir(nodes, "a s", "s b=on", "s c=off", "s d=_DEFAULT", "b d", "c d", "d end")
+    doc = ir(nodes, "a s", "s b=on", "s b=80", "s c=off", "s d=_DEFAULT", "b d", "c d", "d end")
     assert ran(doc)[0] == order
 
 
@@ -82,6 +85,12 @@ def test_a_switch_may_name_its_targets_in_its_cases_only() -> None:
     with_ = {"key_from": "$.inputs.mode", "cases": {"true": "b", "1": "c"}, "default": "1"}
     doc = ir([node("s", "switch", with_), node("b"), node("c")], "s b", "s c")
     assert [ran(doc, {"mode": mode})[0] for mode in (True, 1, "?")] == ["b", "c", "c"]
+
+
+def test_a_switch_without_a_case_or_a_default_fails() -> None:
+    doc = ir([node("s", "switch", {"key_from": "$input.x", "cases": {"a": "b"}, "default": None}), node("b")], "s b=a")
+    with pytest.raises(StepFailed, match="no case for '3', and no default; cases are a"):
+        ran(doc, {"x": 3})
 
 
 def test_a_skipped_branch_is_skipped_to_its_end() -> None:

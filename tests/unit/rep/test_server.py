@@ -275,7 +275,7 @@ def test_the_mock_has_the_four_step_kinds(start: Callable[..., Peer]) -> None:
             "action": "NONE",
             "policy_id": None,
             "values": {"a": 1},
-            "error": "policy.apply step requires policy_ref path",
+            "error": "there is no policy",
         },
         {"x": 1},
     ]

@@ -14,6 +14,8 @@ import pytest
 
 from flowbuild.core.errors import CapabilitiesMismatch, StoreConflict
 from flowbuild.run.channel import LOCK, ChannelName, ChannelSpec, LockMode, resolve
+from flowbuild.run.engines import Engines
+from flowbuild.testing import ScriptedEngine
 
 _HOLDER = """
 import sys, time
@@ -115,3 +117,10 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         holder.wait()
         with ChannelSpec().held(tmp_path):
             pass
+
+
+def test_clean_holds_no_engine_that_keeps_one_process_for_many_steps() -> None:
+    own, other = ScriptedEngine(), ScriptedEngine()
+    Engines(own, other), Engines(own, None, None, "clean")
+    with pytest.raises(CapabilitiesMismatch, match="channel clean can't hold another engine"):
+        Engines(own, other, None, "clean")

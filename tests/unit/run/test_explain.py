@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from workshop import Workshop
 
 from flowbuild.core.action import ErrorInfo
+from flowbuild.core.errors import CapabilitiesMismatch
 from flowbuild.run.explain import Verdict, Would
 from flowbuild.testing import ScriptedEngine
 
@@ -90,3 +93,10 @@ def test_it_writes_nothing_new(words: Workshop) -> None:
     assert not (words.root / "out").exists()
     assert not (words.root / ".flowbuild/runs").exists()
     assert not (words.root / ".flowbuild/memo").exists()
+
+
+def test_a_channel_that_this_host_has_not_is_refused_whoever_asks(words: Workshop) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("macOS has it")
+    with pytest.raises(CapabilitiesMismatch, match="launchd_clean is macOS's"):
+        words.open("//words", "--channel", "launchd_clean")
