@@ -43,7 +43,7 @@ def test_forcing_a_group_forces_its_members(space: Space) -> None:
     assert space.run("//:g", "--force", "//:g").performed == 1
 
 
-@pytest.mark.parametrize("flags", ["--engine proc", "--config x.yaml", "--executor-path /bin/true", "--timeout 5"])
+@pytest.mark.parametrize("flags", ["--config x.yaml", "--timeout 5"])
 def test_a_flag_of_a_later_version_is_refused_and_not_ignored(space: Space, flags: str) -> None:
     space.write("BUILD.yaml", ONE)
     space.build("//:a")
@@ -53,11 +53,19 @@ def test_a_flag_of_a_later_version_is_refused_and_not_ignored(space: Space, flag
 
 
 def test_an_engine_that_is_not_there_is_refused(space: Space) -> None:
-    space.write("flowbuild.yaml", "runtime: {engine: proc}\n")
+    space.write("flowbuild.yaml", "runtime: {engine: prok}\n")
     space.write("BUILD.yaml", ONE)
     ran = space.run("//:a")
-    assert ran.code == 3
-    assert "proc" in ran.err
+    assert ran.code == 2
+    assert "there is no engine 'prok'" in ran.err
+    assert "did you mean 'proc'" in ran.err
+
+
+def test_an_engine_that_lacks_its_executor_is_refused(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    ran = space.run("//:a", "--engine", "proc")
+    assert ran.code == 2
+    assert "--executor-path" in ran.err
 
 
 def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
