@@ -97,7 +97,7 @@ class Catalog:
             self.seen.absent(directory)
 
     def select(self, patterns: Sequence[Pattern]) -> list[Label]:
-        """The labels that patterns pick, in stable order: each positive one matches something, and something is left."""
+        """The labels that patterns pick, in stable order: each positive one picks something, and something is left."""
         found: dict[Label, None] = {}
         for pattern in patterns:
             if pattern.negative:

@@ -68,6 +68,25 @@ def test_an_engine_that_lacks_its_executor_is_refused(space: Space) -> None:
     assert "--executor-path" in ran.err
 
 
+@pytest.mark.parametrize("flags", ["", "--update-goldens", "--junit j.xml"])
+def test_what_is_no_test_has_not_passed(space: Space, flags: str) -> None:
+    space.write("BUILD.yaml", ONE + '  g: {rule: group, targets: ["//:a"]}\n')
+    for label in ("//:a", "//:g"):
+        ran = space.run("test", label, *flags.split())
+        assert ran.code == 2
+        assert f"{label} is no test" in ran.err
+        assert "passed" not in ran.out
+
+
+def test_a_group_counts_its_tests_only(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        ONE + '  t: {rule: golden, actual: "//:a", expected: a.txt}\n  g: {rule: group, targets: ["//:a", "//:t"]}\n',
+    )
+    space.write("a.txt", "a\n")
+    assert space.run("test", "//:g").out.endswith("\n1 passed\n")
+
+
 def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
     space.write(
         "BUILD.yaml",
