@@ -14,6 +14,7 @@ from flowbuild.front import new
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console, console
+from flowbuild.front.report import MOST
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
@@ -30,7 +31,8 @@ def outputs(request: Request) -> int:
     missing = 0
     with Build(request, out) as build:
         for label in [*build.wanted, *build.graph.folds(build.labels)]:
-            for name, path in shown_paths(build.graph, label).items():
+            shown = shown_paths(build.graph, label)
+            for name, path in ((name, path) for name, paths in shown.items() for path in paths):
                 is_there = (build.workspace.root / path).exists()
                 missing += not is_there
                 out.emit({"label": str(label), "output": name, "path": path, "exists": is_there})
@@ -50,7 +52,7 @@ def _targets(catalog: Catalog) -> Iterator[Row]:
 
 def _rules(catalog: Catalog) -> Iterator[Row]:
     for rule in catalog.rules.values():
-        yield {"rule": rule.name, "doc": rule.doc, "path": rule.path}
+        yield {"rule": rule.name, "path": rule.path, "doc": rule.doc}
 
 
 def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
@@ -174,12 +176,15 @@ def _describe_target(out: Console, build: Build, target: Target) -> None:
         }
     )
     out.line(f"{target.label}  {target.rule}  {where}" + (f"\n  {target.doc}" if target.doc else ""))
-    for state in states[:20]:
+    for state in states[:MOST]:
         out.line(f"  state   {state.id}  {state.title}")
-    if len(states) > 20:
-        out.line(f"  ... and {len(states) - 20} more states")
-    for name, path in shown.items():
-        out.line(f"  output  {name}  {path}")
+    if len(states) > MOST:
+        out.line(f"  ... and {len(states) - MOST} more states")
+    for name, paths in shown.items():
+        for path in paths[:MOST]:
+            out.line(f"  output  {name}  {path}")
+        if len(paths) > MOST:
+            out.line(f"  ... and {len(paths) - MOST} more of {name}")
 
 
 def clean(request: Request, cache: bool) -> int:

@@ -185,6 +185,64 @@ targets:
 """
 
 
+FAN_OUT = """
+rule: each_file
+attributes:
+  files: {type: files, required: true}
+  handler: {type: handler, required: true}
+outputs: {made: "${{ states.copy.outputs.made }}"}
+states:
+  copy:
+    each: {file: "${{ attr.files }}"}
+    kind: python
+    with: {handler: "${{ attr.handler }}"}
+    inputs: {source: "${{ file }}"}
+    outputs: {made: "${{ file.name }}.out"}
+"""
+
+
+def test_the_states_of_a_fan_out_are_told_apart(space: Space) -> None:
+    space.write("rules/each_file.rule.yaml", FAN_OUT)
+    space.write("take.py", "def copy(source, made):\n    made.write_text(source.read_text())\n")
+    space.write("BUILD.yaml", "targets: {both: {rule: each_file, handler: 'take.py:copy', files: [a.txt, b.txt]}}\n")
+    for name in ("a", "b"):
+        space.write(f"{name}.txt", name)
+    paths = ["out/bin/both/a.out", "out/bin/both/b.out"]
+    built = space.run("//:both").out
+    assert "copy a " in built and "copy b " in built
+    assert all(path.rpartition("/")[2] in built.splitlines()[-1] for path in paths)
+    assert space.run("outputs", "//:both").out.splitlines() == paths
+    assert all(path in space.run("describe", "//:both").out for path in paths)
+    space.write("b.txt", "c")
+    space.run("//:both")
+    told = space.run("why", "//:both").out
+    assert "(copy a)" in told and "(copy b)" in told
+    assert "from b.txt" in told and "from a.txt" not in told
+
+
+def test_why_names_one_of_several_outputs(words: Space) -> None:
+    path = words.root / "words/BUILD.yaml"
+    path.write_text(path.read_text() + TWO_OUTPUTS)
+    words.build("//words:reader")
+    words.write("words/names.txt", "zoe\n")
+    words.build("//words:reader")
+    assert "from //words:pair#second" in words.run("why", "//words:reader").out
+
+
+TWO_OUTPUTS = """
+  pair:
+    rule: exec
+    script: "echo > ${{ outputs.first }}; cat names.txt > ${{ outputs.second }}"
+    inputs: {names: names.txt}
+    outputs: {first: f, second: s}
+  reader:
+    rule: exec
+    script: "cat ${{ inputs.one }} > ${{ outputs.o }}"
+    inputs: {one: "//words:pair#second"}
+    outputs: {o: o}
+"""
+
+
 def test_why_tells_each_root_with_its_own_way(space: Space) -> None:
     space.write("BUILD.yaml", DIAMOND)
     space.write("l.txt", "1\n")
