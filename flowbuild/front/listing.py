@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def clean(request: Request, cache: bool) -> int:
     """Remove shown outputs, stages and logs; with `cache` everything derived. Committed bundles stay."""
     out = console(request)
     with Build(request, out) as build:
-        root = build.workspace.root
+        root, shared = build.workspace.root, build.session.cache
     doomed = (
         [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
     )
@@ -201,4 +202,8 @@ def clean(request: Request, cache: bool) -> int:
             remove_tree(path)
             out.emit({"removed": str(path.relative_to(root))})
             out.line(f"removed {path.relative_to(root)}/")
+    if cache and not shared.is_relative_to(root / ".flowbuild"):  # another checkout may remember by it
+        out.emit({"kept": str(shared)})
+        parts = " ".join(shlex.quote(str(shared / part)) for part in ("memo", "cas"))
+        out.line(f"kept {shared}/: other checkouts may share it\n  if none does: rm -r {parts}")
     return 0

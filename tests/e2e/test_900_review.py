@@ -87,6 +87,15 @@ def test_a_group_counts_its_tests_only(space: Space) -> None:
     assert space.run("test", "//:g").out.endswith("\n1 passed\n")
 
 
+def test_a_cache_that_others_may_share_is_kept_and_named(space: Space, tmp_path: Path) -> None:
+    space.write("flowbuild.yaml", f"cache: {{dir: {tmp_path / 'shared'}}}\n")
+    space.write("BUILD.yaml", ONE)
+    space.build("//:a")
+    assert f"kept {tmp_path / 'shared'}/" in space.run("clean", "--cache").out
+    assert space.build("//:a").performed == 0
+    assert "kept" not in space.run("clean").out
+
+
 def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
     space.write(
         "BUILD.yaml",
