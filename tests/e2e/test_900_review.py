@@ -115,6 +115,18 @@ def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
     assert ran.err.count("flowbuild: ") == 3
 
 
+def test_every_clash_of_two_targets_is_told_once(space: Space) -> None:
+    one = "{rule: exec, script: x, outputs: {o: %s, p: %s}}"
+    space.write("c/BUILD.yaml", f"targets:\n  x: {one % ('y/z', 'y/w')}\n  v: {one % ('u/t/s', 'r')}\n")
+    space.write("c/x/BUILD.yaml", f"targets:\n  y: {one % ('z', 'w')}\n")
+    space.write("c/v/BUILD.yaml", f"targets:\n  u: {one % ('t', 'q')}\n")
+    ran = space.run("//...")
+    assert ran.code == 2
+    assert ran.err.count("flowbuild: ") == 2
+    assert "//c:x and //c/x:y write out/bin/c/x/y/z" in ran.err
+    assert "write out/bin/c/v/u/t" in ran.err
+
+
 def test_every_unknown_label_of_a_file_is_told(space: Space) -> None:
     space.write(
         "BUILD.yaml",
