@@ -59,7 +59,7 @@ def test_two_nodes_are_three_states() -> None:
     assert (ask.kind, ask.with_, ask.step and ask.step.retry_max) == ("task", {"who": "ada"}, 1)
     assert tell.with_ == {"hello": "$step.ask.args.who"}  # known when it is bound
     assert tell.step is not None
-    assert (tell.step.ways, tell.step.reads) == ((Way(0, On.SUCCESS),), {"ask": 0})
+    assert (tell.step.ways, tell.step.reads) == ((Way(0, On.SUCCESS),), {"step.ask": 0})
     assert (last.kind, set(last.needs)) == ("flow", {0, 1})
 
 
@@ -149,7 +149,7 @@ def test_ids_that_share_a_slug_are_told_apart() -> None:
 def test_a_node_whose_name_has_a_dot_is_gathered() -> None:
     *_, last = states(ir([node("a.b")], []))
     assert last.step is not None
-    assert last.step.reads == {"a.b": 0}
+    assert last.step.reads == {"step.a.b": 0}
 
 
 def test_a_policy_stands_in_the_step_that_applies_it() -> None:
