@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from flowbuild.core.errors import BadFlag
-from flowbuild.front.flags import Json
+from flowbuild.front.flags import Directory, Json
 
 app = typer.Typer(name="executor", help="Help for who writes executors.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,16 +28,18 @@ def check(
     failing: Annotated[
         str | None, typer.Option("--failing", metavar="JSON", help="With what it fails; else failing is not tried.")
     ] = None,
+    directory: Directory = "",
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For each reply.")] = 10.0,
     as_json: Json = False,
 ) -> int:
     """Try the whole contract of REP v0.1 on an executor, and print a table."""
     from flowbuild.engine.conformance import CHECKS, Trial, checked
 
-    argv = _argv(argv)
+    start = Path(directory or ".").resolve()
+    argv = _argv(argv, start)
     given, bad = _object("--with", with_), None if failing is None else _object("--failing", failing)
     width, failed = max(map(len, CHECKS)), 0
-    for finding in checked(Trial(tuple(argv), Path.cwd(), timeout, step, given, bad)):
+    for finding in checked(Trial(tuple(argv), start, timeout, step, given, bad)):
         failed += finding.verdict == "failed"
         if as_json:
             print(json.dumps(finding._asdict()), flush=True)
@@ -48,14 +50,14 @@ def check(
     return 1 if failed else 0
 
 
-def _argv(words: list[str]) -> list[str]:
+def _argv(words: list[str], start: Path) -> list[str]:
     """The words of a command; a label stands for the command that its target declares."""
     if not words[0].startswith("//"):
         return words
     from flowbuild.front.executor_target import declared
     from flowbuild.front.flow_run import opened
 
-    with opened(Path.cwd()) as session:
+    with opened(start) as session:
         return [*declared(session, words[0]).argv, *words[1:]]
 
 

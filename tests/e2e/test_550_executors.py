@@ -91,6 +91,7 @@ def test_a_flow_names_an_executor_by_its_label(declared: Workshop) -> None:
 def test_a_declared_executor_is_checked_by_its_label(declared: Workshop) -> None:
     ran = declared.run("executor", "check", "--step", "greet", "--with", '{"name": "Ada"}', "//p:greeter")
     assert ran.code == 0, ran
+    assert declared.run("-C", "p", "executor", "check", "--step", "dsl.emit", "./greeter.py").code == 0
 
 
 @pytest.mark.parametrize(
