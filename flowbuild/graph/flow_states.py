@@ -11,6 +11,7 @@ Source:  seed 000; CONTRACTS, 000.2, with its traps: every edge counts, not the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError
 from types import MappingProxyType
 from typing import Any
 
@@ -40,7 +41,7 @@ def flow_states(
     """
     nodes = {node["id"]: node for node in ir["graph"]["nodes"]}
     edges = ir["graph"]["edges"]
-    order = ordered(nodes, ((edge["from"], edge["to"]) for edge in edges))
+    order = _order(nodes, edges)
     leading: dict[str, list[Document]] = {name: [] for name in order}
     for edge in edges:
         leading[edge["to"]].append(edge)
@@ -65,6 +66,21 @@ def flow_states(
         path = f"steps/{name}.json"
         states.append(_state(ids[name], label, node["type"], with_, step, path, title, timeout_ms, codes))
     return [*states, _gathered(ir, inputs, label, numbers, files)]
+
+
+def _order(nodes: Mapping[str, Document], edges: list[Document]) -> list[str]:
+    """Every node after those that lead to it, and after those that it refers to if that can be."""
+    leads = [(edge["from"], edge["to"]) for edge in edges]
+    refers = [
+        (found.name, name)
+        for name, node in nodes.items()
+        for found, _ in references(node["with"])
+        if found.kind == "step" and found.name in nodes
+    ]
+    try:
+        return ordered(nodes, [*leads, *refers])
+    except CycleError:
+        return ordered(nodes, leads)
 
 
 def _reads(with_: Any, numbers: Mapping[str, int], own: int, files: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -138,7 +138,16 @@ def test_an_edge_of_a_switch_that_names_no_case_stands_for_those_that_lead_there
 
 def test_the_order_is_that_of_the_edges_and_else_of_the_document() -> None:
     doc = ir([node("c"), node("b"), node("a"), node("d")], [edge("a", "b"), edge("b", "c")])
-    assert [state.step.name for state in states(doc) if state.step] == ["a", "d", "b", "c", ""]
+    assert [state.step.name for state in states(doc) if state.step] == ["a", "b", "c", "d", ""]
+
+
+def test_a_node_comes_after_what_it_refers_to_if_that_can_be() -> None:
+    doc = ir([node("a", x="$step.b"), node("b")], [])
+    first, second, _ = states(doc)
+    assert (first.step and first.step.name, second.step and second.step.reads) == ("b", {"step.b": 0})
+    circular = ir([node("a", x="$step.b"), node("b", x="$step.a")], [])
+    first, second, _ = states(circular)
+    assert (first.step and first.step.reads, second.step and second.step.reads) == ({}, {"step.a": 0})
 
 
 def test_ids_that_share_a_slug_are_told_apart() -> None:
