@@ -100,6 +100,15 @@ def test_the_environment_is_rep_s_and_no_more(make: Make, io: TinyIo, monkeypatc
     assert "SECRET" not in told
 
 
+def test_the_first_run_is_the_one_that_the_environment_names(make: Make, io: TinyIo) -> None:
+    named = "reply(id, {'status': 'completed', 'summary': {'result': {'same': params['run_id'] == os.environ['TRACE_MIND_RUN_ID']}}})"
+    engine = make(replaced=f"def poll(id, params): {named}")
+    assert [io.text(perform(engine, action("a", {}, outputs=OUT), io)[0], "out") for _ in range(2)] == [
+        '{"same":true}',
+        '{"same":false}',
+    ]
+
+
 # What comes back
 
 
