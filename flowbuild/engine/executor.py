@@ -115,6 +115,12 @@ class Executor:
         """Whether it was ended, by itself or by us."""
         return self._how is not None
 
+    def is_there(self) -> bool:
+        """Whether it can be asked. One that ended between two requests is ended for good, and broke no word."""
+        if self._how is None and self._call is None and self._child.has_exited():
+            self.kill()
+        return self._how is None
+
     def handshake(self, deadline: float) -> Pump[Capabilities]:
         """Ask what it can do."""
         reply = yield from self.ask(Call(rep.CAPABILITIES), deadline)

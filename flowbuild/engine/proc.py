@@ -48,7 +48,6 @@ class ProcEngine:
         *,
         cwd: Path,
         timeout: float,
-        variables: Mapping[str, str] | None = None,
         reaper: Reaper | None = None,
     ) -> None:
         self._argv = tuple(argv)
@@ -57,7 +56,6 @@ class ProcEngine:
         self._reaper = reaper or Reaper()
         self._owns_reaper = reaper is None
         self._trace_id = str(uuid.uuid4())
-        self._base = variables
         self._run_id: str | None = None  # what the executor's environment says, for the first run in it
         self._executor: Executor | None = None
         self._offer: Capabilities | None = None
@@ -112,7 +110,7 @@ class ProcEngine:
             )
         yield from self._slots.take(bell)
         try:
-            if executor.is_over:  # while we waited
+            if not executor.is_there():  # it ended while we waited
                 executor = yield from self._kept(bell)
             return (yield from self._run(executor, action, log, bell, ir, inputs))
         finally:
@@ -150,11 +148,9 @@ class ProcEngine:
 
     def _kept(self, bell: Bell) -> Pump[Executor]:
         """The executor: the one that runs, or a new one that offers what the first one did."""
-        if self._executor is not None and not self._executor.is_over:
-            return self._executor
         yield from self._starting.take(bell)
         try:
-            if self._executor is None or self._executor.is_over:
+            if self._executor is None or not self._executor.is_there():
                 self._executor = yield from self._started()
             return self._executor
         finally:
@@ -162,7 +158,7 @@ class ProcEngine:
 
     def _started(self) -> Pump[Executor]:
         self._run_id = str(uuid.uuid4())
-        variables = environment(self._run_id, self._trace_id, self._timeout, base=self._base)
+        variables = environment(self._run_id, self._trace_id, self._timeout)
         executor = Executor(self._reaper, self._argv, self._cwd, variables)
         try:
             offer = yield from executor.handshake(time.monotonic() + self._timeout)
@@ -177,11 +173,9 @@ class ProcEngine:
         return executor
 
 
-def negotiate(
-    argv: Sequence[str], *, cwd: Path, timeout: float, variables: Mapping[str, str] | None = None
-) -> Capabilities:
+def negotiate(argv: Sequence[str], *, cwd: Path, timeout: float) -> Capabilities:
     """What an executor offers. It is started for that, and ended."""
-    engine = ProcEngine(argv, cwd=cwd, timeout=timeout, variables=variables)
+    engine = ProcEngine(argv, cwd=cwd, timeout=timeout)
     try:
         return engine.capabilities
     finally:
@@ -238,7 +232,8 @@ def _event(told: Mapping[str, Any], action: Action) -> Domain:
 def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
     """What a finished run means for its action."""
     if finished.timed_out:
-        return Outcome(error=ErrorInfo("timeout", "timed out", details={"summary": _plain(finished.summary)}))
+        message = f"timed out after {action.timeout_ms} ms"
+        return Outcome(error=ErrorInfo("timeout", message, details={"summary": _plain(finished.summary)}))
     if finished.status == "failed":
         return Outcome(error=_failure(finished))
     try:

@@ -30,7 +30,6 @@ class Setting:
     workspace: Path
     executor: tuple[str, ...] = ()
     timeout: float = 120.0  # seconds for one action of an executor, by REP
-    variables: Mapping[str, str] | None = None
 
 
 Maker = Callable[[Setting], Engine]
@@ -39,7 +38,7 @@ Maker = Callable[[Setting], Engine]
 def _proc(setting: Setting) -> Engine:
     from flowbuild.engine.proc import ProcEngine
 
-    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout, variables=setting.variables)
+    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout)
 
 
 def _python(setting: Setting) -> Engine:

@@ -323,7 +323,8 @@ def test_a_step_that_is_late_is_cancelled(make: Make, io: TinyIo, monkeypatch: p
     monkeypatch.setattr("flowbuild.engine.remote.STEP_GRACE", 0.0)
     engine = make(replaced=ENDLESS)
     outcome, _ = perform(engine, action("a", {}, timeout_ms=100), io)
-    assert outcome.error is not None and outcome.error.code == "timeout"
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message) == ("timeout", "timed out after 100 ms")
 
 
 def test_a_run_that_never_ends_breaks_the_word_of_its_engine(make: Make, io: TinyIo, tmp_path: Path) -> None:
