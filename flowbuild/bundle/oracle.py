@@ -47,14 +47,14 @@ def is_supported(view: View, pair: Pair) -> bool:
 def oracle_result(view: View, pair: Pair) -> Doc:
     """What the document of one pair's profile says of its probe."""
     operation, target = str(pair.entry["operation"]), str(pair.entry["target"])
-    known = OPERATIONS.get(operation)
+    kind = OPERATIONS[operation].target if operation in OPERATIONS else None
     return {
         "world_id": view.evidence.world_id,
         "run_id": view.evidence.run_id,
         "expectation_id": pair.entry["expectation_id"],
         "operation": operation,
         "filter_type": pair.entry.get("filter_type"),
-        "filter_type_name": pair.entry.get("filter_name") or (known.target if known else None),
+        "filter_type_name": pair.entry.get("filter_name") or {"fixture": "path"}.get(kind or "", kind),
         "argument": target,
         "decision": decision(view.evidence.restrictions.get(pair.profile, {}), operation, target),
         "stage": "operation",

@@ -121,14 +121,15 @@ def for_probe(place: Place, io: Io, operation: str, target: str) -> Confinement:
     return confinement(str(place.scratch), str(io.workspace), library(), [*interpreter(), *tried], leaves)
 
 
-def library() -> tuple[str, str]:
-    """Where the interpreter itself is installed."""
-    return sys.base_prefix, sys.base_exec_prefix
+def library() -> Iterator[str]:
+    """Where the interpreter itself is installed. Its prefix may be somebody's home, so not all of it."""
+    for prefix in dict.fromkeys((sys.base_prefix, sys.base_exec_prefix)):
+        yield from (os.path.join(prefix, name) for name in ("bin", "lib", "lib64", "libexec", "share", "ssl"))
 
 
 def interpreter() -> Iterator[str]:
     """The parts of this interpreter's environment, which may stand among other things, and flowbuild's modules."""
-    for prefix in {sys.prefix, sys.exec_prefix}:
+    for prefix in dict.fromkeys((sys.prefix, sys.exec_prefix)):
         yield from (os.path.join(prefix, name) for name in ("bin", "lib", "pyvenv.cfg"))
     yield from flowbuild.__path__
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from flowbuild.core.errors import EngineLost, UnknownName
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.engine.engine import Engine
+from flowbuild.engine.reaper import Reaper
 
 if TYPE_CHECKING:  # it takes longer to import than an engine of ours to start
     from importlib.metadata import EntryPoint
@@ -30,6 +31,7 @@ class Setting:
     workspace: Path
     executor: tuple[str, ...] = ()
     timeout: float = 120.0  # seconds for one action of an executor, by REP
+    reaper: Reaper | None = None  # of the session: two of them would take one another's children for strays
 
 
 Maker = Callable[[Setting], Engine]
@@ -38,13 +40,13 @@ Maker = Callable[[Setting], Engine]
 def _proc(setting: Setting) -> Engine:
     from flowbuild.engine.proc import ProcEngine
 
-    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout)
+    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout, reaper=setting.reaper)
 
 
 def _python(setting: Setting) -> Engine:
     from flowbuild.engine.python import PythonEngine
 
-    return PythonEngine()
+    return PythonEngine(setting.reaper)
 
 
 SHIPPED: Mapping[str, Maker] = {"proc": _proc, "python": _python}

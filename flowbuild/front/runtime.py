@@ -32,5 +32,5 @@ def open_steps(session: Session, start: Path, request: Request) -> None:
             argv = (*command, *words)
         argv = (which(argv[0]) or argv[0], *argv[1:]) if argv else ()
         session.executor = (*argv, *sources)
-        setting = Setting(session.workspace.root, argv, float(runtime.timeout))
+        setting = Setting(session.workspace.root, argv, float(runtime.timeout), reaper=session.reaper)
         session.steps = open_engine(runtime.engine, setting)

@@ -52,7 +52,7 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root
     if last.previous is None:
         return [f"{name} ran on {day} (run {last.run_id[:8]}): it was never built before"]
     if not cause.changes:
-        why = "although nothing changed: --force asked, or its last result was not remembered or is gone"
+        why = "although nothing changed: --force asked or another channel, or its last result was not kept or is gone"
         if last.previous != last.action:
             why = "because its action changed; what it was before is no longer in the store"
         return [f"{name} ran on {day} (run {last.run_id[:8]}) {why}"]

@@ -120,7 +120,10 @@ def test_the_experiment_runs_in_clean_and_its_preflight_proves_it(examples: Spac
     assert json.loads((bundle(examples) / "run_manifest.json").read_text())["channel"] == "clean"
     assert "## What channel clean holds" in (bundle(examples) / "summary.md").read_text()
     first = _worlds(bundle(examples))
+    assert examples.run("bundle", "promote", str(bundle(examples)), "--require-promotable").code == 0
     assert examples.run(RUN).code == 0
+    refused = examples.run("bundle", "promote", str(bundle(examples)), "--require-promotable")
+    assert refused.code == 1 and "not promotable: not_clean_channel" in refused.err
     assert not first & _worlds(bundle(examples)), "evidence of one channel was served as another's"
 
 
@@ -186,8 +189,14 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Sp
 def test_an_ordinary_user_gets_evidence_that_may_be_promoted(ordinary: tuple[str, Space]) -> None:
     python, space = ordinary
     code = f"import sys; sys.path += {sys.path!r}\nfrom flowbuild.__main__ import main\nsys.argv[0] = 'flowbuild'\nsys.exit(main())"
-    argv = [python, "-c", code, "-C", str(space.root), "--channel", "clean", RUN, "//words:top"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd="/", **AS_NOBODY)
+
+    def flowbuild(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [python, "-c", code, *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd="/", **AS_NOBODY)
+
+    done = flowbuild("-C", str(space.root), "--channel", "clean", RUN, "//words:top")
     assert done.returncode == 0 and "136 agree" in done.stdout, done.stdout + done.stderr
+    promoted = flowbuild("bundle", "promote", str(bundle(space)), "--require-promotable")
+    assert promoted.returncode == 0, promoted.stdout + promoted.stderr
     found = json.loads((bundle(space) / "apply_preflight.json").read_text())
     assert (found["status"], found["apply_ok"], found["channel"]) == ("ok", True, "clean")

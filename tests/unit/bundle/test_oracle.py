@@ -117,6 +117,12 @@ def test_the_document() -> None:
     }
 
 
+def test_a_run_of_the_oracle_alone_says_that_nothing_was_tried() -> None:
+    from flowbuild.bundle.summary import headline
+
+    assert headline(asked(agreeing(), "oracle")) == "9 read in the policies' documents, none tried"
+
+
 def test_a_probe_that_does_not_support_the_lane_is_left_out() -> None:
     evidence = asked(agreeing(), "oracle")
     probes = json.loads(json.dumps(evidence.probes))
