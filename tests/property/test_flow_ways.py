@@ -52,7 +52,7 @@ def flows(draw: st.DrawFn) -> dict[str, Any]:
         later = names[number + 1 :]
         if later and draw(st.booleans()) and draw(st.booleans()):
             cases = draw(st.dictionaries(st.sampled_from("abc"), st.sampled_from(later), min_size=1, max_size=3))
-            default = draw(st.sampled_from(sorted(cases)))
+            default = draw(st.sampled_from([None, *sorted(cases)]))
             with_: dict[str, Any] = {"key_from": "$.inputs.k", "cases": cases, "default": default}
             nodes.append(node(name, "switch", with_))
             edges += [{"from": name, "to": to, "on": "success", "case": case} for case, to in cases.items()]
