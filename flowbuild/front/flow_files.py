@@ -30,7 +30,7 @@ from flowbuild.graph.scope import Scope
 from flowbuild.load.catalog import Catalog
 from flowbuild.store.files import atomic_write, ensure_directory, remove_tree
 
-MANIFEST = "manifest.json"
+MANIFEST, TRIGGERS = "manifest.json", "triggers.yaml"
 _ODD = re.compile(r"[^0-9A-Za-z._-]+")
 
 
@@ -95,7 +95,7 @@ def files(found: Sequence[Flow], emit_ir: bool) -> dict[str, bytes]:
             if other != policy:
                 raise BadFlow(f"{label} and {flow.label} have two policies {name!r}", remedy="name one otherwise")
     texts |= {f"policies/{name}.json": _json(policy) for name, (_, policy) in sorted(policies.items())}
-    texts["triggers.yaml"] = _yaml({"triggers": [trigger for flow in found for trigger in _triggers(flow)]})
+    texts[TRIGGERS] = _yaml({"triggers": [trigger for flow in found for trigger in _triggers(flow)]})
     if emit_ir:
         texts[MANIFEST] = _json([_entry(flow) for flow in found])
     return texts
@@ -121,6 +121,8 @@ def clean(directory: Path, root: Path, everything: bool) -> None:
     if root.is_relative_to(directory) or (directory / "flowbuild.yaml").exists():
         raise BadFlag(f"--clean-all: {directory} holds the workspace itself", remedy="give a directory of its own")
     if directory.is_dir():
+        if any(directory.iterdir()) and not (directory / TRIGGERS).is_file():
+            raise BadFlag(f"--clean-all: nothing was compiled into {directory}", remedy="remove it by hand")
         remove_tree(directory)
 
 
