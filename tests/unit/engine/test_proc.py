@@ -100,6 +100,15 @@ def test_the_environment_is_rep_s_and_no_more(make: Make, io: TinyIo, monkeypatc
     assert "SECRET" not in told
 
 
+def test_the_first_run_is_the_one_that_the_environment_names(make: Make, io: TinyIo) -> None:
+    named = "reply(id, {'status': 'completed', 'summary': {'result': {'same': params['run_id'] == os.environ['TRACE_MIND_RUN_ID']}}})"
+    engine = make(replaced=f"def poll(id, params): {named}")
+    assert [io.text(perform(engine, action("a", {}, outputs=OUT), io)[0], "out") for _ in range(2)] == [
+        '{"same":true}',
+        '{"same":false}',
+    ]
+
+
 # What comes back
 
 
@@ -314,7 +323,8 @@ def test_a_step_that_is_late_is_cancelled(make: Make, io: TinyIo, monkeypatch: p
     monkeypatch.setattr("flowbuild.engine.remote.STEP_GRACE", 0.0)
     engine = make(replaced=ENDLESS)
     outcome, _ = perform(engine, action("a", {}, timeout_ms=100), io)
-    assert outcome.error is not None and outcome.error.code == "timeout"
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message) == ("timeout", "timed out after 100 ms")
 
 
 def test_a_run_that_never_ends_breaks_the_word_of_its_engine(make: Make, io: TinyIo, tmp_path: Path) -> None:
