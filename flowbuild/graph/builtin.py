@@ -129,7 +129,7 @@ def run(scope: Scope) -> Built:
     probes, profiles = probes_document(registry_id, attrs), profiles_document(registry_id, attrs)
     matrix = expected_matrix(document, probes, profiles, "")
     forbidden = restrictions(attrs)
-    rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix)}
+    rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix, probes)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
     return scope.finish({}, bundle=bundle)
 

@@ -33,7 +33,7 @@ def lower_documents(plan: Document, registry: Registry, root: Path) -> tuple[Sta
     label = _label(plan, root)
     policies = {name: _policy(registry, name) for name in plan.value["profiles"]}
     matrix = expected_matrix(plan.value, registry.probes.value, registry.profiles.value, "")
-    found = cells(plan.value, matrix)
+    found = cells(plan.value, matrix, registry.probes.value)
     states = tuple(_states(label, found, policies))
     bundle = {
         "plan": plan.value,
