@@ -3,8 +3,8 @@
 Knows nothing of builds. It stands before every import of weight: what is imported here is paid by each null build, and
 a test holds the list.
 
-Errors:  exit 3 on Windows, 5 when the answer can't be written, 141 when nobody reads it, 130 when interrupted; all
-         else is the slow road's.
+Errors:  exit 3 on Windows, 5 when the answer can't be written or the program can't be read, 141 when nobody reads it,
+         130 when interrupted; all else is the slow road's.
 Source:  DESIGN.md, section 8.
 """
 
@@ -34,6 +34,9 @@ def main() -> int:
         return _slow(argv, request)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # a module that can't be read; once the guard is there, it answers
+        print(f"flowbuild: {error}", file=sys.stderr)
+        return 5
 
 
 def _version() -> str:
@@ -44,14 +47,19 @@ def _version() -> str:
 
 def _slow(argv: list[str], request: arguments.Request | None) -> int:
     """The slow road. A build that was read by hand goes there without the command line's library."""
+    from flowbuild.front.guard import guarded
+
+    return guarded(lambda: _command(argv, request), argv)  # importing reads a disk too, which may refuse
+
+
+def _command(argv: list[str], request: arguments.Request | None) -> int:
     if request is None:
         from flowbuild.front import cli
 
         return cli.main(argv)
     from flowbuild.front.build import build
-    from flowbuild.front.guard import guarded
 
-    return guarded(lambda: build(request), argv)
+    return build(request)
 
 
 def _unmoved(request: arguments.Request, started: float) -> str | None:

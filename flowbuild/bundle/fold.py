@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.envelope import Signer, open_envelope, private_key
 from flowbuild.bundle.layout import SUMMARY, SUMMARY_TEXT
+from flowbuild.bundle.op_source import summarize_ops_from_bundle
 from flowbuild.bundle.promote import packet_bytes, promotion_packet
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.sign import promote
@@ -44,8 +46,6 @@ def _promotion(bundle: RunBundle, outputs: Outputs, options: Options) -> Folded:
     reasons = tuple(packet["promotability"]["reasons"])
     told, signed = outputs["packet"], outputs.get("statements")
     if reasons and options["require_promotable"]:
-        for stale in outputs.values():
-            remove_tree(stale)
         return Folded((), False, reasons, failed=True)
     signer = private_key(Path(options["key"]).expanduser()) if signed else None
     if reasons and signed:
@@ -61,7 +61,7 @@ def _promotion(bundle: RunBundle, outputs: Outputs, options: Options) -> Folded:
 
 def _summary(bundle: RunBundle, outputs: Outputs, options: Options) -> Folded:
     path = outputs["summary"]
-    data = bundle.read(SUMMARY if path.suffix == ".json" else SUMMARY_TEXT)
+    data = _SUMMARIES[path.name](bundle)
     if _is_current(path, data):
         return Folded((path,), False)
     ensure_directory(path.parent)
@@ -71,6 +71,14 @@ def _summary(bundle: RunBundle, outputs: Outputs, options: Options) -> Folded:
 
 # A test asserts that the rules that ship name these.
 FOLDS: Mapping[str, Callable[[RunBundle, Outputs, Options], Folded]] = {"promotion": _promotion, "summary": _summary}
+
+
+# A test asserts that the rule's formats lead to these.
+_SUMMARIES: Mapping[str, Callable[[RunBundle], bytes]] = {
+    "summary.md": lambda bundle: bundle.read(SUMMARY_TEXT),
+    "summary.json": lambda bundle: bundle.read(SUMMARY),
+    "op_summary.json": lambda bundle: pretty(summarize_ops_from_bundle(bundle.out_dir)),
+}
 
 
 def _is_current(path: Path, data: bytes) -> bool:

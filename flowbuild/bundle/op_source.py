@@ -10,6 +10,7 @@ Source:  seed 003, op summary.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _summary(bundle: RunBundle, jobs: list[str], notes: str, known: dict[str, st
             if held.has(name):
                 data = bundle.read(name) if bundle.is_verified and bundle.has(name) else held.read(name, MAX_BYTES)
                 hashes[f"{bundle.out_dir.name}/{name}"] = sha256(data)
-                events = parse_json(data, str(bundle.out_dir / name)).value if name == EVENTS else events
+                events = _rows(data, bundle.out_dir / name) if name == EVENTS else events
     if not isinstance(events, list):
         raise BadPath(f"{bundle.out_dir}: there is no {EVENTS}", remedy="a run without its scenario lane has none")
     world = (bundle.run_manifest or {}).get("world_id")
@@ -76,6 +77,13 @@ def _summary(bundle: RunBundle, jobs: list[str], notes: str, known: dict[str, st
     if out_path is not None:
         write_op_runtime_summary(summary, out_path)
     return summary
+
+
+def _rows(data: bytes, path: Path) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StoreCorrupt(f"{path}: not JSON: {error}") from None
 
 
 def _packet(path: Path) -> tuple[Doc, str]:
@@ -95,7 +103,7 @@ def _bundle(path: Path, packet: Doc) -> Path:
     run_id = packet.get("run_id")
     if isinstance(run_id, str) and is_run_id(run_id):
         places = [path.parent / run_id, path.parent / "out" / run_id]
-    elif "/" in packet["run_manifest"] and ".." not in packet["run_manifest"].split("/"):
+    elif not packet["run_manifest"].startswith("/") and ".." not in packet["run_manifest"].split("/"):
         places = [(root_of(path.parent) / packet["run_manifest"]).parent]
     for place in places:
         if (place / RUN_STATUS).is_file():

@@ -50,16 +50,18 @@ def verify(packet_path: Path, keys: Sequence[Key], trust: Trust, bundle_path: Pa
     findings += faults
     findings += [_absent(kind, packet_path) for kind in trust.predicates if kind not in held]
     findings += _against(bundle, trust)
-    return Verification(where, tuple(sorted(held)), tuple(dict.fromkeys(findings)))
+    return Verification(bundle.out_dir, tuple(sorted(held)), tuple(dict.fromkeys(findings)))
 
 
 def _bundle(packet_path: Path, packet: dict[str, Any] | None, given: Path | None) -> Path:
-    """Where the bundle is: as given, or beside its packet under its run's id."""
-    if given is not None:
-        return given
+    """Where the bundle is: as given, or beside its packet; under its run's id, whatever LATEST names by now."""
     run_id = (packet or {}).get("run_id")
     if not isinstance(run_id, str) or not is_run_id(run_id):
+        if given is not None:
+            return given
         raise BadPath(f"{packet_path}: not a packet that says which run it is about", remedy="name it with --bundle")
+    if given is not None:
+        return given / run_id if (given / run_id).is_dir() else given
     if not (packet_path.parent / run_id).is_dir():
         raise BadPath(f"{packet_path.parent / run_id}: the bundle is not there", remedy="say where, with --bundle DIR")
     return packet_path.parent / run_id

@@ -33,8 +33,8 @@ class Action:
 
     `outputs` maps each declared name to the path, relative to the workspace root, where the action writes it.
     `package` is the directory, relative to the root, that the action runs in. `listings` are the documents behind
-    the listing digests in `doc`, kept so that a difference can name the file. `handler` says where a worker finds the
-    function behind a step kind of one's own.
+    the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
+    context keys that it reads. `handler` says where a worker finds the function behind a step kind of one's own.
     """
 
     key: Digest
@@ -46,6 +46,7 @@ class Action:
     outputs: Mapping[str, str] = field(default_factory=dict)
     timeout_ms: int | None = None
     listings: tuple[bytes, ...] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
     handler: Mapping[str, Any] | None = None
 
     @property
@@ -82,7 +83,8 @@ class Outcome:
     """What an action came to: its outputs' documents by name, or an error.
 
     `stderr_tail` is for people: the end of what it said. `reproduce` is a command that does the same again.
-    `remember` is False for a result that must be found anew next time, such as a probe that timed out.
+    `remember` is False for a result that must be found anew next time, such as a probe that timed out. `context` is
+    what it changed in the context, `{"write": {key: value}, "delete": [key]}`.
     """
 
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Outcome:
     reproduce: str | None = None
     cancelled: bool = False
     remember: bool = True
+    context: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:

@@ -31,6 +31,8 @@ class Wait(NamedTuple):
 Ready = tuple[int, ...] | None
 
 Performance = Generator[Event | Wait, Ready, Outcome]
+# What a question comes to; what it yields is in the journal before its answer is given.
+Answering = Generator[Event | Wait, Ready, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ class Io(Protocol):
 
     def environment(self, action: Action) -> Mapping[str, str]:
         """The variables an action sees: the declared ones and the fixed few."""
+
+    def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        """Answer what a handler asks of the outside, and record it: see `run.door`."""
 
     @property
     def workspace(self) -> Path:

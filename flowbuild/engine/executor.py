@@ -178,9 +178,9 @@ class Executor:
                 until = min(deadline, time.monotonic() + HEARTBEAT)
                 if self._unsent or self._child.pidfd is None:
                     until, pause = min(until, time.monotonic() + pause), min(pause * 2, RETRY[1])
-                yield Wait(self._descriptors(), until)
+                ready = yield Wait(self._descriptors(), until)
                 if self._how is None and call.reply is None:
-                    self._take_in(log)
+                    self._take_in(ready or (), log)
                 if call.reply is not None:
                     return call.reply
                 if time.monotonic() >= deadline:
@@ -188,11 +188,13 @@ class Executor:
         except RepTransport as error:
             raise self._told(error) from None
 
-    def _take_in(self, log: Capture | None) -> None:
-        """Read what is there, and hand a reply to who asked."""
+    def _take_in(self, ready: tuple[int, ...], log: Capture | None) -> None:
+        """Read what is there, and hand a reply to who asked. Mostly its output is all that is ready."""
         assert self._call is not None
-        has_exited = self._child.has_exited()
-        self._drain(log)
+        is_all = ready == (self._child.stdout,)
+        has_exited = not is_all and self._child.has_exited()
+        if not is_all:
+            self._drain(log)
         reply = self._read()
         if reply is not None:
             self._call.reply = reply

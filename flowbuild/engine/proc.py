@@ -90,7 +90,7 @@ class ProcEngine:
         if finished.refusal is not None:
             rep.raise_refusal(finished.refusal)
         outcome = _outcome(action, io, finished)
-        return replace(outcome, stderr_tail=log.tail, log=shown(log.log, io.workspace) if log.log else None)
+        return outcome if log.log is None else replace(outcome, stderr_tail=log.tail, log=shown(log.log, io.workspace))
 
     def interrupt(self) -> None:
         """From now on the grace of every run that is cancelled is one and the same."""

@@ -15,6 +15,7 @@ Errors:  from `start`: OSError when the system refuses the program, DiskRefused 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -81,9 +82,9 @@ class Reaper:
         try:
             return self._start(start)
         except OSError as error:
-            if error.errno not in SHORTAGES:
+            if error.errno not in {*SHORTAGES, errno.EIO}:
                 raise
-            with refused(start.program):  # no fault of the program: another would not start either
+            with refused(start.program):  # no fault of the program: the host's
                 raise
 
     def _start(self, start: Start) -> Child:

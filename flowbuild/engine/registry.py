@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from flowbuild.core.errors import EngineLost, UnknownName
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.engine.engine import Engine
+from flowbuild.engine.reaper import Reaper
 
 if TYPE_CHECKING:  # it takes longer to import than an engine of ours to start
     from importlib.metadata import EntryPoint
@@ -31,6 +32,7 @@ class Setting:
     executor: tuple[str, ...] = ()
     timeout: float = 120.0  # seconds for one action of an executor, by REP
     variables: Mapping[str, str] | None = None
+    reaper: Reaper | None = None  # of the session: two of them would take one another's children for strays
 
 
 Maker = Callable[[Setting], Engine]
@@ -39,13 +41,19 @@ Maker = Callable[[Setting], Engine]
 def _proc(setting: Setting) -> Engine:
     from flowbuild.engine.proc import ProcEngine
 
-    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout, variables=setting.variables)
+    return ProcEngine(
+        setting.executor,
+        cwd=setting.workspace,
+        timeout=setting.timeout,
+        variables=setting.variables,
+        reaper=setting.reaper,
+    )
 
 
 def _python(setting: Setting) -> Engine:
     from flowbuild.engine.python import PythonEngine
 
-    return PythonEngine()
+    return PythonEngine(setting.reaper)
 
 
 SHIPPED: Mapping[str, Maker] = {"proc": _proc, "python": _python}

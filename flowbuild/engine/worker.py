@@ -18,21 +18,22 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flowbuild.engine as engine_package
 from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.event import Event
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.command import failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
-from flowbuild.engine.engine import Io, Performance
+from flowbuild.engine.engine import Io, Performance, Ready, Wait
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.place import Place, prepare
-from flowbuild.engine.process import Pump, conclude, end, exited, until_said
+from flowbuild.engine.process import conclude, end, exited, until_said
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
 from flowbuild.load.imports import import_name
@@ -68,13 +69,13 @@ class Worker:
         os.set_blocking(self.replies, False)
         self._said = bytearray()
 
-    def ask(self, request: Path) -> None:
-        """Hand over a task: its path only, so that no pipe fills up."""
+    def tell(self, document: Path) -> None:
+        """Hand over a task, or an answer: its path only, so that no pipe fills up."""
         with contextlib.suppress(BrokenPipeError):  # it is gone, as the pump finds out
-            os.write(self._requests, json.dumps(str(request)).encode() + b"\n")
+            os.write(self._requests, json.dumps(str(document)).encode() + b"\n")
 
     def answer(self) -> dict[str, Any] | None:
-        """The reply, when it is there."""
+        """The reply or the question, when it is there."""
         with contextlib.suppress(BlockingIOError):
             while len(self._said) < REPLY and (data := os.read(self.replies, REPLY)):
                 self._said += data
@@ -92,6 +93,29 @@ class Worker:
         """Close the pipes."""
         os.close(self._requests)
         os.close(self.replies)
+
+
+class _Called(NamedTuple):
+    """What a task came to: its error, what a person should see of stderr if not its end, its changes of context."""
+
+    error: ErrorInfo | None = None
+    said: str | None = None
+    context: Mapping[str, Any] | None = None
+
+
+class _Answers:
+    """The answers to one task's questions, each left where the worker can read it."""
+
+    def __init__(self, action: Action, io: Io, place: Place) -> None:
+        self._action = action
+        self._io = io
+        self._file = place.scratch / "answer.json"
+
+    def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path]:
+        answer = yield from self._io.ask(self._action, question)
+        with disk_refused(self._file):
+            self._file.write_text(json.dumps(answer), encoding="utf-8")
+        return self._file
 
 
 class Workers:
@@ -117,9 +141,8 @@ class Workers:
         else:
             key = _key(action, given)
             worker = self._take(key, environment)
-        error, said = yield from self._call(worker, key, request, captures, seconds(action))
-        if self._is_clean:
-            error = in_clean(error, said or "")
+        called = yield from self._call(worker, key, request, captures, seconds(action), _Answers(action, io, place))
+        error = in_clean(called.error, called.said or "") if self._is_clean else called.error
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
@@ -127,8 +150,8 @@ class Workers:
         if error is not None:
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", os.path.relpath(request, place.cwd))
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
-        outcome = told(Outcome(outputs, error, reproduce=reproduce), captures, io)
-        return outcome if said is None else replace(outcome, stderr_tail=said)
+        outcome = told(Outcome(outputs, error, reproduce=reproduce, context=called.context), captures, io)
+        return outcome if called.said is None else replace(outcome, stderr_tail=called.said)
 
     def close(self) -> None:
         """End those that wait."""
@@ -136,19 +159,22 @@ class Workers:
             self._end(self._idle.pop()[1])
 
     def _call(
-        self, worker: Worker, key: Key | None, request: Path, captures: tuple[Capture, Capture], timeout: float | None
-    ) -> Pump[tuple[ErrorInfo | None, str | None]]:
-        """One task of one worker, which rests under its key if it has one.
-
-        What was wrong with it, and what a person should see of stderr, if not its end.
-        """
+        self,
+        worker: Worker,
+        key: Key | None,
+        request: Path,
+        captures: tuple[Capture, Capture],
+        timeout: float | None,
+        answers: _Answers,
+    ) -> Generator[Event | Wait, Ready, _Called]:
+        """One task of one worker, which rests under its key if it has one."""
         child, reply = worker.child, None
         child.begin()
         deadline = None if timeout is None else child.started + timeout
         timed_out = False
         try:
-            worker.ask(request)
-            reply = yield from until_said(child, captures, deadline, worker.replies, worker.answer)
+            worker.tell(request)
+            reply = yield from _until_replied(worker, captures, deadline, answers)
             if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
                 shown = reply["traceback"] or captures[1].tail
                 last = (reply["traceback"] or reply["message"]).rstrip("\n")
@@ -163,8 +189,11 @@ class Workers:
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _lost(status, spent, timed_out), None
-        return (None, None) if reply["ok"] else (ErrorInfo(reply["code"], reply["message"]), shown)
+            return _Called(_lost(status, spent, timed_out))
+        if reply["ok"]:
+            return _Called(context=reply.get("context"))
+        more = {name: reply[name] for name in ("category", "retryable") if name in reply}
+        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -193,6 +222,17 @@ class Workers:
         self._reaper.finish(worker.child)
 
 
+def _until_replied(
+    worker: Worker, captures: tuple[Capture, Capture], deadline: float | None, answers: _Answers
+) -> Generator[Event | Wait, Ready, dict[str, Any] | None]:
+    """Answer questions until the reply is there; None when the worker's end or the deadline came first."""
+    while True:
+        said = yield from until_said(worker.child, captures, deadline, worker.replies, worker.answer)
+        if said is None or "ask" not in said:
+            return said
+        worker.tell((yield from answers.answer(said["ask"])))
+
+
 def _key(action: Action, given: Mapping[str, str]) -> Key:
     """What a worker must have in common with a task. Homes differ from task to task, and are set by each."""
     variables = tuple(sorted(item for item in given.items() if item[0] not in ("HOME", "TMPDIR")))
@@ -209,17 +249,21 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         modules[module] = str(place.root / source)
     return {
         "arguments": with_["arguments"],
+        "context": dict(action.context),
+        "doors": with_.get("doors", []),
         "cwd": str(place.cwd),
         "environment": {name: environment[name] for name in ("HOME", "TMPDIR")},
         "function": with_["function"],
         "module": module,
         "modules": modules,
         "package": action.package,
+        "reads": with_.get("reads", []),
         "returns": with_.get("returns"),
         "root": str(place.root),
         "search": [entry for entry in dict.fromkeys(sys.path) if os.path.isabs(entry)],
         "source": source,
         "workspace": str(io.workspace),
+        "writes": with_.get("writes", []),
     }
 
 

@@ -4,7 +4,9 @@ Knows nothing of actions. Each task begins as if it were the first: variables, d
 of the workspace are new; only distributions stay imported.
 
 Shapes:  descriptor 3 brings one line a task: the path of its request, a JSON document (see `worker`). Descriptor 4
-         takes one JSON line back: {"ok", "retire", "code", "message", "traceback"}. Standard streams are the handler's.
+         takes one JSON line back: {"ok", "retire", "code", "message", "traceback", "context"}. Before that it may
+         take questions, {"ask": ...}; each is answered on 3 by a line that is the path of the answer. Standard
+         streams are the handler's.
          Run with a request's path as its argument it performs that one and says how it went: to reproduce a failure.
 """
 
@@ -18,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flowbuild.engine.door import Ask, Context, Emit, Io
 from flowbuild.engine.guard import Guard, Undeclared
+from flowbuild.engine.worker_pipe import REPLIES, REQUESTS, asking, nobody, read, write
 
-REQUESTS, REPLIES = 3, 4
 KEPT = 64 * 1024  # characters of a message or a traceback: a reply is bounded
 
 Request = dict[str, Any]
@@ -35,12 +38,13 @@ def serve() -> None:
     refused = confined(sys.argv[2]) if len(sys.argv) > 2 else None
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
-        for line in requests:
+        ask = asking(requests)
+        while line := requests.readline():
             pid = os.getpid()
-            reply = refused or perform(json.loads(Path(json.loads(line)).read_bytes()), variables, search)
+            reply = refused or perform(read(line), variables, search, ask)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
-            os.write(REPLIES, json.dumps(reply).encode() + b"\n")
+            write(reply)
 
 
 def confined(what: str) -> Reply | None:
@@ -56,7 +60,7 @@ def confined(what: str) -> Reply | None:
     return None
 
 
-def perform(request: Request, variables: dict[str, str], search: list[str]) -> Reply:
+def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = nobody) -> Reply:
     """Call one handler, and leave nothing of it behind."""
     os.environ.clear()
     os.environ.update({**variables, **request["environment"]})
@@ -68,7 +72,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
     sys.meta_path.insert(0, guard)
     try:
         os.chdir(request["cwd"])
-        reply = call(request)
+        reply = call(request, ask)
     finally:
         sys.meta_path.remove(guard)
         os.chdir("/")
@@ -76,11 +80,12 @@ def perform(request: Request, variables: dict[str, str], search: list[str]) -> R
     return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
 
 
-def call(request: Request) -> Reply:
-    """Import the handler and call it; {} when it returned what it should: None, or an object for `returns`."""
+def call(request: Request, ask: Ask) -> Reply:
+    """Import the handler and call it; what it changed in the context, when it returned what it should."""
+    doors = _doors(request, ask)
     try:
         try:
-            returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()})
+            returned = handler(request)(**{k: argument(v) for k, v in request["arguments"].items()}, **doors)
         finally:
             _flush()
     except Undeclared as error:
@@ -94,7 +99,17 @@ def call(request: Request) -> Reply:
     if returned is not None:
         said = f"{request['function']}() returned {_cut(repr(returned), 200)}; a handler returns None"
         return {"code": "handler_returned", "message": said, "traceback": ""}
-    return {}
+    return {"context": doors["context"].changes()} if "context" in doors else {}
+
+
+def _doors(request: Request, ask: Ask) -> dict[str, Any]:
+    """What the handler asked for by name."""
+    made = {
+        "io": Io(ask),
+        "emit": Emit(ask),
+        "context": Context(request["context"], request["reads"], request["writes"]),
+    }
+    return {name: made[name] for name in request["doors"]}
 
 
 def _keep(returned: object, request: Request) -> Reply:
@@ -131,6 +146,7 @@ def _raised(error: BaseException, root: str) -> Reply:
     """An exception as people read it: from the handler's own frames on, with paths as in the workspace."""
     import traceback
 
+    info = getattr(error, "info", None) if getattr(error, "__flowbuild_error__", False) else None
     if getattr(error, "__flowbuild_message__", False):
         return {"code": "handler_raised", "message": _cut(str(error)), "traceback": ""}
     frames = error.__traceback__
@@ -141,6 +157,8 @@ def _raised(error: BaseException, root: str) -> Reply:
     if isinstance(error, SyntaxError):
         where = f" ({error.filename}:{error.lineno})" if error.filename else ""
         message = f"{type(error).__name__}: {error.msg}{where}".replace(root + os.sep, "")
+    if isinstance(info, dict):
+        return {**info, "message": _cut(str(info["message"])), "details": None, "traceback": text[-KEPT:]}
     return {"code": "handler_raised", "message": _cut(message), "traceback": text[-KEPT:]}
 
 

@@ -17,17 +17,18 @@ from typing import Any
 from flowbuild.bundle.commit import Durability
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
 from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
+from flowbuild.bundle.pipeline import Pipeline
 from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front import github
-from flowbuild.front.account import Account
 from flowbuild.front.arguments import CHOICES, Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.runtime import open_steps
+from flowbuild.front.tally import Tally
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -66,7 +67,7 @@ class Build:
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
         self.report = Report(request, console, self.workspace.root)
         self.bundles: dict[Label, Path] = {}
-        self.account = Account(os.fspath(root))
+        self.tally = Tally(os.fspath(root))
 
     def __enter__(self) -> Build:
         self.session.__enter__()
@@ -174,16 +175,22 @@ class Build:
 
     def show_waiting(self, result: Result) -> None:
         """A line for each state that was not started, with the failed one that it needs."""
-        pairs = ((state.label, guilty.label) for state, guilty in blocked_by(self.graph, result))
+        blocked = blocked_by(self.graph, result)
+        pairs = ((state.label, guilty.label) for state, guilty in blocked if state.label != guilty.label)
         waiting = list(dict.fromkeys(pairs))
         for label, guilty in waiting if self.console.verbose else waiting[:MOST]:
             self.console.line(f"  not started  {label} needs {guilty}")
 
     def _build_run(self, label: Label) -> int:
         built, run_id = self.graph.targets[label], new_run_id()
-        numbers = self.experiment.numbers(self.graph, built)
         out_root = self.workspace.root / (self.request.out or "out") / label.directory
-        draft = Draft(self.experiment, self.graph, built, out_root, run_id)
+        draft: Draft | Pipeline
+        if "targets" in (built.bundle or {}):
+            numbers = self.graph.closure((built.bundle or {})["targets"])
+            draft = Pipeline(self.session, self.graph, built, out_root, run_id)
+        else:
+            numbers = self.experiment.numbers(self.graph, built)
+            draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
@@ -269,11 +276,11 @@ class Build:
         try:
             while True:
                 events = next(steps)
-                self.account.take(events)
+                self.tally.take(events)
                 progress.show(events, run.run_id)
         except StopIteration as end:
             result: Result = end.value
-        self.account.close(self.graph, result)
+        self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if run.desk.forgot:
             self.session.rows.spoil()

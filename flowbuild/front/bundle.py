@@ -66,16 +66,25 @@ def reindex(
 
 
 @app.command()
-def summarize(path: Place, directory: Directory = "", json: Json = False) -> int:
+def summarize(
+    path: Place,
+    ops: Annotated[bool, typer.Option("--ops", help="What was seen of each operation, as JSON.")] = False,
+    directory: Directory = "",
+    json: Json = False,
+) -> int:
     """Print the summary of a bundle that loads strictly."""
+    from flowbuild.bundle.documents import pretty
     from flowbuild.bundle.layout import SUMMARY, SUMMARY_TEXT
+    from flowbuild.bundle.op_source import summarize_ops_from_bundle
     from flowbuild.bundle.read import load_bundle
     from flowbuild.front.console import console
 
     request = requested("bundle", locals())
     bundle, out = load_bundle(place(request, path)), console(request)
-    out.emit(bundle.document(SUMMARY))
-    for line in bundle.read(SUMMARY_TEXT).decode("utf-8", "replace").splitlines():
+    doc = summarize_ops_from_bundle(bundle.out_dir) if ops else bundle.document(SUMMARY)
+    out.emit(doc)
+    text = pretty(doc) if ops else bundle.read(SUMMARY_TEXT)
+    for line in text.decode("utf-8", "replace").splitlines():
         out.always("".join(mark if mark.isprintable() else "\ufffd" for mark in line))  # anybody may have written it
     return 0
 
@@ -122,7 +131,7 @@ def verify(
     ],
     key: Annotated[list[str], typer.Option("--key", metavar="FILE", help="A public key that is trusted.")],
     policy: Annotated[str | None, typer.Option("--policy", metavar="FILE", help="What must hold.")] = None,
-    bundle: Annotated[str | None, typer.Option("--bundle", metavar="DIR", help="Where the bundle is.")] = None,
+    bundle: Annotated[str | None, typer.Option("--bundle", metavar="DIR", help="A PATH of the bundle.")] = None,
     directory: Directory = "",
     json: Json = False,
 ) -> int:
@@ -137,8 +146,13 @@ def verify(
     start, out = Path(request.directory), console(request)
     trust = load_trust(start / policy) if policy else Trust()
     keys = [public_key(start / file) for file in key]
-    where = start / packet if (start / packet).is_file() else place(request, packet) / PACKET
-    done = perform(where, keys, trust, start / bundle if bundle else None)
+    given = place(request, bundle) if bundle else None
+    if is_label(packet):
+        root, where = _labelled(request, packet)
+        given = given or root
+    else:
+        where = start / packet if (start / packet).is_file() else place(request, packet) / PACKET
+    done = perform(where, keys, trust, given)
     out.emit({"bundle": str(done.bundle), "ok": not done.findings, "findings": list(done.findings)})
     for finding in done.findings:
         out.always(finding)
@@ -148,21 +162,29 @@ def verify(
 
 def place(request: Request, path: str) -> Path:
     """The directory that a path or a label means, as it is reached from here."""
-    start = Path(request.directory or ".")
-    if not is_label(path):
-        where = start / path
-        if not where.is_dir():
-            raise BadFlag(f"{where}: there is no such directory", remedy="a bundle, an output root, or a label")
-        return where
+    if is_label(path):
+        return _labelled(request, path)[0]
+    where = Path(request.directory or ".") / path
+    if not where.is_dir():
+        raise BadFlag(f"{where}: there is no such directory", remedy="a bundle, an output root, or a label")
+    return where
+
+
+def _labelled(request: Request, label: str) -> tuple[Path, Path]:
+    """The output root that a `run` target commits to, or that of a promotion's run; and where its packet lies."""
+    from flowbuild.bundle.promote import PACKET
     from flowbuild.front.build import Build
     from flowbuild.front.console import console
 
-    request.patterns = (path,)
+    request.patterns = (label,)
     with Build(request, console(request)) as build:
-        label, *others = build.wanted
-        if others or build.graph.targets[label].bundle is None:
-            raise BadFlag(f"{path} is no run target: it has no bundle", remedy="name a target of the rule `run`")
-        where = Path(os.path.relpath(build.workspace.root / "out" / label.directory))
+        run, *others = build.wanted
+        if others or build.graph.targets[run].bundle is None:
+            raise BadFlag(f"{label} is no run target: it has no bundle", remedy="name a target of the rule `run`")
+        root = build.workspace.root
+        folds = [build.graph.targets[one].fold for one in build.graph.folds(build.labels)]
+        where = Path(os.path.relpath(root / "out" / run.directory))
+        packets = [root / fold.outputs["packet"] for fold in folds if fold and "packet" in fold.outputs]
     if not where.is_dir():
-        raise BadFlag(f"{label} has no bundle yet", remedy=f"flowbuild {label}")
-    return where
+        raise BadFlag(f"{run} has no bundle yet", remedy=f"flowbuild {run}")
+    return where, Path(os.path.relpath(packets[0])) if packets else where / PACKET

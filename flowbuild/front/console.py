@@ -210,6 +210,7 @@ class Progress:
     def _show_failure(self, state: State, event: StateFailed) -> None:
         captured, info = self._captured.get(state.id, {}), event.error["info"]
         message, *more = str(info["message"]).splitlines() or [""]
+        message = message if state.step is None else f"{state.title}: {message}"
         lines = [f"  {self._console.paint('failed', 'failed ')} {state.label!s:<{self._wide}}  {message}"]
         lines += [f"    {line}" for line in more]
         lines += [f"    {line}" for line in str(captured.get("stderr_tail") or "").rstrip("\n").splitlines()[-20:]]

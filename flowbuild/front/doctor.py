@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from flowbuild.core.errors import BadFlag, Faults, UserError
+from flowbuild.bundle.experiment import host_check
+from flowbuild.core.errors import BadFlag, EngineLost, Faults, UserError
 from flowbuild.engine.restrict import DEGRADED, UNAVAILABLE
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import Console, console
 from flowbuild.load.workspace import find_root, open_workspace
+from flowbuild.run.channel import ChannelName
 from flowbuild.run.checkup import MISSING, SAID, WORKS, Row, checkup
 
 _WANTING = (DEGRADED, UNAVAILABLE, MISSING)
@@ -45,7 +48,7 @@ def _found(start: Path) -> Iterator[Row]:
         place = _temporary(start)
         said = f"none here: there is no flowbuild.yaml in {start} or above, so the disk is that of {place}"
         yield Row("workspace", "root", SAID, said)
-        yield from checkup(place, None)
+        yield from checkup(place, None, _record())
         return
     cache = root / ".flowbuild"
     try:
@@ -54,7 +57,15 @@ def _found(start: Path) -> Iterator[Row]:
     except (UserError, Faults) as fault:
         first = fault.exceptions[0] if isinstance(fault, Faults) else fault
         yield Row("workspace", "root", UNAVAILABLE, f"{root}: {first}", "correct flowbuild.yaml", needed=True)
-    yield from checkup(root / ".flowbuild", cache)
+    yield from checkup(root / ".flowbuild", cache, _record())
+
+
+def _record() -> dict[str, Any] | None:
+    """What the preflight finds."""
+    try:
+        return host_check(ChannelName.CLEAN)
+    except EngineLost:
+        return None
 
 
 def _temporary(start: Path) -> Path:
@@ -71,6 +82,6 @@ def _show(out: Console, group: str, rows: list[Row]) -> None:
         out.emit({**row._asdict(), "remedy": row.remedy if row.status in _WANTING else ""})
         color = {UNAVAILABLE: "failed", MISSING: "warning", DEGRADED: "warning"}.get(row.status, "done")
         status = " " * 11 if row.status == SAID else out.paint(color, f"{row.status:<11}")
-        out.line(f"  {row.name:<18} {status}  {row.detail}".rstrip())
+        out.line(f"  {row.name:<20} {status}  {row.detail}".rstrip())
         if row.remedy and row.status in _WANTING:
-            out.line(f"  {'':<18} {'':<11}  {row.remedy}")
+            out.line(f"  {'':<20} {'':<11}  {row.remedy}")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from flowbuild.core.errors import Faults, FlowError, Location
 from flowbuild.core.event import StateStatus
 from flowbuild.front import arguments
-from flowbuild.front.account import WORST_FIRST, Ended, bad
 from flowbuild.front.arguments import Request
+from flowbuild.front.tally import WORST_FIRST, Ended, bad
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
@@ -57,7 +57,7 @@ def tell(build: Build, code: int) -> None:
     """Annotate the targets that failed, and add what was done to the job's summary."""
     if not is_here():
         return
-    ended = build.account.ended(build.graph)
+    ended = build.tally.ended(build.graph)
     catalog = build.catalog
     notes = ((_said(one), str(one.label), catalog.locate(catalog.target(one.label))) for one in bad(ended))
     annotate(notes, build.workspace.root)
@@ -90,7 +90,7 @@ def summary(build: Build, ended: list[Ended], code: int) -> str:
     request = build.request
     heading = f"### flowbuild {request.command} {' '.join(request.patterns)}".rstrip()
     counts = ", ".join(f"{sum(one.status is status for one in rows)} {_word(status)}" for status in _met(rows))
-    lines = [_text(heading), "", f"{counts or 'nothing to do'} in {build.account.elapsed:.2f} s (exit {code})", ""]
+    lines = [_text(heading), "", f"{counts or 'nothing to do'} in {build.tally.elapsed:.2f} s (exit {code})", ""]
     if rows:
         lines += ["| target | | | seconds |", "|---|---|---|---:|", *map(_row, rows[:ROWS])]
         lines += [f"| and {len(rows) - ROWS} more | | | |"] if len(rows) > ROWS else []

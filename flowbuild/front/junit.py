@@ -20,7 +20,7 @@ from xml.etree import ElementTree as Xml
 from flowbuild.core.errors import Faults, FlowError, Location
 from flowbuild.core.event import StateStatus
 from flowbuild.core.label import Label
-from flowbuild.front.account import Ended
+from flowbuild.front.tally import Ended
 from flowbuild.store.files import atomic_write, ensure_directory
 
 # Everything but the characters of XML 1.0, production 2.

@@ -43,6 +43,16 @@ def show(run: Run, directory: Directory = "", out: Below = "out", json: Json = F
 
 
 @app.command()
+def replay(
+    run: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
+) -> int:
+    """Perform a run again from its bundle alone, and say whether it comes to the same. Exit 1 if it does not."""
+    from flowbuild.front.replay import replay as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run)
+
+
+@app.command()
 def diff(
     old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
 ) -> int:

@@ -11,6 +11,7 @@ from shutil import which
 
 from flowbuild.engine.registry import Setting, open_engine
 from flowbuild.front.arguments import Request
+from flowbuild.front.executor_target import declared
 from flowbuild.load.runtime import PYTHON, chosen, load_runtime
 from flowbuild.run.session import Session
 
@@ -25,6 +26,11 @@ def open_steps(session: Session, start: Path, request: Request) -> None:
     if runtime.engine != PYTHON:
         session.rows.spoil()  # what an executor offers is known when it is asked
         argv = runtime.executor
-        session.executor = (which(argv[0]) or argv[0], *argv[1:]) if argv else ()
-        setting = Setting(session.workspace.root, session.executor, float(runtime.timeout))
+        sources: tuple[str, ...] = ()
+        if argv and argv[0].startswith("//"):
+            (command, sources), words = declared(session, argv[0]), argv[1:]
+            argv = (*command, *words)
+        argv = (which(argv[0]) or argv[0], *argv[1:]) if argv else ()
+        session.executor = (*argv, *sources)
+        setting = Setting(session.workspace.root, argv, float(runtime.timeout), reaper=session.reaper)
         session.steps = open_engine(runtime.engine, setting)

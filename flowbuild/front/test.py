@@ -45,7 +45,7 @@ def _test(request: Request, update_goldens: bool, path: Path | None) -> int:
         out.emit({"summary": {"passed": passed, "failed": failed}, "exit_code": code})
         if path is not None:
             locate = build.catalog.locate
-            ended, tests, elapsed = build.account.ended(build.graph), build.wanted, build.account.elapsed
+            ended, tests, elapsed = build.tally.ended(build.graph), build.wanted, build.tally.elapsed
             junit.write(path, junit.document(ended, tests, elapsed, lambda label: locate(build.catalog.target(label))))
         github.tell(build, code)
         out.always(f"{failed} failed, {passed} passed" if failed else f"{passed} passed")

@@ -12,7 +12,7 @@ from posixpath import relpath
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
-from flowbuild.core.label import parse
+from flowbuild.core.label import Label, parse
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.graph.evidence import (
     Cell,
@@ -32,6 +32,7 @@ from flowbuild.load.package import Target
 
 # What a promotion leaves; its folds name the same.
 PACKET, STATEMENTS = "promotion_packet.json", "promotion_packet.intoto.jsonl"
+SUMMARIES = {"markdown": "summary.md", "json": "summary.json", "ops": "op_summary.json"}
 
 
 def filegroup(scope: Scope) -> Built:
@@ -40,6 +41,14 @@ def filegroup(scope: Scope) -> Built:
     if isinstance(files, dict):
         raise scope.fault(BadAttribute("`files` is a list, a glob or a path, not a mapping"), "files")
     return scope.finish({"files": as_input(files if isinstance(files, list) else [files])})
+
+
+def executor(scope: Scope) -> Built:
+    """An executor's files under one label: whoever starts it reads its command from the declaration."""
+    files = scope.files(scope.target.attrs["sources"], "sources")
+    if isinstance(files, dict):
+        raise scope.fault(BadAttribute("`sources` is a list, a glob or a path, not a mapping"), "sources")
+    return scope.finish({"sources": as_input(files if isinstance(files, list) else [files])})
 
 
 def group(scope: Scope) -> Built:
@@ -108,7 +117,9 @@ def plan(scope: Scope) -> Built:
 
 
 def run(scope: Scope) -> Built:
-    """A plan's cells as states: each probe once without a policy, and once under each profile."""
+    """A plan's cells as states, each probe once without a policy and once under each profile; or targets as one run."""
+    if scope.target.attrs["targets"] is not None:
+        return _pipeline(scope)
     label = parse(scope.target.attrs["plan"], scope.package)
     planned = scope.catalog.target(label)
     if planned.rule != "plan":
@@ -121,6 +132,18 @@ def run(scope: Scope) -> Built:
     rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
     return scope.finish({}, bundle=bundle)
+
+
+def _pipeline(scope: Scope) -> Built:
+    """Targets that are built as one run, groups replaced by their members."""
+    labels: list[Label] = []
+    for text in scope.target.attrs["targets"]:
+        label = parse(text, scope.package).target
+        built = scope.built[label]
+        labels += built.members or (label,)
+        if built.bundle is not None:
+            raise scope.fault(BadAttribute(f"{label} commits a bundle of its own"), "targets")
+    return scope.finish({}, bundle={"targets": tuple(dict.fromkeys(labels))})
 
 
 def promotion(scope: Scope) -> Built:
@@ -138,8 +161,7 @@ def promotion(scope: Scope) -> Built:
 
 def summary(scope: Scope) -> Built:
     """A run's summary: a fold of its bundle."""
-    is_text = scope.target.attrs["format"] == "markdown"
-    return _fold(scope, "summary", {"summary": "summary.md" if is_text else "summary.json"}, ())
+    return _fold(scope, "summary", {"summary": SUMMARIES[scope.target.attrs["format"]]}, ())
 
 
 def _fold(scope: Scope, kind: str, outputs: Mapping[str, str], options: Iterable[str]) -> Built:

@@ -24,7 +24,8 @@ def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[st
             return _installed(scope, handler.module, handler.function, given)
         path = str(handler.file)
         source = _read(scope, path, "handler")
-        raise_all(check(source, path, handler.function, given))
+        checked = check(source, path, handler.function, given)
+        raise_all(checked.faults)
         declared = [_module(scope, file) for file in modules]
         own = Module(path, scope.package, source)
         found = resolve(own, declared, scope.catalog.workspace.root, scope.catalog.distributions.is_installed)
@@ -33,7 +34,8 @@ def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[st
         raise scope.fault(error, "handler") from None
     except Faults as several:
         raise_all(scope.fault(error, "handler") for error in several.exceptions if isinstance(error, FlowError))
-    return Code(path, None, handler.function, {one.name: one.path for one in declared}, found.distributions)
+    modules_ = {one.name: one.path for one in declared}
+    return Code(path, None, handler.function, modules_, found.distributions, checked.doors)
 
 
 def _installed(scope: Scope, module: str, function: str, given: Sequence[str]) -> Code:
@@ -41,9 +43,10 @@ def _installed(scope: Scope, module: str, function: str, given: Sequence[str]) -
     place = locate(module)
     if place is None:
         raise BadAttribute(f"no module {module!r} is installed", remedy="a handler of this package is file.py:function")
-    raise_all(check(place.read_text(encoding="utf-8"), str(place), function, given))
+    checked = check(place.read_text(encoding="utf-8"), str(place), function, given)
+    raise_all(checked.faults)
     top = module.partition(".")[0]
-    return Code(None, module, function, {}, () if top == "flowbuild" else (top,))
+    return Code(None, module, function, {}, () if top == "flowbuild" else (top,), checked.doors)
 
 
 def _module(scope: Scope, file: File) -> Module:

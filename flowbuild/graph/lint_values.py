@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from posixpath import basename, dirname
 
 from flowbuild.core.errors import Location
@@ -23,6 +24,7 @@ _PATTERN = re.compile(r"/[^/]+/(?:[A-Za-z](?:/.*)?)?")
 _IN_SCRIPT = re.compile(rf"(?<![\w./:}})\]~*?!-])/(?:{_ROOTS})/[\w.@%+-]+(?:/[\w.@%+-]+)*")
 _OF_PATTERNS = frozenset({"awk", "gawk", "mawk", "nawk", "sed", "gsed", "perl", "grep", "egrep", "fgrep", "ed", "ex"})
 _DEVICES = re.compile(r"/dev/(null|zero|full|tty|stdin|stdout|stderr|fd/\d+)")
+MOST = 100  # places of one kind that are told of one text
 
 _PATH_REMEDY = "declare the file as an input, or hand the place over as a parameter"
 _STEADY_REMEDY = (
@@ -33,7 +35,7 @@ _STEADY_REMEDY = (
 def absolute_paths(space: Linted) -> Iterator[Finding]:
     """Absolute paths in commands and scripts."""
     for command in space.commands:
-        for pointer, value, offset, path in _absolute(command, space.catalog.workspace.config.path):
+        for pointer, value, offset, path in islice(_absolute(command, space.catalog.workspace.config.path), MOST):
             where = space.within(command.path, pointer, value, offset)
             message = f"{path} is an absolute path: what is there, if anything, is not part of the action key"
             yield Finding(where, message, _PATH_REMEDY, command.label)
@@ -127,7 +129,7 @@ def _in_commands(space: Linted) -> Iterator[tuple[Label, Location, str]]:
         for number, spot in in_command(one.words) if one.words else ():
             where = space.within(one.path, (*one.pointer, number), one.words[number], spot.offset)
             yield one.label, where, spot.name
-        for spot in in_script(one.script):
+        for spot in in_script(one.script)[:MOST]:
             yield one.label, space.within(one.path, one.pointer, one.script, spot.offset), spot.name
 
 
@@ -136,7 +138,7 @@ def _in_handlers(space: Linted) -> Iterator[tuple[Label, Location, str]]:
     for target in space.targets:
         for path in dict.fromkeys(path for code in space.codes(target) for path in code.paths):
             if path not in found:
-                found[path] = in_python(space.text(path))
+                found[path] = in_python(space.text(path))[:MOST]
             for spot in found[path]:
                 yield target.label, space.spot(path, spot.offset), f"{spot.name}()"
 

@@ -111,13 +111,17 @@ class Linted:
         whole = self.at(path, pointer)
         indent = self.at(path, pointer, key=True).text
         start = value.rfind("\n", 0, offset) + 1
-        wanted = value[start:].partition("\n")[0]
-        before = offset - start - (len(wanted) - len(wanted.lstrip()))
+        line_of_value = value[start:].partition("\n")[0]
+        wanted = line_of_value.strip()
+        before = offset - start - (len(line_of_value) - len(line_of_value.lstrip()))
+        earlier = sum(wanted in line for line in value[:start].split("\n")[:-1])
         for number, line in enumerate(self._lines(path)[whole.line - 1 :], start=whole.line):
             if number > whole.line and line.strip() and _indent(line) <= _indent(indent):
                 break
-            if (column := line.find(wanted.strip())) >= 0:
-                return Location(path, number, column + before + 1, line)
+            if (column := line.find(wanted, whole.column - 1 if number == whole.line else 0)) >= 0:
+                if not earlier:
+                    return Location(path, number, column + before + 1, line)
+                earlier -= 1
         return whole
 
     def text(self, path: str) -> str:

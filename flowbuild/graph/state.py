@@ -74,6 +74,7 @@ class Code:
     function: str
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
+    doors: tuple[str, ...] = ()  # which of `io`, `context` and `emit` the function asks for
 
     @property
     def paths(self) -> Iterator[str]:
@@ -89,6 +90,7 @@ class Code:
             "module": self.module,
             "function": self.function,
             "modules": dict(self.modules),
+            **({"doors": list(self.doors)} if self.doors else {}),
         }
 
 
@@ -111,6 +113,11 @@ class State:
     code: Code | None = None
     title: str = ""
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
+    applies: bool = False  # it changes the world outside
+    idempotency_key: str | None = None
+    remembers: bool = False  # its result may be reused in other runs, although it did IO
+    reads: tuple[str, ...] = ()  # context keys
+    writes: tuple[str, ...] = ()
     step: Step | None = None  # of a flow
 
     @property

@@ -33,6 +33,7 @@ _SECTIONS: dict[str, Attribute] = {
     "runtime": Attribute("runtime", "map", "the engine that performs", default={}),
     "cache": Attribute("cache", "map", "where results are remembered", default={}),
     "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
+    "io": Attribute("io", "map", "what handlers may reach outside", default={}),
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
@@ -40,6 +41,17 @@ _SECTIONS: dict[str, Attribute] = {
     "stage": Attribute("stage", "boolean", "whether commands run in a directory of their own", default=True),
 }  # fmt: skip
 _CACHE = {"dir": Attribute("dir", "string", "relative to the workspace, absolute, or from `~`", default=".flowbuild")}
+_IO = {
+    "programs": Attribute("programs", "list", "directories whose programs `exec` may run", items=_WORDS),
+    "credentials": Attribute(
+        "credentials", "map", "names for requests, and where each value is", {}, items=Attribute("credential", "map")
+    ),
+}
+_CREDENTIAL = {
+    "variable": Attribute("variable", "string", "the environment variable that holds it", required=True),
+    "header": Attribute("header", "string", "the header that carries it", default="Authorization"),
+    "prefix": Attribute("prefix", "string", "what stands before it", default="Bearer "),
+}
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
 # The top of the file, and each of its sections; `schema` reads it too.
@@ -48,10 +60,20 @@ SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "runtime": RUNTIME,
     "cache": _CACHE,
     "bundle": _BUNDLE,
+    "io": _IO,
 }
 
 DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+DEFAULT_PROGRAMS = ("/nix/store",)
 DEFAULT_IGNORE = ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What handlers may reach: directories of programs, and credentials as {"variable", "header", "prefix"}."""
+
+    programs: tuple[str, ...]
+    credentials: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +89,7 @@ class Config:
     handlers: Mapping[str, str]
     stage: bool
     bundle_max_input: int
+    outside: Outside
     digest: Digest
 
 
@@ -86,10 +109,15 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):
         to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
-    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle")}
+    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle", "io")}
     runtime = to.fields(RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
+    outside = to.fields(_IO, sections["io"], ("io",), "io")
+    credentials = {
+        name: to.fields(_CREDENTIAL, one, ("io", "credentials", name), f"the credential {name!r}")
+        for name, one in (outside["credentials"] if isinstance(outside["credentials"], dict) else {}).items()
+    }
     _check_ranges(to, top, bundle)
     raise_found(to.findings, file, shown)
     cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
@@ -103,6 +131,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
+        outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials),
         digest=digest,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, Location, UnknownName
 from flowbuild.core.suggest import did_you_mean, nearest
@@ -45,23 +46,26 @@ def parse(text: str, location: Location | None = None) -> Handler:
     return Handler(function, module=place)
 
 
-def check(source: str, path: str, function: str, given: Iterable[str]) -> list[FlowError]:
+class Checked(NamedTuple):
+    """What is wrong with a handler, and which of `io`, `context` and `emit` it asks for."""
+
+    faults: list[FlowError]
+    doors: tuple[str, ...] = ()
+
+
+def check(source: str, path: str, function: str, given: Iterable[str]) -> Checked:
     """What is wrong between a function and the names that it will be given."""
     parsed = tree(source, path)
     if isinstance(parsed, FlowError):
-        return [parsed]
+        return Checked([parsed])
     functions = {node.name: node for node in parsed.body if isinstance(node, Function)}
     if function not in functions:
         remedy = did_you_mean(function, functions) or "a handler is a `def` at the left margin"
-        return [
-            UnknownName(
-                f"{path} has no function {function}()",
-                remedy=remedy,
-            )
-        ]
+        return Checked([UnknownName(f"{path} has no function {function}()", remedy=remedy)])
     node = functions[function]
     where = place(source, path, node)
-    return [*_shape(node, where), *_arguments(node, where, sorted(given))]
+    doors = sorted({argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)} & RESERVED_ARGUMENTS)
+    return Checked([*_shape(node, where), *_arguments(node, where, sorted(given))], tuple(doors))
 
 
 def _shape(node: Function, where: Location) -> Iterator[FlowError]:
@@ -80,10 +84,6 @@ def _arguments(node: Function, where: Location, given: list[str]) -> Iterator[Fl
     named = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
     position_only = {argument.arg for argument in arguments.posonlyargs}
     known = [name for name in named if name not in RESERVED_ARGUMENTS]
-    takes = "a handler takes its inputs, outputs and `with` only"
-    for name in [*named, *position_only]:
-        if name in RESERVED_ARGUMENTS and name not in given:
-            yield BadAttribute(f"{node.name}() asks for {name!r}, a reserved name", remedy=takes, location=where)
     meant = set()
     for name in given:
         if name in RESERVED_ARGUMENTS:

@@ -71,6 +71,8 @@ def _lane_faults(document: Document) -> Iterator[FlowError]:
     if not isinstance(lanes, dict):
         yield document.fault(BadAttribute, ("lanes",), "`lanes` is an object of lanes, each true or false")
         return
+    if all(lanes.get(lane, True) is False for lane in LANES):
+        yield document.fault(BadAttribute, ("lanes",), "a plan runs at least one lane")
     for lane, value in lanes.items():
         if lane not in LANES:
             remedy = did_you_mean(lane, LANES)

@@ -67,6 +67,8 @@ class Registry:
 
 def find_file(path: str, document: Document, root: Path) -> Path | None:
     """The file that a path in a document names: beside the document, or below the root."""
+    if "\0" in path or len(path) > 4000 or any(len(part.encode()) > 255 for part in path.split("/")):
+        raise BadPath(f"{path!r:.80} is no path of a file")
     beside = document.file.parent if document.file else root
     for start in (beside, root):
         place = Path(os.path.normpath(start / path))

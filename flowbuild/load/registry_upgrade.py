@@ -59,7 +59,7 @@ def _document(document: Document, key: str, schema: str, act: Callable[[Doc], Do
     doc = document.value
     raise_all(_head_faults(document, key, schema))
     entries = {name: act(entry) if isinstance(entry, dict) else entry for name, entry in doc[key].items()}
-    upgraded = Document(entries, document.shown, document.file, document.text, document.places)
+    upgraded = Document(entries, document.shown, document.file, document.text)
     fields = PROBE if key == "probes" else PROFILE
     raise_all(fault for name, entry in entries.items() for fault in entry_faults(upgraded, (key, name), entry, fields))
     head = {"schema_version": schema, "registry_id": doc["registry_id"], "world_id": doc["world_id"]}

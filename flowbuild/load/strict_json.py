@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from flowbuild.load.position import Pointer
 from flowbuild.load.source import MAX_BYTES, MAX_DEPTH
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[^\[\]{}]+')  # what is none
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # a half of a surrogate pair, or the first of two
 _Tokens = Iterator[re.Match[str]]
+Places = dict[Pointer, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,23 @@ class Document:
     shown: str
     file: Path | None = None
     text: str = ""
-    places: dict[Pointer, tuple[int, int]] = field(default_factory=dict)
+    _places: list[Places] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def places(self) -> Places:
+        """Where each value stands, and its key. Found when somebody asks: reading is slow with places."""
+        if not self._places:
+            self._places.append(_Reading(self.text, self.shown).read().places if self.text else {})
+        return self._places[0]
 
     def place(self, pointer: Pointer, *, key: bool = False) -> Location:
         """Where a value stands, or its key; the nearest value above when there is none."""
-        at = pointer
-        while at and at not in self.places:
+        at, places = pointer, self.places
+        while at and at not in places:
             at = at[:-1]
-        if at not in self.places:
+        if at not in places:
             return Location(self.shown)
-        value, name = self.places[at]
+        value, name = places[at]
         return _location(self.text, name if key or at != pointer else value, self.shown)
 
     def fault(
@@ -62,18 +73,47 @@ def read_json(file: Path, shown: str) -> Document:
 def parse_json(data: bytes, shown: str, file: Path | None = None) -> Document:
     """The document in some bytes."""
     text = _decode(data, shown)
+    hasty = _Hasty()
     try:
-        value = json.loads(text)
+        value = hasty.loads(text)
     except json.JSONDecodeError as error:
         raise BadJson(f"this is not JSON: {error.msg}", location=_location(text, error.pos, shown)) from None
     except RecursionError:
         raise BadJson(f"values are nested deeper than {MAX_DEPTH}", location=Location(shown)) from None
     except ValueError:  # Python itself refuses to read a number of thousands of digits
         raise BadJson("a number has too many digits", location=Location(shown)) from None
-    reading = _Reading(text, shown)
-    reading.value(reading.next(), (), 0)
-    raise_all(reading.faults)
-    return Document(value, shown, file, text, reading.places)
+    if hasty.is_suspicious or _HALF.search(text) or _depth(text) > MAX_DEPTH:
+        raise_all(_Reading(text, shown).read().faults)
+    return Document(value, shown, file, text)
+
+
+class _Hasty:
+    """The fast reader, which notes only that something may be wrong: the slow one then says what, and where."""
+
+    def __init__(self) -> None:
+        self.is_suspicious = False
+
+    def loads(self, text: str) -> Any:
+        return json.loads(text, object_pairs_hook=self._object, parse_int=self._integer, parse_constant=self._constant)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        self.is_suspicious |= len(made) != len(pairs)
+        return made
+
+    def _integer(self, word: str) -> int:
+        number = int(word)
+        self.is_suspicious |= abs(number) > MAX_INTEGER
+        return number
+
+    def _constant(self, word: str) -> float:
+        self.is_suspicious = True
+        return float(word)
+
+
+def _depth(text: str) -> int:
+    """How deep values are nested."""
+    return max(accumulate(1 if mark in "[{" else -1 for mark in _MARKS.sub("", text)), default=0)
 
 
 def _decode(data: bytes, shown: str) -> str:
@@ -98,11 +138,16 @@ class _Reading:
     """The places of a text that is JSON already, and what strict reading finds beyond the syntax."""
 
     def __init__(self, text: str, shown: str) -> None:
-        self.places: dict[Pointer, tuple[int, int]] = {}
+        self.places: Places = {}
         self.faults: list[FlowError] = []
         self._text = text
         self._shown = shown
         self._tokens: _Tokens = _TOKEN.finditer(text)
+
+    def read(self) -> _Reading:
+        """Go through the whole text."""
+        self.value(self.next(), (), 0)
+        return self
 
     def next(self) -> re.Match[str]:
         return next(self._tokens)

@@ -65,10 +65,10 @@ PROGRAMS: Mapping[str, re.Pattern[str]] = {
 }
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 
-_HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n(.*?)^[ \t]*\2$", re.DOTALL | re.MULTILINE)
+_HEREDOC = re.compile(r"(?<!<)<<-?[ \t]*(['\"]?)(\w+)\1")
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*"|(?:^|(?<=[\s;]))#[^\n]*""", re.DOTALL | re.MULTILINE)
 _LIVE = re.compile(r"(\$\([^()]*\)|`[^`]*`|\$\{?\w+)")  # what a shell still reads between double quotes
-_STARTS = r"(?:^|[;&|(`]|\b(?:then|do|else|exec)\b)[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*"
+_STARTS = r"(?:^|[;&|(`]|\b(?:then|do|else|exec)\b)[ \t]*(?:[A-Za-z_]\w*=[^\s;|&]*[ \t]+){0,9}"
 _PROGRAM = re.compile(rf"{_STARTS}({'|'.join(PROGRAMS)})(?=[\s;|&)`<>]|$)([^;|&)`\n]*)(?=(.?))", re.MULTILINE)
 _VARIABLE = re.compile(
     r"\$\{?(RANDOM|SRANDOM|EPOCHSECONDS|EPOCHREALTIME)\b|(/dev/u?random|/proc/sys/kernel/random/uuid)\b"
@@ -93,7 +93,7 @@ def in_python(source: str) -> list[Spot]:
 
 def in_script(script: str) -> list[Spot]:
     """The programs and variables of a shell script, in order."""
-    text = _QUOTED.sub(_hidden, _HEREDOC.sub(_hidden_document, script))
+    text = _QUOTED.sub(_hidden, _without_documents(script))
     found = [Spot(one.start(), one[1] or one[2]) for one in _VARIABLE.finditer(text)]
     for one in _PROGRAM.finditer(text):
         is_pattern = one[3] == ")" and not one[2].strip() and "(" not in text[one.start() : one.start(1)]
@@ -159,10 +159,20 @@ def _hidden(found: re.Match[str]) -> str:
     return _dimmed(text) if text.startswith('"') else "_" * len(text)
 
 
-def _hidden_document(found: re.Match[str]) -> str:
-    start, end = found.start(3) - found.start(), found.end(3) - found.start()
-    text = found[0]
-    return text[:start] + ("_" * (end - start) if found[1] else _dimmed(text[start:end])) + text[end:]
+def _without_documents(script: str) -> str:
+    """A script whose here-documents mean nothing, but for what the shell reads in those that are not quoted."""
+    lines = script.split("\n")
+    ends = {line.strip() for line in lines}
+    waiting: list[tuple[bool, str]] = []
+    for number, line in enumerate(lines):
+        if not waiting:
+            found = _HEREDOC.findall(line)
+            waiting = [(bool(quote), word) for quote, word in reversed(found) if word in ends]  # else a shift, `<< n`
+        elif line.strip() == waiting[-1][1]:
+            waiting.pop()
+        else:
+            lines[number] = "_" * len(line) if waiting[-1][0] else _dimmed(line)
+    return "\n".join(lines)
 
 
 def _dimmed(text: str) -> str:

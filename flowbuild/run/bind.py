@@ -91,7 +91,7 @@ def bind(
         state.outputs,
         state.timeout_ms,
         tuple(listings),
-        state.code.doc() if state.code is not None and state.step is not None else None,
+        handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 
 

@@ -12,26 +12,26 @@ Errors:  none: what can't be found out is a row that says so.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowbuild.core.world import world_id
-from flowbuild.engine import mechanisms, preflight
-from flowbuild.engine.restrict import DEGRADED, ENFORCED, UNAVAILABLE
+from flowbuild.engine import mechanisms
+from flowbuild.engine.restrict import DEGRADED, UNAVAILABLE
 from flowbuild.engine.watching import watches
 from flowbuild.run.programs import PROGRAMS, install, start
 from flowbuild.store import trial
 from flowbuild.version import __version__
 
+_CLEAN = "channel clean"
 WORKS, MISSING, SAID = "works", "missing", "said"
 _SECONDS = 60
 
@@ -67,10 +67,13 @@ class Row(NamedTuple):
         return self.needed and self.status == UNAVAILABLE
 
 
-def checkup(place: Path, cache: Path | None) -> Iterator[Row]:
-    """Everything about this host. `place` is where a workspace keeps its state, or a directory to try things in."""
+def checkup(place: Path, cache: Path | None, record: Mapping[str, Any] | None) -> Iterator[Row]:
+    """Everything about this host. `place` is where a workspace keeps its state, or a directory to try things in.
+
+    `record` is that of the preflight for channel `clean`; None when that broke.
+    """
     yield from _host(cache)
-    yield from _isolation()
+    yield from _isolation(record)
     yield from _disk("disk", place)
     if cache is not None and _standing(cache).stat().st_dev != _standing(place).stat().st_dev:
         yield from _disk("cache disk", cache)
@@ -101,31 +104,23 @@ def _size(cache: Path) -> str:
     return f"{count} object{'' if count == 1 else 's'}, {size / 2**20:.1f} MiB"
 
 
-def _isolation() -> Iterator[Row]:
+def _isolation(record: Mapping[str, Any] | None) -> Iterator[Row]:
     for one in mechanisms.trials():
         failure = one.errno_name or "the canary got through"
         detail = failure if one.status == UNAVAILABLE else f"ABI {one.abi}" if one.abi else ""
         yield Row("isolation", one.name, one.status, detail, _MECHANISMS[one.name])
-    record = _preflight()
     if record is None:
         yield Row("isolation", "preflight", UNAVAILABLE, "the host check broke", "run it again, then report it")
         return
     for name, entry in record["operations"].items():
         yield Row("isolation", name, entry["status"], _achieved(entry))
-    yield _channel(record["isolation"])
     said = {True: "yes", False: "no", None: "can't be told"}[record["sandbox_check_self"]["sandboxed"]]
     yield Row("isolation", "in a sandbox", SAID, said)
-
-
-def _channel(isolation: dict[str, Any]) -> Row:
-    """Whether the channel `clean` can be held, and what of it can't."""
-    entries = isolation["operations"].items()
-    lacking = [
-        f"{name} {entry['status']}" for name, entry in entries if entry["status"] == UNAVAILABLE or entry["leaves"]
-    ]
-    status = ENFORCED if preflight.is_held(isolation) else UNAVAILABLE
-    detail = ", ".join(lacking) or "actions are held to what they declare"
-    return Row("isolation", "channel clean", status, detail, "a kernel with Landlock and seccomp: see docs/channels.md")
+    channel = record["isolation"]
+    for name, entry in channel["operations"].items():
+        yield Row(_CLEAN, name, entry["status"], _achieved(entry))
+    works = WORKS if channel["works"] else UNAVAILABLE
+    yield Row(_CLEAN, "what is declared", works, "is still read, run and written there")
 
 
 def _achieved(entry: dict[str, Any]) -> str:
@@ -137,15 +132,6 @@ def _achieved(entry: dict[str, Any]) -> str:
     parts += [f"lets through {', '.join(entry['leaves'])}"] * bool(entry["leaves"])
     parts += [f"refused here anyway: {', '.join(entry['untested'])}"] * bool(entry["untested"])
     return "; ".join(parts)
-
-
-def _preflight() -> dict[str, Any] | None:
-    """The record of the check that an experiment makes of its host."""
-    try:
-        record: dict[str, Any] = json.loads(_started(preflight.command("clean")))
-    except ValueError:
-        return None
-    return record
 
 
 def _started(command: list[str]) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.action import Action, Outcome
-from flowbuild.core.canonical import canonical
+from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
@@ -25,6 +25,7 @@ from flowbuild.run import values
 from flowbuild.run.attempt import attempted
 from flowbuild.run.bind import bind
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
@@ -55,6 +56,7 @@ class RunDesk:
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
+        door: Door,
     ) -> None:
         self._run_id = run_id
         self._decision = decide(policy, Effect.NONE)
@@ -66,7 +68,8 @@ class RunDesk:
         self._cas = cas
         self._record = record
         self._signals = signals
-        self._io = RunIo(workspace, search_path, cas, directory)
+        self._door = door
+        self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
         self.disbelieved: set[str] = set()  # keys whose results another channel made
@@ -120,6 +123,9 @@ class RunDesk:
             return []
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
+        if reason is None and action.state_id in self._door.asked and not state.remembers:
+            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
+            return []
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
@@ -129,6 +135,11 @@ class RunDesk:
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
+
+    @property
+    def recorded(self) -> list[Digest]:
+        """The payloads of the facts that the run has."""
+        return list(self._door.facts.values())
 
     def interrupt(self) -> None:
         self._engines.interrupt()

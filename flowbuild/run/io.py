@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.action import Action, Staged
+from flowbuild.engine.engine import Answering
+from flowbuild.run.door import Door
 from flowbuild.store.cas import Cas
 from flowbuild.store.files import copy_file, ensure_directory, refused, remove_tree
 from flowbuild.store.tree import Artifact, collect, materialize
@@ -21,11 +23,14 @@ from flowbuild.store.tree import Artifact, collect, materialize
 class RunIo:
     """One run's door. `directory` is the run's own place under `.flowbuild/runs`."""
 
-    def __init__(self, workspace: Path, search_path: tuple[str, ...], cas: Cas, directory: Path) -> None:
+    def __init__(
+        self, workspace: Path, search_path: tuple[str, ...], cas: Cas, directory: Path, door: Door | None = None
+    ) -> None:
         self.workspace = workspace
         self.search_path = search_path
         self._cas = cas
         self._directory = directory
+        self._door = door or Door(cas, None)
         self._made: set[Path] = set()
 
     def scratch(self, action: Action) -> Path:
@@ -66,6 +71,9 @@ class RunIo:
             ensure_directory(directory)
             self._made.add(directory)
         return directory / f"{_place(action)}.{stream}"
+
+    def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        return self._door.ask(action, question)
 
     def environment(self, action: Action) -> Mapping[str, str]:
         """The declared variables, and the fixed few; HOME and TMPDIR are the engine's to choose."""

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flowbuild.core.event import Event, to_doc
+from flowbuild.core.event import Domain, Event, to_doc
 from flowbuild.core.ids import RunId
 from flowbuild.store.journal import Journal
 
+# What must be on the disk before anything that follows from it happens.
+BARRIERS = frozenset({"fact_recorded", "effect_intended"})
 # Events are flushed to disk this often while a run goes on, and at its end.
 FLUSH_SECONDS = 0.02
 
@@ -54,7 +56,8 @@ class Record:
             self._held.extend(events)
             return
         self._journal.append([to_doc(event) for event in events])
-        if self._flushes and time.monotonic() - self._flushed > FLUSH_SECONDS:
+        is_barrier = any(isinstance(event, Domain) and event.name in BARRIERS for event in events)
+        if self._flushes and (is_barrier or time.monotonic() - self._flushed > FLUSH_SECONDS):
             self._journal.flush()
             self._flushed = time.monotonic()
 

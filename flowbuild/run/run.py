@@ -19,8 +19,10 @@ from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.desk import RunDesk
+from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Continue, Evaluation, Result
+from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
 from flowbuild.run.session import Session
@@ -72,6 +74,11 @@ class Run:
             workspace=session.workspace.root,
             search_path=session.workspace.config.path,
             directory=self._directory,
+            door=Door(
+                session.cas,
+                Outside(session.workspace.config.outside, session.reaper, self._directory / "io", session.variables),
+                flushes=flushes,
+            ),
         )
         self._evaluation = Evaluation(
             graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going, tick_s=tick_s

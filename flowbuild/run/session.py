@@ -16,6 +16,7 @@ from typing import Any
 from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
+from flowbuild.engine.reaper import Reaper
 from flowbuild.load.distributions import Distributions
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
@@ -94,10 +95,12 @@ class Session:
         self.memo = Memo(self.cache / "memo")
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
-        self.engine: Engine = PythonEngine() if channel == ChannelName.DIRECT else PythonEngine(is_clean=True)
+        self.reaper = Reaper()
+        self.engine: Engine = PythonEngine(self.reaper, is_clean=channel != ChannelName.DIRECT)
         self.steps: Engine | None = None  # another engine, for the steps of flows
         self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
+        self.variables = os.environ if variables is None else variables
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
             workspace.root,
@@ -106,7 +109,7 @@ class Session:
             self.distributions,
             world,
             self.seen,
-            os.environ if variables is None else variables,
+            self.variables,
         )
 
     def __enter__(self) -> Session:
@@ -118,6 +121,7 @@ class Session:
             self.engine.close()
             if self.steps is not None:
                 self.steps.close()
+            self.reaper.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()

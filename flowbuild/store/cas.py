@@ -27,7 +27,7 @@ from flowbuild.core.errors import NotAnArtifact, StoreCorrupt
 from flowbuild.store.boot import Unflushed
 from flowbuild.store.draft import Draft, sweep, write_all
 from flowbuild.store.files import created, remove_tree
-from flowbuild.store.flush import flush_filesystem
+from flowbuild.store.flush import flush_directory, flush_file, flush_filesystem
 from flowbuild.store.refusal import refused
 from flowbuild.store.stream import CHUNK, clone, copy, pour
 
@@ -149,6 +149,12 @@ class Cas:
     def flush(self) -> bool:
         """Everything stored so far is on the disk. False when this file system cannot say so."""
         return self._unflushed.leave(lambda: flush_filesystem(self._root))
+
+    def flush_object(self, digest: Digest) -> None:
+        """One object is on the disk, under its name."""
+        place = self._place(digest)
+        flush_file(place)
+        flush_directory(os.path.dirname(place))
 
     # Taking out
 

@@ -157,6 +157,23 @@ def test_a_promotion_is_signed_and_verified_elsewhere(lab: Space, tmp_path: Path
 
 
 @needs_sign
+def test_a_run_by_the_clean_channel_is_promotable_in_earnest(lab: Space, tmp_path: Path) -> None:
+    """Nothing here is made up: the kernel confined each probe, and the packet follows from what the preflight met."""
+    ran = lab.run(RUN, "--channel", "clean")
+    if ran.code == 3:
+        pytest.skip(f"this host can't isolate: {ran.err}")
+    assert ran.code == 0, ran
+    packet = json.loads((clean_packet := lab.run("bundle", "promote", RUN, "--json")).out or "{}")
+    if packet["promotability"]["reasons"] == ["already_sandboxed"]:
+        pytest.skip("this host's processes are in a sandbox already")
+    assert clean_packet.code == 0, packet["promotability"]
+    lab.run("key", "new", str(tmp_path / "k"))
+    says(lab.run("bundle", "promote", RUN, "--key", str(tmp_path / "k"), "--require-promotable"), 0, "signed by")
+    shutil.move(out(lab), tmp_path / "moved")
+    says(lab.run("-C", str(tmp_path), "bundle", "verify", "moved", "--key", "k.pub"), 0, "verified")
+
+
+@needs_sign
 def test_it_is_verified_with_the_network_cut(lab: Space, tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode != 0:
         pytest.skip("this host has no namespaces for us")
@@ -233,6 +250,7 @@ def test_words_that_mean_nothing_are_refused(lab: Space, tmp_path: Path) -> None
     says(
         lab.run("bundle", "verify", "elsewhere/new", "--key", public, "--bundle", str(load_bundle(out(lab)).out_dir)), 0
     )
+    says(lab.run("bundle", "verify", "elsewhere/new", "--key", public, "--bundle", RUN), 0)
     says(lab.run("bundle", "verify", "elsewhere/new"), 2, "--key")
     lab.write("policy.yaml", "chanels: [clean]\n")
     says(
@@ -241,6 +259,34 @@ def test_words_that_mean_nothing_are_refused(lab: Space, tmp_path: Path) -> None
         "policy.yaml:1:1",
         "did you mean 'channels'?",
     )
+
+
+@needs_sign
+def test_an_older_run_is_verified_after_latest_moved_on(lab: Space, tmp_path: Path) -> None:
+    bundle = clean(lab)
+    lab.run("key", "new", str(tmp_path / "k"))
+    says(lab.run("bundle", "promote", RUN, "--key", str(tmp_path / "k")), 0)
+    assert lab.run(RUN, "--policy", "live").code == 0
+    assert (out(lab) / "LATEST").read_text().strip() != bundle.name
+    says(lab.run("bundle", "verify", RUN, "--key", str(tmp_path / "k.pub")), 0, f"{bundle.name}: verified")
+
+
+@needs_sign
+def test_a_promotion_target_is_signed_and_verified_by_its_label(lab: Space, tmp_path: Path) -> None:
+    lab.run("key", "new", str(tmp_path / "k"))
+    target = f"  promotion: {{rule: promotion, run: //lab:run, key: {tmp_path}/k}}\n"
+    lab.write("lab/BUILD.yaml", LAB + target)
+    ran = lab.run("//lab:promotion", "--channel", "clean")
+    if ran.code == 3 or "not promotable" in ran.out:
+        pytest.skip(f"this host can't isolate: {ran.out}{ran.err}")
+    says(ran, 0, "promotion_packet.json, promotion_packet.intoto.jsonl")
+    says(lab.run("bundle", "verify", "//lab:promotion", "--key", str(tmp_path / "k.pub")), 0, "verified")
+    says(lab.run("bundle", "validate", "//lab:promotion"), 0, "whole")
+    before = (lab.root / "out/bin/lab/promotion/promotion_packet.intoto.jsonl").read_bytes()
+    lab.run("clean")
+    assert lab.run("//lab:promotion", "--channel", "clean").performed == 0
+    shown = (lab.root / "out/bin/lab/promotion/promotion_packet.intoto.jsonl").read_bytes()
+    assert shown.splitlines()[:2] == before.splitlines()[:2]  # the third tells the time of signing
 
 
 @needs_sign

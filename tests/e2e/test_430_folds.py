@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from flowbuild.bundle import fold
 from flowbuild.bundle.fold import FOLDS
 from flowbuild.bundle.read import load_bundle
+from flowbuild.graph.builtin import SUMMARIES
+from flowbuild.load.rulefile import load_rules
 from flowbuild.load.workspace import find
 from flowbuild.testing import Space
 
@@ -27,7 +30,8 @@ targets:
   promotion: {rule: promotion, run: //lab:run}
   told: {rule: summary, run: //lab:run}
   data: {rule: summary, run: //lab:run, format: json}
-  everything: {rule: group, targets: [//lab:promotion, //lab:told, //lab:data]}
+  ops: {rule: summary, run: //lab:run, format: ops}
+  everything: {rule: group, targets: [//lab:promotion, //lab:told, //lab:data, //lab:ops]}
 """
 
 
@@ -61,6 +65,9 @@ def test_a_summary_is_the_bundle_s_own(lab: Space) -> None:
     bundle = load_bundle(lab.root / "out/lab/run")
     assert shown(lab, "told/summary.md").read_bytes() == bundle.read("summary.md")
     assert shown(lab, "data/summary.json").read_bytes() == bundle.read("summary.json")
+    ops = json.loads(shown(lab, "ops/op_summary.json").read_text())
+    assert set(ops["ops"]) == {"file-read-data", "environment-read"}
+    assert json.loads(lab.run("bundle", "summarize", "//lab:run", "--ops").out) == ops
     shown(lab, "told/summary.md").write_text("better")
     assert lab.run("//lab:everything").code == 0
     assert shown(lab, "told/summary.md").read_bytes() == bundle.read("summary.md")
@@ -77,7 +84,6 @@ def test_another_run_is_told_anew(lab: Space) -> None:
 
 
 def test_a_run_that_must_be_promotable_fails_the_build(lab: Space) -> None:
-    lab.build("//lab:promotion")
     lab.write(
         "lab/BUILD.yaml",
         LAB.replace("promotion, run: //lab:run", "promotion, run: //lab:run, require_promotable: true"),
@@ -116,7 +122,7 @@ def test_what_is_wrong_is_said_with_its_place(lab: Space, text: str) -> None:
 
 
 def test_every_fold_has_its_rule(space: Space) -> None:
-    from flowbuild.load.rulefile import load_rules
-
     rules = load_rules(find(space.root), lambda directory: None)
     assert {name for name in rules if name in FOLDS} == set(FOLDS)
+    assert set(SUMMARIES) == set(rules["summary"].attributes["format"].values)
+    assert set(SUMMARIES.values()) == set(fold._SUMMARIES)

@@ -68,6 +68,12 @@ def test_a_flow_is_incremental(plant: Space) -> None:
     assert "7 would be reused" in plant.run("explain", "//plant:monitor").out
 
 
+def test_explain_follows_the_way_that_is_taken(plant: Space) -> None:
+    plant.build("//plant:monitor", "--set", "limit=90")
+    said = plant.run("explain", "//plant:monitor", "--set", "limit=90").out
+    assert said == "0 would run, 0 may run, 6 would be reused, 1 would be skipped\n"
+
+
 def test_the_journal_names_what_was_skipped(plant: Space) -> None:
     events = plant.events("//plant:monitor", "--set", "limit=90")
     domains = [doc["event"]["Domain"] for doc in events if "Domain" in doc.get("event", {})]
@@ -104,6 +110,7 @@ def test_a_failure_that_leads_on_does_not_fail_the_run(plant: Space) -> None:
     ran = plant.run("//plant:f")
     assert (ran.code, ran.performed) == (0, 4)
     assert "caught" in ran.out
+    assert "warning" not in ran.out
     assert result(plant, "f")["outputs"] == {"code": "handler_raised", "said": "ValueError: no answer from the plant"}
     assert "good" not in result(plant, "f")["steps"]
     again = plant.run("//plant:f")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ EXECUTORS = {"mock": MOCK, "JavaScript": str(Path(__file__).parents[2] / "exampl
 
 EXECUTOR = """
 import sys
+import time
 from pathlib import Path
 from flowbuild.rep import StepFailed, serve
 
@@ -199,3 +203,44 @@ def test_a_whole_flow_that_fails_in_an_executor(plant: Space) -> None:
     assert doc(ran)["status"] == "failed"
     assert plant.read("count") == "2"  # its retries are the executor's
     assert doc(ran)["summary"]["error"] == "try 2"
+
+
+def slow(space: Space, engine: str) -> tuple[str, ...]:
+    """The words of a run that takes a minute."""
+    space.write("executor.py", EXECUTOR)
+    space.write("plant/slow.py", "import time\n\ndef wait():\n    time.sleep(60)\n    return {}\n")
+    handlers = "" if engine == "proc" else 'handlers: {own.slow: "slow.py:wait"}, '
+    space.write("plant/BUILD.yaml", f"targets: {{f: {{rule: flow, {handlers}steps: {{a: {{type: own.slow}}}}}}}}\n")
+    return *compiled(space), "f", "--engine", engine, "--executor-path", "executor.py"
+
+
+@pytest.mark.parametrize("engine", ["python", "proc"])
+def test_an_interrupted_flow_leaves_nobody_behind(plant: Space, engine: str) -> None:
+    process = plant.start(*slow(plant, engine))
+    for _ in range(1000):  # until the step is under way: then its journal is there
+        if any(b"action_bound" in path.read_bytes() for path in plant.root.glob(".flowbuild/runs/*/journal.jsonl")):
+            break
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out)["status"] == "failed"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_an_executor_has_its_time_too(plant: Space) -> None:
+    words = slow(plant, "proc")
+    plant.write("short.yaml", "runtime: {engine: proc, executor_path: ./executor.py, timeout: 2}\n")
+    ran = plant.run(*words[:6], "--runtime-config", "short.yaml")
+    assert (ran.code, ran.out) == (4, "")
+    assert "time-out" in ran.err
+
+
+def test_verify_runs_on_an_executor_too(plant: Space) -> None:
+    ran = plant.run(
+        "--engine", "proc", "--executor-path", MOCK, "verify", "online", "--flow", "monitor", "--sources", "."
+    )
+    assert ran.code == 0, ran
+    assert list(doc(ran)) == ["flow", "manifest", "status", "summary", "events"]

@@ -20,6 +20,17 @@ targets:
 """
 
 
+LAB = """
+targets:
+  probes:
+    rule: registry
+    probes: {read: {operation: environment-read, target: PLANTED}}
+    profiles: {free: {restrict: {}}}
+  plan: {rule: plan, registry: ":probes", profiles: [free]}
+  run: {rule: run, plan: ":plan"}
+"""
+
+
 @pytest.fixture
 def goldens(space: Space) -> Space:
     space.write("p/BUILD.yaml", GOLDEN)
@@ -81,18 +92,7 @@ def test_a_step_of_a_workflow(goldens: Space, tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_named_in_the_summary(space: Space, tmp_path: Path) -> None:
-    space.write(
-        "lab/BUILD.yaml",
-        """
-        targets:
-          probes:
-            rule: registry
-            probes: {read: {operation: environment-read, target: PLANTED}}
-            profiles: {free: {restrict: {}}}
-          plan: {rule: plan, registry: ":probes", profiles: [free]}
-          run: {rule: run, plan: ":plan"}
-        """,
-    )
+    space.write("lab/BUILD.yaml", LAB)
     for _ in range(2):
         assert space.run("//lab:run", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "s.md")).code == 0
     run_id = space.read("out/lab/run/LATEST").strip()
@@ -142,6 +142,16 @@ def test_a_fresh_clone_with_a_restored_cache_performs_nothing(built: Space, tmp_
     assert there.run("//words:words").performed == 3
     there.write("words/names.txt", "mo\nada\nada\n")
     assert there.run("//words:words").performed == 0, "what was restored is still remembered"
+
+
+def test_a_run_in_a_fresh_clone_is_committed_from_what_is_remembered(space: Space, tmp_path: Path) -> None:
+    """Its bundle is this checkout's own; nothing is probed again on the same host."""
+    space.write("lab/BUILD.yaml", LAB)
+    space.build("//lab:run")
+    there = restored(space, tmp_path / "clone", *KEPT)
+    ran = there.run("//lab:run")
+    assert (ran.code, ran.performed) == (0, 0) and "committed" in ran.out, ran
+    assert there.read("out/lab/run/LATEST") != space.read("out/lab/run/LATEST")
 
 
 @pytest.mark.parametrize(("kept", "performed"), [(KEPT[0], 3), (KEPT[1], 2)])

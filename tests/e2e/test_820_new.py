@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ TEMPLATES = {
     "python": (["made"], "//made:summary", 1),
     "rule": ([".", "-D", "name=shout"], "//shout_example:pages", 1),
     "plan": (["made"], "//made:run", 0),
+    "executor": (["made"], "//made:hello", 0),
 }
 
 
@@ -48,6 +50,16 @@ def test_what_is_made_builds_passes_and_is_up_to_date(tmp_path: Path, name: str)
         assert tested.code == 0 and tested.out.endswith(f"\n{tests} passed\n")
     assert space.run("//...").code == 0
     assert space.run("lint")[:2] == (0, "nothing found in 1 package\n")
+
+
+def test_the_made_executor_keeps_to_rep_and_performs_the_flow(tmp_path: Path) -> None:
+    space = Space(tmp_path)
+    steps = run(tmp_path, "new", "executor", "made", "-D", "kind=own.hello").out.partition("next:\n")[2].splitlines()
+    for step in steps:
+        ran = run(tmp_path, *shlex.split(step)[1:])
+        assert ran.code == 0, ran
+    assert len(steps) == 3 and ran.out.endswith("it keeps to REP v0.1\n")
+    assert json.loads(space.read("out/bin/made/hello/result.json"))["steps"]["greet"] == {"text": "Hello, Ada"}
 
 
 def test_what_to_type_next_is_said_from_where_one_stands(tmp_path: Path) -> None:

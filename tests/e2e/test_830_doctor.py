@@ -24,7 +24,15 @@ def test_a_host_that_builds_has_what_a_build_needs(space: Space) -> None:
 
 def test_every_row_is_an_object(space: Space) -> None:
     found = rows(space.run("doctor", "--json"))
-    assert {group for group, _ in found} == {"workspace", "host", "isolation", "disk", "watch", "programs"}
+    assert {group for group, _ in found} == {
+        "workspace",
+        "host",
+        "isolation",
+        "channel clean",
+        "disk",
+        "watch",
+        "programs",
+    }
     assert {name for group, name in found if group == "disk"} == {"write", "fsync", "syncfs", "lock", "clone"}
     assert {name for (_, name), row in found.items() if row["needed"]} == {"python", "/bin/sh", "write", "lock"}
     assert all(row["remedy"] for row in found.values() if row["status"] == "missing")

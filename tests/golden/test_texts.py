@@ -62,7 +62,7 @@ def words(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(
         "flowbuild.front.build.new_run_id", lambda: RunId(f"{next(numbers):08d}-0000-4000-8000-000000000000")
     )
-    monkeypatch.setattr("flowbuild.run.session.PythonEngine", lambda: ScriptedEngine(teller.script))  # type: ignore[arg-type]
+    monkeypatch.setattr("flowbuild.run.session.PythonEngine", lambda reaper, **more: ScriptedEngine(teller.script))  # type: ignore[arg-type]
     yield teller
     monkeypatch.undo()
     time.tzset()

@@ -28,8 +28,9 @@ class TraceMind(NamedTuple):
 @pytest.fixture(scope="session")
 def trace_mind(tmp_path_factory: pytest.TempPathFactory) -> TraceMind:
     given = os.environ.get("FLOWBUILD_PEERS")
-    # Workers of one session share the parent of their temporary directories.
-    place = Path(given) if given else tmp_path_factory.getbasetemp().parent / "peers"
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # by the workers of one session
+    place = Path(given) if given else shared / "peers"
     place.mkdir(parents=True, exist_ok=True)
     with open(place / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

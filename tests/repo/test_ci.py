@@ -21,9 +21,11 @@ ACTION = yaml.safe_load((ROOT / ".github/actions/flowbuild/action.yml").read_tex
 STEPS: dict[str, dict[str, Any]] = {step["name"]: step for step in ACTION["runs"]["steps"]}
 DOCS = (ROOT / "docs/ci.md").read_text()
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())
+TOLD = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", DOCS, re.M | re.S)]
 USED = [
     step["with"]
-    for job in WORKFLOW["jobs"].values()
+    for workflow in (WORKFLOW, TOLD[0])
+    for job in workflow["jobs"].values()
     for step in job["steps"]
     if step.get("uses") == "./.github/actions/flowbuild"
 ]
@@ -51,7 +53,7 @@ def test_each_flag_that_its_users_and_the_docs_give_is_a_flag() -> None:
     for words in told:
         command = words[1] if words[1] in ("build", "test", "clean") else "build"
         assert flags(" ".join(words)) <= options(command), words
-    assert USED
+    assert len(USED) == 4
     for inputs in USED:
         assert flags(inputs.get("flags", "")) <= options(inputs.get("command", "build"))
         assert set(inputs) <= set(ACTION["inputs"])
@@ -74,6 +76,9 @@ def test_what_is_restored_is_what_is_kept_and_what_the_docs_say() -> None:
     assert all(restored["key"].startswith(key) for key in restored["restore-keys"].split("\n") if key)
     paths = [path.rpartition("}}/")[2] for path in restored["path"].splitlines()]
     assert paths == re.findall(r"^\| `(\.flowbuild/\w+)` \| yes", DOCS, re.M)
+    by_hand = [step["with"] for step in TOLD[1] if "with" in step]
+    assert [step["path"].split() for step in by_hand] == [paths, paths]
+    assert by_hand[0]["key"] == by_hand[1]["key"] and by_hand[0]["key"].startswith(by_hand[0]["restore-keys"])
 
 
 @pytest.fixture

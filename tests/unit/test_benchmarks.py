@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import table
+from benchmarks import executors, table
 from benchmarks.cpu import Failed, Spent, spend
 from benchmarks.graph import REACH, WIDTH, Graph
 from benchmarks.rounds import NOTHING, NOTHING_MODULE, Bench
@@ -69,3 +69,16 @@ def test_machine_facts_name_no_host_and_no_path(tmp_path: Path) -> None:
     said = "\n".join(table.machine(tmp_path).values())
     assert os.uname().nodename not in said.split()
     assert "/" not in said
+
+
+def test_steps_of_an_executor_are_really_performed(tmp_path: Path) -> None:
+    found = executors.measure(tmp_path, steps=3, rounds=2)
+    assert len(found["step_s"]) == len(found["echo_s"]) == 2 and min(found["step_s"]) > 0
+    told = {"step_s": [0.0004, 0.0003, 9.0], "echo_s": [0.0001], "grown_bytes": 1 << 20}
+    assert executors.rows(told) == [
+        "steps a second        2,500",
+        "a step                  400 us",
+        "two echoes              100 us",
+        "a step / two echoes     4.0",
+        "memory, all rounds      1.0 MiB more",
+    ]

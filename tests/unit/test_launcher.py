@@ -164,6 +164,22 @@ def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launcher.main() == 130
 
 
+def test_a_program_that_can_t_be_read_is_5(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        """A disk that fails where the slow road begins."""
+
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "flowbuild.front.guard":
+                raise OSError(5, "Input/output error", "guard.py")
+
+    monkeypatch.setattr(sys, "argv", ["flowbuild", "test", "//..."])
+    monkeypatch.delitem(sys.modules, "flowbuild.front.guard", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
+    assert launcher.main() == 5
+    assert capsys.readouterr().err == "flowbuild: [Errno 5] Input/output error: 'guard.py'\n"
+
+
 def test_windows_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(launcher, "ON_WINDOWS", True)
     assert launcher.main() == 3

@@ -44,6 +44,12 @@ def test_another_key_signs_anew(tmp_path: Path, options: dict[str, object]) -> N
     new_key(tmp_path / "other")
     assert fold("promotion", path, outputs, {**options, "key": str(tmp_path / "other")}).is_new
     assert verify(outputs["packet"], [public_key(tmp_path / "other.pub")], Trust(), path).findings == ()
+    new = {**options, "key": str(tmp_path / "other")}
+    assert fold("promotion", path, outputs, new).is_new is False
+    elsewhere = places(tmp_path / "elsewhere")
+    fold("promotion", commit(tmp_path / "b", agreeing(channel="launchd_clean")), elsewhere, new)
+    outputs["statements"].write_bytes(elsewhere["statements"].read_bytes())  # rightly signed, of another bundle
+    assert fold("promotion", path, outputs, new).is_new
     outputs["statements"].write_text("noise\n")
     assert fold("promotion", path, outputs, options).is_new
     outputs["statements"].unlink()
@@ -56,9 +62,18 @@ def test_nothing_signed_stays_beside_a_run_that_is_not_promotable(tmp_path: Path
     done = fold("promotion", commit(tmp_path / "direct", agreeing()), outputs, options)
     assert done == ((outputs["packet"],), True, ("not_clean_channel",), False)
     assert not outputs["statements"].exists()
-    done = fold("promotion", tmp_path / "direct", outputs, {**options, "require_promotable": True})
+
+
+def test_a_run_that_must_be_promotable_writes_nothing_when_it_is_not(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    outputs = places(tmp_path)
+    fold("promotion", commit(tmp_path / "clean"), outputs, options)
+    path = commit(tmp_path / "direct", agreeing())
+    before = snapshot(tmp_path)
+    done = fold("promotion", path, outputs, {**options, "require_promotable": True})
     assert done == ((), False, ("not_clean_channel",), True)
-    assert not outputs["packet"].exists()
+    assert snapshot(tmp_path) == before  # what was promoted before, was
 
 
 def test_a_damaged_bundle_or_a_key_that_is_gone_makes_nothing(tmp_path: Path, options: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ from flowbuild.bundle.plan_run import run_plan
 from flowbuild.bundle.promote import emit_promotion_packet
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.canonical import sha256
-from flowbuild.core.errors import BadAttribute, BadPath, NotPromotable, StoreCorrupt, StoreError
+from flowbuild.core.errors import BadAttribute, BadJson, BadPath, NotPromotable, StoreCorrupt, StoreError
 
 
 def seen(operation: str, scenario: str, match: bool | None = True, **more: Any) -> dict[str, Any]:
@@ -179,3 +179,31 @@ def test_a_packet_with_the_seed_s_paths_finds_its_bundle(bundle: RunBundle) -> N
     packet = {"run_manifest": f"out/{bundle.out_dir.name}/run_manifest.json", "promotability": {}}
     (out / "packet.json").write_text(json.dumps(packet))
     assert summarize_ops_from_packet(out / "packet.json", require_promotable=False)["ops"]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        {"run_id": "../x", "run_manifest": "run_manifest.json"},
+        {"run_manifest": "../tree/out/run_manifest.json"},
+        {"run_manifest": "/etc/run_manifest.json"},
+    ],
+)
+def test_a_packet_leads_nowhere_else(bundle: RunBundle, packet: dict[str, str]) -> None:
+    path = bundle.out_dir.parent / "packet.json"
+    path.write_text(json.dumps(packet))
+    with pytest.raises(BadPath, match="is not there"):
+        summarize_ops_from_packet(path, require_promotable=False)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"run_manifest": 1}', "{"])
+def test_what_is_no_packet_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "packet.json").write_text(text)
+    with pytest.raises(BadJson):
+        summarize_ops_from_packet(tmp_path / "packet.json")
+
+
+def test_events_that_are_no_json_are_damage(bundle: RunBundle) -> None:
+    (bundle.out_dir / "runtime_events.normalized.json").write_text("{")
+    with pytest.raises(StoreCorrupt, match="not JSON"):
+        summarize_ops_from_bundle(bundle.out_dir, strict=False)

@@ -190,3 +190,39 @@ def test_a_target_s_plan_is_run_by_its_label(tmp_path: Path, monkeypatch: pytest
     assert bundle.out_dir.parent == space.root / "results"
     assert bundle.document("summary.json")["status"] == "ok"
     assert (space.root / ".flowbuild").is_dir() and not (space.root / "results/.flowbuild").exists()
+
+
+LANE_FILES = {
+    "baseline": {"baseline_results.json"},
+    "scenario": {"runtime_results.json", "runtime_events.normalized.json"},
+    "oracle": {"oracle_results.json"},
+}
+
+
+@pytest.mark.parametrize("lane", LANE_FILES)
+def test_a_lane_writes_its_own_files_and_no_other_s(tree: SeedTree, lane: str) -> None:
+    tree.edit("plan.json", "lanes", value={name: name == lane for name in LANE_FILES})
+    bundle = run(tree)
+    present = {name for names in LANE_FILES.values() for name in names if bundle.has(name)}
+    assert present == LANE_FILES[lane]
+    assert bundle.document("summary.json")["lanes"] == {name: name == lane for name in LANE_FILES}
+    assert validate_bundle(bundle.out_dir) == (True, ())
+
+
+def test_a_lane_that_is_not_mentioned_runs(tree: SeedTree) -> None:
+    tree.edit("plan.json", "lanes", value={"scenario": False})
+    bundle = run(tree)
+    assert bundle.has("baseline_results.json") and bundle.has("oracle_results.json")
+    assert not bundle.has("runtime_results.json")
+
+
+def test_the_oracle_answers_unknown_for_a_language_that_is_not_ours(tree: SeedTree) -> None:
+    tree.edit(
+        "registry/profiles.json", "profiles", "mac", value=profile("mac", "policies/mac", "open:read", mode="sbpl")
+    )
+    tree.edit("plan.json", "profiles", value=["mac", "closed"])
+    tree.edit("plan.json", "lanes", value={"baseline": False, "scenario": False, "oracle": True})
+    tree.write("registry/policies/mac", "(version 1)\n(deny default)\n")
+    results = run(tree).document("oracle_results.json")["results"]
+    decisions = {row["expectation_id"]: row["decision"] for row in results}
+    assert decisions == {"open:read": "unknown", "closed:read": "allow", "closed:shell": "deny"}

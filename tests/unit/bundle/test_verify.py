@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -169,6 +170,20 @@ def test_what_is_missing_or_changed_is_named(promotion: Promotion, name: str) ->
     found = promotion.findings(bundle=promotion.bundle)
     for text in wanted:
         assert any(text in finding for finding in found), found
+
+
+@pytest.mark.parametrize("name", [PACKET, STATEMENTS])
+def test_every_flipped_bit_of_packet_and_statements_is_noticed(promotion: Promotion, name: str) -> None:
+    """A seeded sample; the bundle's own bits have a test of theirs."""
+    path = promotion.root / name
+    good = path.read_bytes()
+    for bit in random.Random(11).sample(range(8 * len(good)), 300):
+        changed = bytearray(good)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert promotion.findings(bundle=promotion.bundle) != [], bit
+    path.write_bytes(good)
+    assert promotion.findings() == []
 
 
 def test_a_new_field_of_a_later_packet_is_ignored(promotion: Promotion) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +186,24 @@ def test_templates_and_the_status_are_json(tree: SeedTree, said: Said) -> None:
         "network-access",
     ]
     assert said.json("status")["repo_root"] == str(tree.root)
+
+
+def test_an_interrupted_run_is_committed_as_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said("plan-build --template hardened-runtime --out e")
+    command = [sys.executable, "-m", "flowbuild.evidence", "run", "--plan", "e/plan.json"]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        while not list(Path("e/out").glob("*/journal.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    (bundle,) = (path for path in Path("e/out").iterdir() if path.is_dir() and path.name[0] != ".")
+    assert json.loads((bundle / "run_status.json").read_text())["failure_stage"] == "cancelled"
+    assert said(f"validate-bundle --bundle {bundle}") == "[+] bundle ok\n"
+    assert not Path("e/out/LATEST").exists()

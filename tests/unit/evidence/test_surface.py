@@ -113,6 +113,10 @@ def test_each_function_is_typed_and_takes_what_is_promised(name: str) -> None:
     assert all(one.default is not one.empty for one in rest)
 
 
+def test_who_checks_types_sees_ours() -> None:
+    assert (Path(evidence.__file__).parents[1] / "py.typed").is_file()
+
+
 def test_the_page_lists_every_name_with_its_parameters() -> None:
     told = re.findall(r"^\| `(\w+)(?:\(([^)`]*)\))?`", PAGE.read_text(), re.M)
     assert [name for name, _ in told] == NAMES

@@ -11,7 +11,7 @@ from flowbuild.core.errors import BadYaml, Faults, Location, UnknownTarget
 from flowbuild.core.event import StateStatus
 from flowbuild.core.label import Label
 from flowbuild.front import junit
-from flowbuild.front.account import Ended
+from flowbuild.front.tally import Ended
 
 # What a reader may count on: each element, what it must say, and what may stand in it.
 SHAPE: dict[str, tuple[set[str], set[str]]] = {

@@ -19,7 +19,7 @@ Run = Any
 def told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command line in the workspace of the examples; its code and its lines."""
     monkeypatch.chdir(workshop.words().root)
-    monkeypatch.setattr("flowbuild.run.session.PythonEngine", ScriptedEngine)
+    monkeypatch.setattr("flowbuild.run.session.PythonEngine", lambda reaper, **more: ScriptedEngine())
 
     def told(line: str) -> tuple[int, list[str]]:
         code = cli.main(line.split())

@@ -399,6 +399,32 @@ def test_places_do_not_depend_on_line_ends(workshop: Workshop, end: str) -> None
     assert (str(one.location), one.location.text) == ("p/h.py:4:9", "    é = time.time()")
 
 
+def test_equal_scripts_on_one_line_have_places_of_their_own(workshop: Workshop) -> None:
+    workshop.write("p/BUILD.yaml", declare({"a": script("date"), "b": script("date")}))
+    one, two = look(workshop)
+    assert (str(one.label), str(two.label)) == ("//p:a", "//p:b")
+    assert one.location.column < two.location.column
+
+
+BLOCK = """
+targets:
+  t:
+    rule: exec
+    outputs: {o: o}
+    script: |
+"""
+
+
+def test_equal_lines_of_a_script_have_places_of_their_own(workshop: Workshop) -> None:
+    workshop.write("p/BUILD.yaml", (BLOCK + "      date\n      x\n      date; date\n").encode())
+    assert [str(one.location)[13:] for one in look(workshop)] == ["7:7", "9:7", "9:13"]
+
+
+def test_a_hostile_script_tells_its_first_hundred(workshop: Workshop) -> None:
+    workshop.write("p/BUILD.yaml", (BLOCK + "      date; cat <<A /etc/x\n" * 20_000).encode())
+    assert len(look(workshop)) == 200
+
+
 # Tags
 
 

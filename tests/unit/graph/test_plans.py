@@ -63,6 +63,7 @@ assert not [e for e in events if e.startswith(("os.exec", "os.fork", "os.posix_s
         (("lanes", "scenaro"), True, "there is no lane 'scenaro'; did you mean 'scenario'?"),
         (("lanes", "oracle"), "no", "the lane 'oracle' is true or false"),
         (("lanes",), [], "`lanes` is an object"),
+        (("lanes",), {"baseline": False, "scenario": False, "oracle": False}, "a plan runs at least one lane"),
     ],
 )
 def test_what_is_no_plan_is_refused_with_its_line(tree: SeedTree, pointer: Any, value: Any, says: str) -> None:

@@ -272,3 +272,15 @@ def test_a_profile_is_named_so_that_it_can_have_a_file(tree: SeedTree, name: str
     row = {**PROFILES["profiles"]["open"], "profile_id": name}
     tree.edit("registry/profiles.json", "profiles", name, value=row)
     assert any("can't name a file" in one or "differ only in case" in one for one in findings(tree))
+
+
+def test_an_index_of_somebody_else_s_tree_is_found_and_its_paths_begin_at_the_root(tmp_path: Path) -> None:
+    tree = SeedTree(tmp_path / "tree")
+    (tree.root / "registry/registry_index.json").unlink()
+    rows = [{"id": "small", "probes": "registry/probes.json", "profiles": "registry/profiles.json", "description": "d"}]
+    tree.write("book/api/index.json", json.dumps({**INDEX, "registries": rows}))
+    tree.write("web/index.json", json.dumps({"name": "an index of something else"}))
+    tree.write("other/index.json", "{ not json")
+    assert list_registries(tree.root) == rows
+    assert findings(tree) == []
+    assert lint_plan(tree.plan).errors == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowbuild.core.errors import BadAttribute, BadPath
-from flowbuild.load.handler import Handler, check, parse
+from flowbuild.load.handler import Checked, Handler, check, parse
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_handler_is_a_file_of_the_package(text: str) -> None:
 
 def faults(signature: str, *given: str, function: str = "f") -> list[str]:
     source = f"import x\n\n{signature}\n    pass\n"
-    return [str(fault) for fault in check(source, "words/top.py", function, given)]
+    return [str(fault) for fault in check(source, "words/top.py", function, given).faults]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,6 @@ def test_each_fault_is_told() -> None:
         ("async def f(a):", "is async"),
         ("def f(a):\n    if a:\n        yield 1", "is a generator"),
         ("def f(a, /):", "takes 'a' by position only; arguments are passed by name; remove the `/`"),
-        ("def f(a, io):", "asks for 'io', a reserved name; a handler takes its inputs, outputs and `with` only"),
-        ("def f(a, *, emit=None):", "asks for 'emit', a reserved name"),
     ],
 )
 def test_what_a_handler_may_not_be(signature: str, said: str) -> None:
@@ -91,11 +89,16 @@ def test_a_reserved_name_is_not_given() -> None:
 
 def test_a_function_that_is_not_there() -> None:
     assert faults("def most():", function="mots") == ["words/top.py has no function mots(); did you mean 'most'?"]
-    (fault,) = check("f = 1", "top.py", "f", [])
+    (fault,) = check("f = 1", "top.py", "f", []).faults
     assert fault.remedy == "a handler is a `def` at the left margin"
 
 
 def test_a_fault_of_syntax_has_its_place() -> None:
-    (fault,) = check("x = 1\ndef f(:\n", "words/top.py", "f", [])
+    (fault,) = check("x = 1\ndef f(:\n", "words/top.py", "f", []).faults
     assert str(fault).startswith("words/top.py:2:7: not valid Python: ")
-    assert check("\0", "top.py", "f", [])
+    assert check("\0", "top.py", "f", []).faults
+
+
+def test_a_handler_asks_for_what_it_names() -> None:
+    assert check("def f(a, io, *, emit): ...", "words/top.py", "f", ["a"]) == Checked([], ("emit", "io"))
+    assert check("def f(a): ...", "words/top.py", "f", ["a"]).doors == ()

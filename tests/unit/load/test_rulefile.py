@@ -59,7 +59,7 @@ def test_each_rule_that_ships_loads(name: str) -> None:
 
 
 def test_the_rules_that_ship() -> None:
-    names = "exec filegroup flow golden group plan python registry run"
+    names = "exec executor filegroup flow golden group plan promotion python registry run summary"
     assert [name.removesuffix(".rule.yaml") for name in SHIPPED] == names.split()
 
 

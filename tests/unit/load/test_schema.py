@@ -35,6 +35,7 @@ GOOD = {
     "group": "{rule: group, targets: [':a', //b:c]}",
     "plan": "{rule: plan, registry: ':r', profiles: [p], lanes: [baseline]}",
     "registry": "{rule: registry, probes: {p: {operation: x}}, profiles: {}}",
+    "executor": "{rule: executor, command: node plant.js, sources: {glob: '*.js'}}",
     "filegroup": "{rule: filegroup, files: a.txt, doc: '${{ not read }}'}",
 }  # fmt: skip
 BAD = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from flowbuild.load.volatile import in_command, in_python, in_script
@@ -54,6 +56,9 @@ def test_a_call_s_place_counts_characters() -> None:
         ("echo $RANDOM ${EPOCHSECONDS}", ["RANDOM", "EPOCHSECONDS"]),
         ("head -c 8 /dev/urandom", ["/dev/urandom"]),
         ("cat <<EOF\nat $(date)\nEOF", ["date"]),
+        ("cat <<A <<-'B' > x\n$(date)\nA\n$(date)\n\tB\nuptime", ["date", "uptime"]),
+        ("cat <<< EOF\ndate\nEOF", ["date"]),
+        ("n=$((1 << n))\ndate", ["date"]),
         # what is steady, or no command at all
         ("date -d @0; date --date=x; date -ur x; shuf --random-source=x; uuidgen -m -n x", []),
         ("date -Iseconds; date -u +%d; date --rfc-email", ["date", "date", "date"]),
@@ -85,3 +90,30 @@ def test_scripts(script: str, expected: list[str]) -> None:
 )
 def test_commands(words: list[str], expected: list[tuple[int, str]]) -> None:
     assert [(number, spot.name) for number, spot in in_command(words)] == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_text_has_spots_where_it_says_so(seed: int) -> None:
+    chance = random.Random(seed)
+    parts = [
+        "date",
+        "<<EOF",
+        "EOF",
+        "<<'X'",
+        "X",
+        "\n",
+        "'",
+        '"',
+        "`",
+        "$(",
+        ")",
+        "\\",
+        "#",
+        " ",
+        ";",
+        "case x in date)",
+    ]
+    for _ in range(500):
+        script = "".join(chance.choice([*parts, "é", "\r\n", "A=1 ", "$RANDOM"]) for _ in range(chance.randrange(30)))
+        for spot in in_script(script):
+            assert script[spot.offset :].lstrip("${").startswith(spot.name), script

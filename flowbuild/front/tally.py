@@ -1,4 +1,4 @@
-"""The account of a command: how each target ended, for whoever reads it when the terminal is gone.
+"""The tally of a command: how each target ended, for whoever reads it when the terminal is gone.
 
 Knows nothing of terminals or formats. A fold of the same events that the console shows; `junit` and `github` write it
 down.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
+from flowbuild.core.event import Domain, Event, StateCompleted, StateFailed, StateStatus
 from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.evaluate import Result, blocked_by
@@ -51,13 +51,13 @@ class _Failure(NamedTuple):
     captured: dict[str, Any]
 
 
-class Account:
+class Tally:
     """Filled while a command goes on: `take` each batch of events, `close` each run."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._began = time.monotonic()
-        self._entered: dict[str, float] = {}
+        self._bound: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._captured: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, _Failure] = {}
@@ -73,12 +73,14 @@ class Account:
         """Take a batch of events, in order."""
         now = time.monotonic()
         for event in events:
-            if isinstance(event, StateEntered):
-                self._entered[event.state_id] = now
+            if isinstance(event, Domain) and event.name == "action_bound":  # what is reused costs nothing here
+                self._bound[event.payload["state_id"]] = now
             elif isinstance(event, Domain) and event.name == "output_captured":
                 self._captured[event.payload["state_id"]] = dict(event.payload)
             elif isinstance(event, StateCompleted | StateFailed):
-                self._seconds[event.state_id] = now - self._entered.pop(event.state_id, now)
+                if event.state_id in self._bound:  # each attempt adds to those before it
+                    before = self._seconds.get(event.state_id, 0.0)
+                    self._seconds[event.state_id] = before + now - self._bound.pop(event.state_id)
                 if isinstance(event, StateFailed):
                     captured = self._captured.pop(event.state_id, {})
                     self._failures[event.state_id] = _Failure(dict(event.error["info"]), captured)

@@ -1,4 +1,4 @@
-"""The account of a command: a target ends as the worst of its states, and the end of its log is kept."""
+"""The tally of a command: a target ends as the worst of its states, and the end of its log is kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from workshop import Workshop, declare, target
 
 from flowbuild.core.action import ErrorInfo
 from flowbuild.core.event import LIFECYCLE, StateStatus
-from flowbuild.front.account import LOG_END, WORST_FIRST, Ended, _end
 from flowbuild.front.build import Build
+from flowbuild.front.tally import LOG_END, WORST_FIRST, Ended, _end
 from flowbuild.testing import ScriptedEngine
 
 BROKEN = ErrorInfo("exit", "exit 3 after 0.01 s\nmore", details=None)
@@ -27,7 +27,7 @@ def built(space: Workshop, *words: str, **script: ErrorInfo) -> dict[str, Ended]
 
 
 def told(build: Build) -> list[Ended]:
-    return build.account.ended(build.graph)
+    return build.tally.ended(build.graph)
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""What a bundle holds so that it explains and repeats itself: every artifact that its journal leads to.
+
+Knows nothing of documents. The manifest, action documents and their listings, sources, outputs, facts and context
+snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held.
+
+Shapes:  yields (digest, bytes); `external` collects {"sha256", "path"} rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flowbuild.core.action import Action
+from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.graph.state import StateGraph
+from flowbuild.run.evaluate import Result
+from flowbuild.run.run import Run
+from flowbuild.run.session import Session
+from flowbuild.store.tree import Artifact, entries
+
+Row = dict[str, Any]
+
+
+class Objects:
+    """The objects of one run. Iterate once, then `external` says what is not among them."""
+
+    def __init__(self, session: Session, graph: StateGraph, run: Run, result: Result) -> None:
+        self._session = session
+        self._graph = graph
+        self._run = run
+        self._result = result
+        self._most = session.workspace.config.bundle_max_input
+        self._given: set[str] = set()
+        self.external: list[Row] = []
+
+    def __iter__(self) -> Iterator[tuple[Digest, bytes]]:
+        for data in (canonical(self._run.manifest), b"{}"):
+            yield from self._bytes(data)
+        for number in self._result.keys:
+            action = self._run.desk.bind(self._graph.states[number], self._result.products)
+            yield from self._action(action)
+            yield from self._sources(number, action)
+        for products in self._result.products.values():
+            for artifact in products.values():
+                yield from self._artifact(artifact, "")
+        for digest in self._run.desk.recorded:
+            yield from self._stored(digest, "")
+
+    def _action(self, action: Action) -> Iterator[tuple[Digest, bytes]]:
+        for data in (canonical(action.doc), *action.listings):
+            yield from self._bytes(data)
+
+    def _sources(self, number: int, action: Action) -> Iterator[tuple[Digest, bytes]]:
+        """The workspace files that an action read, as they were when it was bound."""
+        for path in self._graph.states[number].sources:
+            digest, _ = self._session.facts.source(path)
+            if digest in self._given:
+                continue
+            place = self._session.workspace.root / path
+            data = place.read_bytes() if place.is_file() and place.stat().st_size <= self._most else None
+            if data is None or sha256(data) != digest:
+                self._is_external(digest, path)
+            else:
+                yield from self._bytes(data)
+
+    def _artifact(self, artifact: Artifact, path: str) -> Iterator[tuple[Digest, bytes]]:
+        yield from self._stored(artifact.sha256, path, None if artifact.is_directory else artifact.size)
+        if artifact.is_directory:
+            for entry in entries(self._session.cas, artifact.sha256):
+                yield from self._stored(entry.sha256, entry.path)
+
+    def _stored(self, digest: Digest, path: str, size: int | None = None) -> Iterator[tuple[Digest, bytes]]:
+        if digest in self._given:
+            return
+        size = self._session.cas.path(digest).stat().st_size if size is None else size
+        if size > self._most:
+            self._is_external(digest, path)
+            return
+        self._given.add(digest)
+        yield digest, self._session.cas.read(digest)
+
+    def _bytes(self, data: bytes) -> Iterator[tuple[Digest, bytes]]:
+        digest = sha256(data)
+        if digest not in self._given:
+            self._given.add(digest)
+            yield digest, data
+
+    def _is_external(self, digest: Digest, path: str) -> None:
+        self._given.add(digest)
+        self.external.append({"path": path, "sha256": digest})

@@ -1,0 +1,68 @@
+"""What looks like a secret: the rules by which nothing of the kind is written down.
+
+Knows nothing of where a value goes. A false alarm costs a rename or a declared exemption; a miss costs a credential.
+
+Shapes:  a pointer is the keys and indices on the way to the value, as a JSON pointer.
+Source:  seed 001, secrets; decision 6: a phrase is 12 to 24 words of small letters and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Compared with the text in small ASCII letters.
+MARKS = (
+    "password",
+    "passphrase",
+    "mnemonic",
+    "private_key",
+    "privatekey",
+    "seed phrase",
+    "seed_phrase",
+    "seedphrase",
+    "api_key",
+    "apikey",
+    "x-api-key",
+    "x_api_key",
+    "access_key",
+    "accesskey",
+    "secret_key",
+    "secretkey",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "authorization",
+    "bearer ",
+)
+_PHRASE = re.compile(r"\s*(?:[a-z]+\s+){11,23}[a-z]+\s*")
+_CAPITALS = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text names a secret, or is a phrase of words that may be one."""
+    small = text.translate(_CAPITALS)
+    return any(mark in small for mark in MARKS) or _PHRASE.fullmatch(text) is not None
+
+
+def find_secret(value: Any) -> str | None:
+    """The pointer of the first key or text of a JSON value that looks secret; None when there is none."""
+    if isinstance(value, str):
+        return "" if looks_secret(value) else None
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        return None
+    for key, item in items:
+        if isinstance(key, str) and looks_secret(key):
+            return f"/{key}"
+        found = find_secret(item)
+        if found is not None:
+            return f"/{key}{found}"
+    return None

@@ -1,0 +1,37 @@
+"""For handlers: the types of `io`, `context` and `emit`, and the exceptions that say how a handler failed.
+
+    from flowbuild.io import Io, RateLimited
+
+    def fetch(page: Path, io: Io) -> None:
+        reply = io.call("http", {"method": "GET", "url": "https://example.org/"}, fact_key="page")
+        page.write_text(reply.response["body"])
+
+A handler that names an argument `io`, `context` or `emit` is given it. `raise HandlerFailed("busy", retryable=True)`
+asks for another attempt, if the target declares `retry`.
+"""
+
+from flowbuild.engine.door import (
+    Context,
+    ContextFailed,
+    Emit,
+    HandlerFailed,
+    Io,
+    IoFailed,
+    IoResult,
+    MissingFact,
+    MissingFactKey,
+    RateLimited,
+)
+
+__all__ = [
+    "Io",
+    "IoResult",
+    "Context",
+    "Emit",
+    "HandlerFailed",
+    "IoFailed",
+    "MissingFact",
+    "MissingFactKey",
+    "RateLimited",
+    "ContextFailed",
+]

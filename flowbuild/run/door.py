@@ -1,0 +1,225 @@
+"""The door outside: answers what handlers ask, records each answer as a fact, and gives recorded ones again.
+
+Knows nothing of processes or of time's passing. A fact belongs to its run: the first binding of a key wins, and is on
+the disk before anybody sees the reply. With `live=None` nothing outside is ever asked: what isn't recorded is missing.
+
+Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
+         {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
+         "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
+         A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
+Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
+         artifact_float_not_allowed, io_request_invalid; those of transports.
+Source:  seed 001, facts and replay rules; decision 5.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Protocol
+
+from flowbuild.core.action import Action
+from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.core.errors import BadAttribute, StoreCorrupt
+from flowbuild.core.event import Domain, Event
+from flowbuild.core.secrets import find_secret, looks_secret
+from flowbuild.engine.engine import Answering, Ready, Wait
+from flowbuild.engine.transport import Refused
+from flowbuild.run.record import now_millis
+from flowbuild.store.cas import Cas
+
+MOST_RANDOM = 1 << 20
+LONGEST_KEY = 512
+RESERVED_EVENTS = frozenset(
+    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
+)
+
+
+class Transports(Protocol):
+    """What answers when no fact does."""
+
+    def call(self, namespace: str, request: Any) -> Generator[Event | Wait, Ready, Any]:
+        """The reply of the transport that serves a namespace; raises `transport.Refused`."""
+
+
+class Door:
+    """The door of one run. `facts` are those bound before, as when a run goes on."""
+
+    def __init__(
+        self,
+        cas: Cas,
+        live: Transports | None,
+        facts: Mapping[str, Digest] | None = None,
+        *,
+        flushes: bool = True,
+        missing_is_retryable: bool = False,
+        clock: Callable[[], int] = now_millis,
+    ) -> None:
+        self._cas = cas
+        self._live = live
+        self._flushes = flushes
+        self._missing_is_retryable = missing_is_retryable
+        self._clock = clock
+        self.facts: dict[str, Digest] = dict(facts or {})
+        self._written = set(self.facts)
+        self.asked: set[str] = set()
+        """The ids of states that looked at the outside."""
+        self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
+            "call": self._call,
+            "record_value": self._record_value,
+            "get_recorded_fact": self._get_recorded_fact,
+            "now_millis": self._now_millis,
+            "random_bytes": self._random_bytes,
+            "emit": self._emit,
+        }
+
+    def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        """The answer to one question of an action's handler."""
+        if question["op"] != "emit":
+            self.asked.add(action.state_id)
+        try:
+            return (yield from self._table[question["op"]](action, question))
+        except Refused as refused:
+            return {"error": refused.info.doc()}
+
+    def _call(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        namespace, request, key = question["namespace"], question["request"], question["fact_key"]
+        if not isinstance(namespace, str) or not namespace:
+            raise Refused("io_request_invalid", "a namespace is a text")
+        if key is None:
+            if self._live is None:
+                raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
+            return {"response": (yield from self._live.call(namespace, request)), "payload_id": None}
+        _check_key(key)
+        if key not in self.facts:
+            if self._live is None:
+                raise self._missing(key)
+            response = yield from self._live.call(namespace, request)
+            yield from self._bind(action, key, _payload(response), {"namespace": namespace})
+        return {"response": self._json(key), "payload_id": self.facts[key]}
+
+    def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        key = question["fact_key"]
+        _check_key(key)
+        if self._live is None:
+            if key not in self.facts:
+                raise self._missing(key)
+        else:
+            data = _payload(question["value"])
+            if self.facts.get(key, sha256(data)) != sha256(data):
+                raise Refused("fact_payload_conflict", f"the fact {key!r} is bound to another payload", "Storage")
+            yield from self._bind(action, key, data, {})
+        return {"payload_id": self.facts[key]}
+
+    def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        yield from ()
+        return {"payload_id": self.facts.get(question["fact_key"])}
+
+    def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        key = _derived("now_millis", action, question["ordinal"])
+        if key not in self.facts:
+            if self._live is None:
+                raise self._missing(key)
+            yield from self._bind(action, key, canonical(self._clock()), {})
+        value = self._json(key)
+        if type(value) is not int:
+            raise Refused("fact_payload_invalid", f"the fact {key!r} is no time", "Storage")
+        return {"value": value}
+
+    def _random_bytes(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        size = question["size"]
+        if type(size) is not int or not 0 <= size <= MOST_RANDOM:
+            raise Refused("io_request_invalid", f"a size from 0 to {MOST_RANDOM} is asked for, not {size!r}")
+        key = _derived("random_bytes", action, question["ordinal"])
+        if key not in self.facts:
+            if self._live is None:
+                raise self._missing(key)
+            yield from self._bind(action, key, os.urandom(size), {})
+        data = self._cas.read(self.facts[key])
+        if len(data) != size:
+            raise Refused("fact_payload_invalid", f"the fact {key!r} has {len(data)} bytes, not {size}", "Storage")
+        return {"base64": base64.b64encode(data).decode()}
+
+    def _emit(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        for event in question["events"]:
+            name, payload = event["name"], event["payload"]
+            if not isinstance(name, str) or not name or name in RESERVED_EVENTS:
+                raise Refused("event_invalid", f"{name!r} is no name for an event of a handler")
+            if looks_secret(name) or find_secret(payload) is not None:
+                raise Refused("secrets_detected", "an event holds what looks like a secret")
+            _payload(payload)
+        for event in question["events"]:
+            yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
+        return {}
+
+    def _bind(
+        self, action: Action, key: str, data: bytes, meta: Mapping[str, Any]
+    ) -> Generator[Event | Wait, Ready, None]:
+        """Keep a payload under a key, unless another state was first. The binding is on the disk before it returns."""
+        payload_id = sha256(data)
+        if self.facts.setdefault(key, payload_id) != payload_id or key in self._written:
+            return
+        self._written.add(key)
+        self._cas.put(data)
+        if self._flushes:
+            self._cas.flush_object(payload_id)
+        payload = {"key": key, "payload_id": payload_id, "meta": {**meta, "state_id": action.state_id}}
+        yield Domain("fact_recorded", payload)
+        yield Wait((), 0.0)
+
+    def _json(self, key: str) -> Any:
+        return json.loads(self._cas.read(self.facts[key]))
+
+    def _missing(self, key: str) -> Refused:
+        message = f"the source run has no fact {key!r}"
+        return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
+
+
+def _derived(kind: str, action: Action, ordinal: int) -> str:
+    """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
+    return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+        raise Refused("io_request_invalid", f"{key!r} is no fact key")
+    if looks_secret(key):
+        raise Refused("secrets_detected", "a fact key looks like a secret")
+
+
+def _payload(value: Any) -> bytes:
+    """A value as a fact: canonical JSON, no floats, nothing that looks secret."""
+    if _has_float(value):
+        raise Refused(
+            "artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it", "ParsingInput"
+        )
+    if find_secret(value) is not None:
+        raise Refused("secrets_detected", "a fact holds what looks like a secret")
+    try:
+        return canonical(value)
+    except BadAttribute as error:
+        raise Refused("io_request_invalid", error.message) from None
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_float, value))
+    return isinstance(value, float)
+
+
+def bound_facts(events: list[Event]) -> dict[str, Digest]:
+    """The facts that a journal's events bind; a second payload for one key is damage."""
+    facts: dict[str, Digest] = {}
+    for event in events:
+        if not isinstance(event, Domain) or event.name != "fact_recorded":
+            continue
+        key, payload_id = event.payload.get("key"), event.payload.get("payload_id")
+        if not isinstance(key, str) or not isinstance(payload_id, str):
+            raise StoreCorrupt("fact_recorded_malformed: a fact without key or payload", remedy="start a new run")
+        if facts.setdefault(key, Digest(payload_id)) != payload_id:
+            raise StoreCorrupt(f"fact_recorded_conflict: {key!r} is bound twice", remedy="start a new run")
+    return facts

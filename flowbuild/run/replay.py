@@ -1,0 +1,169 @@
+"""Replay: perform a run's states again from what its bundle holds, and compare what they come to.
+
+Knows nothing of the workspace that the run came from: every input is an object of the bundle, every answer from outside
+a fact of its journal, and no transport is ever made. What was applied to the world is taken as it was, not done again.
+
+Shapes:  yields a Verdict for each state in the journal's order; `EQUAL`, `DIFFERS`, `TAKEN`, `ABSENT`.
+Errors:  StoreCorrupt for an object that the journal names and the bundle lacks altogether.
+Source:  DESIGN, section 1, policy `replay`; seed 001, replay rules.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Generator, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flowbuild.core.action import Action, Outcome, Staged
+from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import StoreCorrupt
+from flowbuild.core.label import parse
+from flowbuild.engine.engine import Engine, Performance, Ready, Wait
+from flowbuild.engine.process import drive
+from flowbuild.run.door import Door
+from flowbuild.run.io import RunIo
+from flowbuild.run.story import Story, Told
+from flowbuild.store.cas import Cas
+from flowbuild.store.tree import Artifact, entries
+
+
+class Found(StrEnum):
+    """What a replayed state came to, beside what it came to in its run."""
+
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    TAKEN = "taken"  # it was applied to the world outside: its outcome stands
+    ABSENT = "absent"  # an input is not in the bundle
+
+
+class Verdict(NamedTuple):
+    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ."""
+
+    told: Told
+    found: Found
+    why: str = ""
+    outputs: Mapping[str, tuple[str | None, str | None]] = {}
+
+
+class Replay:
+    """One replay. `cas` holds the bundle's objects; `root` is a directory of its own to work in."""
+
+    def __init__(self, story: Story, cas: Cas, engine: Engine, root: Path, search_path: tuple[str, ...]) -> None:
+        self._story = story
+        self._cas = cas
+        self._engine = engine
+        self._io = RunIo(root, search_path, cas, root / ".flowbuild", Door(cas, None, story.facts))
+
+    def run(self) -> Iterator[Verdict]:
+        """Every state, in the order in which the run entered them."""
+        for told in self._story.states.values():
+            if told.action is not None:
+                yield self._one(told)
+
+    def _one(self, told: Told) -> Verdict:
+        doc = json.loads(self._cas.read(told.action or Digest("")))
+        if doc.get("effect") == "apply_side_effect":
+            return Verdict(told, Found.TAKEN, "what it did outside is not done again")
+        if doc["with"].get("stage") is False:
+            return Verdict(told, Found.ABSENT, "it ran in place, where its inputs were is not recorded")
+        missing = [name for name, sha in inputs(doc) if not self._cas.intact(sha)]
+        if missing:
+            return Verdict(told, Found.ABSENT, f"the bundle does not hold {', '.join(missing)}")
+        action = rebuilt(told, doc, self._cas)
+        outcome = drive(_waits(self._engine.perform(action, self._io)))
+        return self._compared(told, doc, outcome)
+
+    def _compared(self, told: Told, doc: Mapping[str, Any], outcome: Outcome) -> Verdict:
+        if outcome.error is not None:
+            if told.error is not None and told.error["code"] == outcome.error.code:
+                return Verdict(told, Found.EQUAL)
+            return Verdict(told, Found.DIFFERS, f"{outcome.error.code}: {outcome.error.message}")
+        if told.error is not None:
+            return Verdict(told, Found.DIFFERS, f"it failed then ({told.error['code']}), and succeeds now")
+        now = {name: Artifact.from_doc(one).sha256 for name, one in outcome.outputs.items()}
+        apart: dict[str, tuple[str | None, str | None]] = {
+            name: (told.outputs.get(name), now.get(name))
+            for name in sorted({*told.outputs, *now})
+            if told.outputs.get(name) != now.get(name)
+        }
+        if not apart:
+            return Verdict(told, Found.EQUAL)
+        return Verdict(told, Found.DIFFERS, " ".join([f"output {next(iter(apart))}", *_host(doc)]), apart)
+
+
+def inputs(doc: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
+    """What an action reads: a name for people, and the digest of its bytes."""
+    for name, one in doc["inputs"].items():
+        if "missing" not in one:
+            yield one.get("path", name), Digest(one.get("sha256") or one["listing"])
+    handler, with_ = doc.get("handler"), doc["with"]
+    if handler is not None:
+        if with_.get("source") is not None:
+            yield with_["source"], Digest(handler["source"])
+        yield from ((path, Digest(sha)) for path, sha in handler["modules"].items())
+
+
+def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
+    """The action behind a document, its inputs staged from the store."""
+    label = parse(told.label)
+    staged: list[Staged] = []
+    for one in doc["inputs"].values():
+        if "sha256" in one:
+            staged.append(_file(one["path"], one["sha256"], one["executable"], cas))
+        elif "path" in one and "listing" in one:
+            artifact = Artifact(one["listing"], 0, is_directory=True)
+            staged.append(Staged(one["path"], artifact.doc(one["path"])))
+        elif "listing" in one:
+            staged += [_member(*entry, cas) for entry in entries(cas, one["listing"])]
+    handler, with_ = doc.get("handler"), doc["with"]
+    if handler is not None:
+        sources = {**handler["modules"]}
+        if with_.get("source") is not None:
+            sources[with_["source"]] = handler["source"]
+        staged += [_file(path, sha, False, cas) for path, sha in sources.items()]
+    outputs = {name: f"out/bin/{label.directory}/{path}" for name, path in doc["outputs"].items()}
+    key = told.action or Digest("")
+    return Action(key, doc, told.label, told.state_id, label.package, tuple(staged), outputs, None)
+
+
+def _file(path: str, sha256: str, executable: bool, cas: Cas) -> Staged:
+    size = cas.path(Digest(sha256)).stat().st_size
+    return Staged(path, Artifact(Digest(sha256), size, executable).doc(path))
+
+
+def _member(path: str, sha256: str, executable: bool, cas: Cas) -> Staged:
+    """One of several files; a directory among them stands under the digest of its listing."""
+    if path.endswith("/"):
+        return Staged(path, Artifact(Digest(sha256), 0, is_directory=True).doc(path))
+    return _file(path, sha256, executable, cas)
+
+
+def _waits(performance: Performance) -> Generator[Wait, Ready, Outcome]:
+    """A performance without its events: a replay's journal is the source's."""
+    ready: Ready = None
+    try:
+        while True:
+            step = performance.send(ready)
+            ready = (yield step) if isinstance(step, Wait) else None
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+def _host(doc: Mapping[str, Any]) -> list[str]:
+    """What of this machine is not what the run had, where the action says what that was."""
+    handler = doc.get("handler")
+    if handler and handler["python"] != platform.python_version():
+        return [f"(Python {platform.python_version()} here, {handler['python']} then)"]
+    return []
+
+
+def fill(cas: Cas, objects: Path) -> None:
+    """Put a bundle's objects into a store of one's own."""
+    for path in sorted(objects.iterdir()):
+        found, _ = cas.put_file(path)
+        if found != path.name:
+            raise StoreCorrupt(f"{path}: its bytes are not what its name says", remedy="the bundle is damaged")
