@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.bundle.lanes import BASELINE, SCENARIO, Doc, Row
+from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Doc, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View
 from flowbuild.bundle.mismatch import mismatches
-from flowbuild.bundle.summary import answer_parts, headline_of, mechanisms, reasons_of, why
+from flowbuild.bundle.summary import answer_parts, headline_of, mechanisms, reasons_of, said_by_document, why
 
 TEMPLATE = "summary.html.j2"
 
@@ -36,6 +36,8 @@ STATUSES: Mapping[str, str] = {
     "failed": "The run failed. What it saw until then is below.",
     "dry": "A dry run: nothing was asked.",
 }
+# What an `ok` run without the scenario lane means.
+UNTRIED = "Nothing was tried under a profile."
 
 
 class Seen(NamedTuple):
@@ -47,11 +49,12 @@ class Seen(NamedTuple):
 
 
 class Square(NamedTuple):
-    """One cell of the matrix."""
+    """One cell of the matrix. `oracle` is what the profile's document says, which decides nothing."""
 
     verdict: str
     expected: str
-    seen: tuple[Seen, ...]
+    scenario: Seen
+    oracle: str | None
 
 
 class Line(NamedTuple):
@@ -79,7 +82,7 @@ def context(seen: View) -> dict[str, Any]:
     return {
         "title": evidence.plan["plan_id"],
         "status": seen.status,
-        "means": STATUSES[seen.status],
+        "means": STATUSES[seen.status] if SCENARIO in evidence.lanes or seen.status != "ok" else UNTRIED,
         "headline": headline_of(seen),
         "reasons": reasons_of(seen),
         "verdicts": VERDICTS,
@@ -87,6 +90,7 @@ def context(seen: View) -> dict[str, Any]:
         "profiles": [_profile(name, seen) for name in seen.matrix["profiles"]],
         "lines": lines(seen),
         "has_baseline": BASELINE in evidence.lanes,
+        "has_oracle": ORACLE in evidence.lanes,
         "enforced": _rows(evidence.preflight or {}),
         "channel": evidence.channel,
         "held": _rows((evidence.preflight or {}).get("isolation") or {}),
@@ -104,22 +108,18 @@ def lines(seen: View) -> list[Line]:
         Line(
             *asks,
             _seen(BASELINE, next(iter(pairs.values())).baseline),
-            tuple(_square(pairs.get(profile)) for profile in seen.matrix["profiles"]),
+            tuple(_square(pairs.get(profile), seen) for profile in seen.matrix["profiles"]),
         )
         for asks, pairs in found.items()
     ]
 
 
-def _square(pair: Pair | None) -> Square | None:
-    """A cell; none where a profile does not ask the probe."""
+def _square(pair: Pair | None, seen: View) -> Square | None:
+    """A cell; none where a profile does not ask the probe. The baseline asks once a probe, and has a column."""
     if pair is None:
         return None
-    return Square(pair.verdict, pair.entry["expected"], tuple(_seen(lane, row) for lane, row in _lanes(pair)))
-
-
-def _lanes(pair: Pair) -> list[tuple[str, Row | None]]:
-    """The lanes that a cell tells of. The baseline asks once a probe, and has a column of its own."""
-    return [(SCENARIO, pair.scenario)]
+    scenario = _seen(SCENARIO, pair.scenario) if SCENARIO in seen.evidence.lanes else Seen(SCENARIO, "not asked", "")
+    return Square(pair.verdict, pair.entry["expected"], scenario, said_by_document(pair, seen))
 
 
 def _seen(lane: str, row: Row | None) -> Seen:
@@ -143,11 +143,12 @@ def _mismatch(pair: Pair, seen: View) -> dict[str, Any]:
 
 def _profile(name: str, seen: View) -> dict[str, Any]:
     tally = Counter(pair.verdict for pair in seen.of(name))
+    counted = [f"{tally[verdict]} {words[2]}" for verdict, words in VERDICTS.items() if tally[verdict]]
     restrict = seen.evidence.restrictions.get(name, {}).get("restrict", {})
     return {
         "name": name,
         "restrict": [f"{key}: {value}" for key, value in restrict.items()],
-        "tally": [f"{tally[verdict]} {words[2]}" for verdict, words in VERDICTS.items() if tally[verdict]],
+        "tally": counted if SCENARIO in seen.evidence.lanes else ["not asked"],
     }
 
 

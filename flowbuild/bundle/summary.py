@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from flowbuild.bundle.lanes import ORACLE, Doc, Evidence, Row
 from flowbuild.bundle.matrix import AGREE, BLOCKED, DIFFER, MISSING, Pair, View, view
 from flowbuild.bundle.mismatch import mismatch_type, mismatches
+from flowbuild.bundle.oracle import is_supported, oracle_result
 
 _WORDS = {AGREE: "agree", DIFFER: "differ", BLOCKED: "blocked", MISSING: "without a result"}
 
@@ -37,7 +38,11 @@ def summary_text(seen: View) -> str:
         head = ("profile", "probe", "asks", "expected", "seen", "errno", "mechanism", "why")
         lines += ["## Not as expected", "", *_table(head, rows), ""]
     lines += ["## Every probe under every profile", "", "Each cell says `expected / seen`.", ""]
-    lines += [*_matrix(seen), "", "## What this host enforces", "", *_enforced(evidence), ""]
+    lines += [*_matrix(seen), ""]
+    if ORACLE in evidence.lanes:
+        says = "The oracle lane reads the documents, tries nothing and decides nothing."
+        lines += ["## What the profiles' documents say", "", says, "", *_oracle(seen), ""]
+    lines += ["## What this host enforces", "", *_enforced(evidence), ""]
     if isolation := (evidence.preflight or {}).get("isolation"):
         lines += [f"## What channel {evidence.channel} holds", "", *_achieved(isolation["operations"]), ""]
     lines += ["## Identities", "", *_identities(seen)]
@@ -161,6 +166,16 @@ def _matrix(seen: View) -> list[str]:
     return _table(("probe", "baseline", *profiles), rows)
 
 
+def _oracle(seen: View) -> list[str]:
+    """Where the documents and what was seen part; all of it where nothing was seen."""
+    said = [(pair, said_by_document(pair, seen)) for pair in seen.pairs]
+    parted = [(pair, word) for pair, word in said if word != (pair.scenario and pair.scenario.actual)]
+    rows = [[pair.profile, pair.entry["name"], word or "not asked", _seen(pair.scenario)] for pair, word in parted]
+    if not rows:
+        return ["The same as was seen, everywhere."]
+    return _table(("profile", "probe", "document", "seen"), rows)
+
+
 def _pair_cell(pair: Pair | None) -> str:
     if pair is None:
         return "-"
@@ -179,6 +194,13 @@ def answer_parts(row: Row) -> tuple[str, str]:
     if row.is_blocked:
         return "blocked", _failure(row)
     return str(row.actual), (row.result.errno_name or "") if row.actual == "deny" else ""
+
+
+def said_by_document(pair: Pair, seen: View) -> str | None:
+    """What the profile's own document says, when the oracle lane asked it."""
+    if ORACLE not in seen.evidence.lanes or not is_supported(seen, pair):
+        return None
+    return str(oracle_result(seen, pair)["decision"])
 
 
 def _seen(row: Row | None) -> str:

@@ -14,6 +14,7 @@ from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
 from flowbuild.front.explain import shown
 from flowbuild.front.history import Runs, when
+from flowbuild.front.report import MOST
 from flowbuild.run.why import Change
 
 
@@ -56,7 +57,10 @@ def _lines(found: Difference, verbose: bool) -> Iterator[str]:
     for title, states in (("only in the first", found.only_old), ("only in the second", found.only_new)):
         if states:
             yield title
-            yield from (f"  {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}" for one in states)
+            few = states if verbose else states[:MOST]
+            yield from (f"  {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}" for one in few)
+            if len(few) < len(states):
+                yield f"  ... and {len(states) - len(few)} more: -v lists them"
     if found.unmoved:
         count, noun = len(found.unmoved), "state" if len(found.unmoved) == 1 else "states"
         more = "" if verbose else " (-v lists them)"

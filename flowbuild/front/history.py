@@ -92,7 +92,7 @@ def show(request: Request, text: str) -> int:
         "took_ms": _took(found),
     }
     out.emit(doc)
-    for line in _lines(entry, found, runs, bundle):
+    for line in _lines(entry, found, bundle):
         out.line(line)
     _show_states(out, found)
     for row in mismatches[: None if out.verbose else MOST]:
@@ -109,7 +109,7 @@ def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -> Iterator[str]:
+def _lines(entry: Entry, found: Account, bundle: RunBundle | None) -> Iterator[str]:
     counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
     took = _took(found)
     yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")
@@ -120,9 +120,9 @@ def _lines(entry: Entry, found: Account, runs: Runs, bundle: RunBundle | None) -
     for name, value in sorted((entry.asked.get("params") or {}).items()):
         yield f"  {'param':<10} {name}={json.dumps(value)}"
     yield f"  {'states':<10} {counts}"
-    yield f"  {'path':<10} {runs.way(entry.path)}"
+    yield f"  {'path':<10} {os.path.relpath(entry.path)}"
     if bundle is not None:
-        yield f"  {'summary':<10} {runs.way(entry.path / layout.SUMMARY_TEXT)}"
+        yield f"  {'summary':<10} {os.path.relpath(entry.path / layout.SUMMARY_TEXT)}"
 
 
 def _show_states(out: Console, found: Account) -> None:

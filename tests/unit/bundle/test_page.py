@@ -167,3 +167,22 @@ def test_what_the_channel_was_found_to_hold_is_told_beside_what_the_host_enforce
     assert found.index("What this host enforces") < found.index("What channel clean holds") < found.index("Identities")
     assert '<th scope="row">sight</th><td>enforced</td><td>landlock ABI 7</td>' in found
     assert "What channel" not in text(agreeing())
+
+
+def test_the_oracle_stands_in_each_cell_apart_from_what_was_seen() -> None:
+    found = page(sample(lanes=("baseline", "scenario", "oracle"))).squares()
+    assert found["staged-only", "signal"] == "✗ differs: deny EPERM expected allow oracle allow"
+    assert found["no-network", "tcp-connect"].endswith("expected deny oracle deny")
+    assert "oracle" not in re.sub(r"<style>.*</style>", "", text(sample()), flags=re.S)
+
+
+def test_without_the_scenario_lane_nothing_was_tried() -> None:
+    plan = {**agreeing().plan, "lanes": {"baseline": True, "scenario": False}}
+    found = page(agreeing(lanes=("baseline",), scenario={}, plan=plan))
+    assert set(found.squares().values()) == {
+        "· no result: not asked expected allow",
+        "· no result: not asked expected deny",
+    }
+    assert "Nothing was tried under a profile. 3 answered." in text(
+        agreeing(lanes=("baseline",), scenario={}, plan=plan)
+    )

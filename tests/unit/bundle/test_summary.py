@@ -60,3 +60,12 @@ def test_names_and_filters_cannot_break_the_page() -> None:
     found = text(evil)
     assert "- a \\| b &lt;script>\\`x\\`" in found
     assert "| only | no-network |" in found and "Nothing was checked" in found
+
+
+def test_the_oracle_has_a_section_of_its_own() -> None:
+    lanes = ("baseline", "scenario", "oracle")
+    assert "tries nothing and decides nothing.\n\nThe same as was seen, everywhere.\n" in text(agreeing(lanes=lanes))
+    found = text(sample(lanes=lanes)).partition("## What the profiles' documents say")[2].partition("\n## ")[0]
+    assert "| staged-only | signal | allow | deny EPERM |" in found
+    assert "| no-network | tcp-connect | deny | blocked |" in found
+    assert "unrestricted" not in found and "oracle" not in text(sample())
