@@ -32,6 +32,7 @@ from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
+from flowbuild.run.story import Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -57,6 +58,8 @@ class RunDesk:
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
+        told: Mapping[str, Told] | None = None,
+        on_effect: Callable[[], None] = lambda: None,
     ) -> None:
         self._run_id = run_id
         self._policy = policy
@@ -69,6 +72,8 @@ class RunDesk:
         self._record = record
         self._signals = signals
         self._door = door
+        self._told = told or {}  # what this run came to before it was killed
+        self._on_effect = on_effect
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
@@ -125,13 +130,30 @@ class RunDesk:
         first = self.attempt(state)
         if state.applies:
             intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
         return (yield from retried(state.retry, action, perform, first))
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""
-        return 0
+        told = self._told.get(state.id)
+        return told.attempt + 1 if told is not None else 0
+
+    def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
+        told = self._told.get(state.id)
+        return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
+
+    def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
+        """What a state of the journal left, if the store still has all of it."""
+        if told.reused_from is not None:
+            record = self._memo.lookup(told.action) if told.action else None
+            found = None if record is None else {name: record.outputs[name] for name in told.outputs}
+        else:
+            found = {name: Artifact.from_doc(doc) for name, doc in told.written.items()}
+        if found is None or not all(intact(self._cas, one) for one in found.values()):
+            return None
+        return found
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
