@@ -109,6 +109,13 @@ def test_what_is_no_flow_ir_is_refused_with_its_place(path: str, value: Any, sai
     assert any(said in message for message in messages), messages
 
 
+def test_a_thousand_faults_are_not_all_told() -> None:
+    with pytest.raises(Faults) as caught:
+        check(ir([node(f"n{number}") for number in range(2)] * 500, [edge("n0", "gone")] * 500), "it")
+    assert len(caught.value.exceptions) == 21
+    assert "and 482 more faults" in str(caught.value.exceptions[-1])
+
+
 @pytest.mark.parametrize("doc", [None, [], "x", 3])
 def test_what_is_no_object_is_refused(doc: Any) -> None:
     with pytest.raises(BadFlow):
