@@ -76,7 +76,7 @@ class Experiment:
         every: Mapping[Cell, int] = bundle.get("cells", {})
         if not self.is_filtered or not bundle:
             return graph.behind(every.values())
-        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios)))
+        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios), bundle["probes"]))
         return graph.behind([number for cell, number in every.items() if cell in wanted])
 
     @property
