@@ -18,7 +18,7 @@ from flowbuild.bundle.commit import Durability
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
 from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.bundle.pipeline import Pipeline
-from flowbuild.core.errors import BadFlag
+from flowbuild.core.errors import BadFlag, DiskRefused
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front import github
@@ -208,6 +208,8 @@ class Build:
         for products in result.products.values():  # without its objects a state would be performed again
             for artifact in products.values():
                 self.session.rows.stored(self.session.cas.path(artifact.sha256))
+        if committed.warning:  # it is whole, and may not outlive the power
+            return DiskRefused.exit_code
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
     def _show_committed(self, label: Label, committed: Committed) -> None:
