@@ -173,7 +173,7 @@ class Build:
         result, code = self.evaluate(self.graph.closure(labels))
         show(self.session, self.graph, labels, result.products)
         for label in labels:
-            paths = tuple(shown_paths(self.graph, label).values())
+            paths = tuple(path for several in shown_paths(self.graph, label).values() for path in several)
             if paths and all(number in result.products for number in self.graph.targets[label].states):
                 self.report.made.append(Made(label, paths))
         self.show_waiting(result)

@@ -137,7 +137,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",
         code=parts.code,
-        title=parts.title or _title(scope, template, suffix),
+        title=_title(scope, template, parts.title, suffix),
         accepts_missing=template.missing == "allowed",
     )
     scope.add(state)
@@ -181,9 +181,10 @@ def _files(scope: Scope, template: StateTemplate, value: Any) -> dict[str, Any]:
     return found
 
 
-def _title(scope: Scope, template: StateTemplate, suffix: str) -> str:
-    """What tells a state from the others of its target, where there are others."""
-    return f"{template.name} {suffix}".rstrip() if len(scope.rule.states) > 1 or template.each else ""
+def _title(scope: Scope, template: StateTemplate, own: str, suffix: str) -> str:
+    """What tells a state from the others of its target, where there are others: of a fan-out, its item."""
+    name = own or (template.name if len(scope.rule.states) > 1 or template.each else "")
+    return f"{name} {suffix}".rstrip()
 
 
 def _is_absent(scope: Scope, files: Any) -> bool:
