@@ -10,6 +10,7 @@ Errors:  UnknownTarget when there is no such package; otherwise all faults of th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -186,7 +187,10 @@ def _names(rule: Rule, attrs: Mapping[str, JSON], name: str) -> Any:
 def no_package(workspace: Workspace, package: str, asked_at: Location | None = None) -> UnknownTarget:
     """The fault of whoever names a directory that is no package. `asked_at` is where somebody wrote it."""
     path = f"{package}/{BUILD_FILE}" if package else BUILD_FILE
-    if (workspace.root / path).exists():
+    place = workspace.root / path
+    if os.path.lexists(place) and not place.is_file():
+        problem, remedy = f"{path} is not a file", "put one in its place"
+    elif place.is_file():
         problem = f"{package} is no part of this workspace"
         remedy = "a link, a flowbuild.yaml or template.yaml of its own, or `ignore:` keeps it out"
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,13 @@ def test_a_pattern_must_match(catalog: Catalog, pattern: str, kind: type[Excepti
 def test_something_must_be_left(catalog: Catalog, patterns: list[str]) -> None:
     with pytest.raises(NoMatch, match=f"nothing is left of {re.escape(' '.join(patterns))}"):
         catalog.select([parse_pattern(text) for text in patterns])
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda place: place.symlink_to("nowhere")])
+def test_what_is_no_file_makes_no_package(catalog: Catalog, make: Callable[[Path], None]) -> None:
+    make(catalog.workspace.root / "plain/BUILD.yaml")
+    with pytest.raises(UnknownTarget, match="no package //plain: plain/BUILD.yaml is not a file"):
+        catalog.target(parse("//plain"))
 
 
 def test_who_owns_a_file(catalog: Catalog) -> None:
