@@ -120,6 +120,7 @@ class State:
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
     retry: Retry = ONCE
+    pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     reads: tuple[str, ...] = ()  # context keys
     writes: tuple[str, ...] = ()

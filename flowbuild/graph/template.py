@@ -14,6 +14,7 @@ from itertools import product as crossed
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
+from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import code_of
 from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
@@ -131,6 +132,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         env=_environment(env),
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         retry=_retry(scope, template, inner),
+        pool=_pool(scope, template, inner),
         applies=applies,
         idempotency_key=idempotency_key,
         remembers=bool(_render(scope, template.remember, inner)),
@@ -142,6 +144,15 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     )
     scope.add(state)
     return number
+
+
+def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> str | None:
+    name: str | None = _render(scope, template.pool, names)
+    known = scope.catalog.workspace.config.pools
+    if name is not None and name not in known:
+        remedy = did_you_mean(name, known) if known else f"write `pools: {{{name}: 1}}`"
+        raise scope.fault(BadAttribute(f"flowbuild.yaml has no pool {name!r}", remedy=remedy), "pool")
+    return name
 
 
 def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:

@@ -65,7 +65,7 @@ _STATE: dict[str, Attribute] = {
     "side_effects": Attribute("side_effects", "string", default="pure"),
     "idempotency_key": Attribute("idempotency_key", "string"),
     "remember": Attribute("remember", "boolean", default=False),
-    "pool": Attribute("pool", "string", literal=True),
+    "pool": Attribute("pool", "string"),
     "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
 _LATER = {
@@ -199,6 +199,7 @@ class _Reading:
             ("env", {**early, **ios}),
             ("stage", early),
             ("timeout", early),
+            ("pool", early),
             ("retry", early),
             ("side_effects", early),
             ("idempotency_key", early),

@@ -14,7 +14,6 @@ Source:  Build Systems à la Carte: the topological scheduler.
 
 from __future__ import annotations
 
-import heapq
 import selectors
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -35,6 +34,7 @@ from flowbuild.core.event import (
 )
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.ready import Ready
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
 
@@ -123,6 +123,7 @@ class Evaluation:
         desk: Desk,
         *,
         jobs: int,
+        pools: Mapping[str, int] | None = None,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
@@ -137,7 +138,7 @@ class Evaluation:
         self._stopping = False
         self._waiting: dict[int, int] = {}
         self._followers: dict[int, list[int]] = {number: [] for number in wanted}
-        self._ready: list[int] = []
+        self._ready = Ready(self._states, pools or {})
         for number in wanted:
             needs = set(self._states[number].needs)
             self._waiting[number] = len(needs)
@@ -145,7 +146,7 @@ class Evaluation:
                 self._followers[need].append(number)
             if not needs:
                 self._move(number, StateStatus.READY)
-                self._ready.append(number)
+                self._ready.push(number)
 
     def run(self) -> Generator[list[Event], None, Result]:
         """Perform what must be performed; every yield is what happened in one step."""
@@ -153,8 +154,8 @@ class Evaluation:
             self._selector.register(self._desk.wakeup, selectors.EVENT_READ, None)
         try:
             while self._ready or self._open:
-                while self._may_start():
-                    yield self._start(heapq.heappop(self._ready))
+                while self._may_start() and (number := self._ready.pop()) is not None:
+                    yield self._start(number)
                 if self._desk.signalled() is not None:
                     break
                 if not self._open:
@@ -214,6 +215,7 @@ class Evaluation:
             return [*events, Domain("reused", payload), StateCompleted(state.id, EMPTY_CONTEXT)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
+        self._ready.take(number)
         self._open[number] = _Open(number, action, self._desk.perform(state, action), time.monotonic())
         return [*events, Domain("action_bound", bound), *self._advance(self._open[number], None)]
 
@@ -249,6 +251,7 @@ class Evaluation:
         except StopIteration as end:
             self._watch(one, ())
             del self._open[one.number]
+            self._ready.leave(one.number)
             return events + self._settle(one, end.value)
         self._watch(one, step.descriptors)
         one.deadline = step.deadline
@@ -308,7 +311,7 @@ class Evaluation:
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)
-                heapq.heappush(self._ready, follower)
+                self._ready.push(follower)
 
     def _free_tolerant(self, lost: int) -> None:
         """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
@@ -319,7 +322,7 @@ class Evaluation:
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)
-                heapq.heappush(self._ready, follower)
+                self._ready.push(follower)
 
     def _cancel(self) -> Generator[list[Event], None, None]:
         """End every open performance; each state's attempt is closed as cancelled."""

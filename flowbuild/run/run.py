@@ -95,7 +95,13 @@ class Run:
             on_effect=self._mark,
         )
         self._evaluation = Evaluation(
-            graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going, tick_s=tick_s
+            graph,
+            wanted,
+            self.desk,
+            jobs=jobs or os.cpu_count() or 1,
+            pools=session.workspace.config.pools,
+            keep_going=keep_going,
+            tick_s=tick_s,
         )
 
     def check(self) -> None:
