@@ -59,7 +59,7 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root
     because = "an input changed" if cause.changes[0].field.startswith("inputs.") else describe(state, cause.changes[0])
     lines = [f"{name} ran on {day} (run {last.run_id[:8]}) because {because}:"]
     for change in cause.changes:
-        origin = [build.graph.states[need] for need in producers(state, change.field)]
+        origin = [build.graph.states[need] for need in producers(build.graph, state, change.field)]
         lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
     return lines + _root_lines(state, cause, roots)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.graph.code import code_of
+from flowbuild.graph.handed import after, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
@@ -108,7 +109,9 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     package = scope.package
     number = len(scope.states)
     shown = {name: _Written(path, package) for name, path in placed.items()}
-    inner = {**names, "inputs": inputs, "outputs": shown}
+    reads = keys(scope, "reads", _render(scope, template.reads, names))
+    writes = keys(scope, "writes", _render(scope, template.writes, names))
+    inner = {**names, "reads": reads, "writes": writes, "inputs": inputs, "outputs": shown}
     parts = KINDS.get(template.kind, _plain)(scope, template, inner)
     env = _late(scope, template.env, inner) if template.env else {}
     timeout = _render(scope, template.timeout, inner)
@@ -129,7 +132,11 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         code=parts.code,
         title=parts.title or _title(scope, template, suffix),
         accepts_missing=template.missing == "allowed",
+        after=after(scope, _render(scope, template.after, names)),
+        reads=reads,
+        writes=writes,
     )
+    check_keys(scope, state, template.kind == "python")
     scope.add(state)
     return number
 
@@ -225,13 +232,15 @@ def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> 
     clash = [name for name in values if name in inputs or name in outputs]
     if clash:
         raise scope.fault(BadAttribute(f"{clash[0]!r} is the name of an input or output too"), "with", clash[0])
-    code = code_of(scope, given["handler"], given.get("modules") or [], [*inputs, *outputs, *values])
+    declared = (names["reads"], names["writes"])
+    code = code_of(scope, given["handler"], given.get("modules") or [], [*inputs, *outputs, *values], declared)
     arguments: dict[str, Any] = {}
     for name, files in inputs.items():
         arguments[name] = {"paths": list(map(str, files))} if isinstance(files, list) else {"path": str(files)}
     arguments |= {name: {"path": str(path)} for name, path in outputs.items()}
     arguments |= {name: {"value": value} for name, value in values.items()}
-    return _Parts({**code.doc(), "arguments": arguments}, code.function, code)
+    handed = {name: list(names[name]) for name in ("reads", "writes") if names[name]}
+    return _Parts({**code.doc(), "arguments": arguments, **handed}, code.function, code)
 
 
 # kind -> how its `with` is made. Other kinds are rendered as they are.

@@ -65,6 +65,9 @@ class StateTemplate:
     missing: str
     pool: str | None
     tags: tuple[str, ...]
+    after: JSON
+    reads: JSON
+    writes: JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ _STATE: dict[str, Attribute] = {
     "timeout": Attribute("timeout", "seconds"),
     "observes": Attribute("observes", "enum", values=("host",), literal=True),
     "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
+    "after": Attribute("after", "list", default=[], items=Attribute("item", "label")),
+    "reads": Attribute("reads", "list", default=[], items=Attribute("item", "string")),
+    "writes": Attribute("writes", "list", default=[], items=Attribute("item", "string")),
     "pool": Attribute("pool", "string", literal=True),
     "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
@@ -195,6 +198,9 @@ class _Reading:
             ("env", {**early, **ios}),
             ("stage", early),
             ("timeout", early),
+            ("after", early),
+            ("reads", early),
+            ("writes", early),
         ):
             self._check_names(found[key], (*at, key), scope)
         for key in ("inputs", "outputs"):

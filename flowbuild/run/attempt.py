@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import EMPTY_CONTEXT
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.step import ERROR, Step
@@ -60,7 +59,7 @@ def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, No
     said = {"attempt": number, "label": action.label, "message": error.message, "state_id": action.state_id}
     yield Domain("attempt_failed", said)
     yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
-    yield StateEntered(action.state_id, number + 1, EMPTY_CONTEXT)
+    yield StateEntered(action.state_id, number + 1, action.base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
 
 

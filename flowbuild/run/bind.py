@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
-from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.core.canonical import Digest, canonical, digest, sha256
 from flowbuild.graph.state import Code, Input, Item, Source, State
+from flowbuild.run.context import UNTOUCHED, Beginning
 from flowbuild.store.tree import Artifact, Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
@@ -53,8 +54,10 @@ def bind(
     engine: Mapping[str, Any],
     facts: Facts,
     values: Mapping[str, Any] | None = None,
+    base: Beginning = UNTOUCHED,
 ) -> Action:
-    """The action of a state whose inputs are all known. `values` is its `with` where that was known only now."""
+    """The action of a state whose inputs are all known. `values` is its `with` where that was known only now; `base`
+    is the context that it begins with, of which the document holds what it reads."""
     staged: list[Staged] = []
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
@@ -80,6 +83,9 @@ def bind(
         staged += [Staged(path, None) for path in _code_files(state.code)]
     if state.observes_host:
         doc["world"] = facts.world()
+    seen = {key: base.values[key] for key in state.reads if key in base.values}
+    if state.reads:
+        doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
     data = canonical(doc)
     return Action(
         sha256(data),
@@ -91,6 +97,9 @@ def bind(
         state.outputs,
         state.timeout_ms,
         tuple(listings),
+        context=seen,
+        base=base.snapshot,
+        refused=base.conflict,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 
