@@ -192,15 +192,15 @@ def refused(writes: Collection[str], changes: Mapping[str, Any]) -> ErrorInfo | 
         said = f"context key {strange[0]!r} is not declared; add it to `writes`"
         return ErrorInfo("context_key_undeclared", said, "Context")
     for key, value in changes["write"].items():
+        try:
+            canonical(value)
+        except BadAttribute as error:
+            return ErrorInfo("context_serialize_failed", f"context key {key!r}: {error.message}", "Context")
         if has_float(value):
             said = f"context key {key!r} holds a float; keep the text, or scale it"
             return ErrorInfo("context_serialize_failed", said, "Context")
         if find_secret({key: value}) is not None:
             return ErrorInfo("secrets_detected", f"context key {key!r} holds what looks like a secret", "Context")
-        try:
-            canonical(value)
-        except BadAttribute as error:
-            return ErrorInfo("context_serialize_failed", f"context key {key!r}: {error.message}", "Context")
     return None
 
 
