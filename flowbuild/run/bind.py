@@ -17,13 +17,10 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action, Staged
 from flowbuild.core.canonical import Digest, canonical, digest, sha256
 from flowbuild.graph.state import Code, Input, Item, Source, State
-from flowbuild.run.context import UNTOUCHED, Beginning
-from flowbuild.store.tree import Artifact, Entry, listing_bytes
+from flowbuild.run.context import UNTOUCHED, Beginning, Products
+from flowbuild.store.tree import Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
-
-# The documents of the outputs of states that are done, by state number.
-Products = Mapping[int, Mapping[str, Artifact]]
 
 
 class Facts(Protocol):

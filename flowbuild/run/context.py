@@ -38,10 +38,13 @@ Products = Mapping[int, Mapping[str, Artifact]]
 
 
 class Written(NamedTuple):
-    """One key. `live` maps each writer to the canonical value that it left, None where it deleted the key."""
+    """One key. `live` maps each writer to the canonical value that it left, None where it deleted the key.
+
+    `past` has a bit for the number of each writer that was replaced: a chain of ten thousand writers is no sum of sets.
+    """
 
     live: Mapping[int, bytes | None]
-    past: frozenset[int]
+    past: int
 
 
 Context = Mapping[str, Written]
@@ -145,7 +148,7 @@ def _both(one: Written | None, two: Written | None) -> Written:
         assert found is not None, "a key of neither"
         return found
     past = one.past | two.past
-    return Written({n: value for n, value in {**one.live, **two.live}.items() if n not in past}, past)
+    return Written({n: value for n, value in {**one.live, **two.live}.items() if not past >> n & 1}, past)
 
 
 def written(context: Context, number: int, changes: Mapping[str, bytes | None]) -> Context:
@@ -153,8 +156,8 @@ def written(context: Context, number: int, changes: Mapping[str, bytes | None]) 
     result = dict(context)
     for key, value in changes.items():
         before = context.get(key)
-        past = before.past | before.live.keys() if before else frozenset[int]()
-        result[key] = Written({number: value}, past)
+        replaced = sum(1 << writer for writer in before.live) | before.past if before else 0
+        result[key] = Written({number: value}, replaced)
     return result
 
 
@@ -164,10 +167,12 @@ def _changes(state: State, data: bytes) -> dict[str, bytes | None]:
         doc = json.loads(data)
         found: dict[str, bytes | None] = dict.fromkeys(doc["delete"])
         found |= {key: canonical(value) for key, value in doc["write"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError, BadAttribute):
-        raise StoreCorrupt(f"what {state.id} left as its context is no such document") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadAttribute):
+        message = f"what {state.id} left as its context is no such document"
+        raise StoreCorrupt(message, remedy=f"--force {state.label} performs it anew") from None
     if not found.keys() <= set(state.writes):
-        raise StoreCorrupt(f"{state.id} left context keys that it does not write")
+        message = f"{state.id} left context keys that it does not write"
+        raise StoreCorrupt(message, remedy=f"--force {state.label} performs it anew")
     return found
 
 
