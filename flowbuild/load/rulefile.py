@@ -64,6 +64,10 @@ _STATE: dict[str, Attribute] = {
     "after": Attribute("after", "list", default=[], items=Attribute("item", "label")),
     "reads": Attribute("reads", "list", default=[], items=Attribute("item", "string")),
     "writes": Attribute("writes", "list", default=[], items=Attribute("item", "string")),
+    "retry": Attribute("retry", "map"),
+    "side_effects": Attribute("side_effects", "string", default="pure"),
+    "idempotency_key": Attribute("idempotency_key", "string"),
+    "remember": Attribute("remember", "boolean", default=False),
     "pool": Attribute("pool", "string", literal=True),
     "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
@@ -201,6 +205,10 @@ class _Reading:
             ("after", early),
             ("reads", early),
             ("writes", early),
+            ("retry", early),
+            ("side_effects", early),
+            ("idempotency_key", early),
+            ("remember", early),
         ):
             self._check_names(found[key], (*at, key), scope)
         for key in ("inputs", "outputs"):

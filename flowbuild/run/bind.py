@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
 from flowbuild.core.canonical import Digest, canonical, digest, sha256
-from flowbuild.graph.state import Code, Input, Item, Source, State
+from flowbuild.graph.state import APPLY, Code, Input, Item, Source, State
 from flowbuild.run.context import UNTOUCHED, Beginning, Products
 from flowbuild.store.tree import Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
+IDEMPOTENT_VERSION = "flowbuild.idempotent.v1"
 
 
 class Facts(Protocol):
@@ -83,9 +84,10 @@ def bind(
     seen = {key: base.values[key] for key in state.reads if key in base.values}
     if state.reads:
         doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
-    data = canonical(doc)
+    if state.applies:
+        doc["effect"] = APPLY
     return Action(
-        sha256(data),
+        sha256(canonical(hashed(state, doc))),
         doc,
         str(state.label),
         state.id,
@@ -99,6 +101,19 @@ def bind(
         refused=base.conflict,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
+
+
+def hashed(state: State, doc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an action's key is the digest of: its document, or what an idempotency key leaves of it."""
+    if state.idempotency_key is None:
+        return doc
+    return {
+        "schema_version": IDEMPOTENT_VERSION,
+        "effect": APPLY,
+        "engine": doc["engine"],
+        "idempotency_key": state.idempotency_key,
+        "state_id": state.id,
+    }
 
 
 def _environment(state: State, facts: Facts) -> Sequence[tuple[str, str | None]]:
