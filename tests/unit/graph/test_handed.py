@@ -98,3 +98,24 @@ def test_nobody_waits_for_what_is_made_of_a_bundle(space: Workshop) -> None:
 def test_without_keys_an_action_says_nothing_of_contexts(space: Workshop) -> None:
     declare(space, "a: {rule: python, handler: h.py:plain, outputs: {o: o}}")
     assert not {"reads", "writes"} & lowered(space).states[0].with_.keys()
+
+
+def test_a_rule_of_ones_own_gives_each_of_its_states_keys(space: Workshop) -> None:
+    space.write("rules/each.rule.yaml", """
+        rule: each
+        attributes: {names: {type: list, required: true}, wait: {type: list, items: label, default: []}}
+        states:
+          s:
+            kind: python
+            each: {reads: "${{ attr.names }}"}
+            with: {handler: "h.py:own", with: {given: "${{ reads }}"}}
+            outputs: {o: "${{ reads }}.txt"}
+            after: "${{ attr.wait }}"
+            reads: ["k"]
+            writes: ["done.${{ reads }}"]
+        """)  # fmt: skip
+    space.write("h.py", HANDLERS + "def own(o, given, context): context.write(f'done.{given}', context.read('k'))\n")
+    declare(space, WRITER, "z: {rule: each, names: [x, y], wait: [':a']}")
+    one, two = lowered(space, "//:z").states[1:]
+    assert [(state.reads, state.writes) for state in (one, two)] == [(("k",), ("done.x",)), (("k",), ("done.y",))]
+    assert (one.after, one.with_["arguments"]["given"]) == ((0,), {"value": "x"})
