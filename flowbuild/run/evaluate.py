@@ -22,16 +22,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import EMPTY_CONTEXT
-from flowbuild.core.event import (
-    LIFECYCLE,
-    Domain,
-    Event,
-    StateCompleted,
-    StateEntered,
-    StateFailed,
-    StateStatus,
-)
+from flowbuild.core.canonical import Digest
+from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.ready import Ready
@@ -68,6 +60,9 @@ class Desk(Protocol):
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
+
+    def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
+        """The snapshot of the context that a state ended with."""
 
     def interrupt(self) -> None:
         """Ask all that is under way to end."""
@@ -199,7 +194,7 @@ class Evaluation:
             self._move(number, StateStatus.REUSED)
             self._free(number)
             return []
-        events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), EMPTY_CONTEXT)]
+        events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), action.base)]
         record = self._desk.remembered(state, action)
         if record is not None:
             self._result.products[number] = record.outputs
@@ -212,7 +207,7 @@ class Evaluation:
                 "performed_in": record.run_id,
                 "state_id": state.id,
             }
-            return [*events, Domain("reused", payload), StateCompleted(state.id, EMPTY_CONTEXT)]
+            return [*events, Domain("reused", payload), self._completed(number)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
         self._ready.take(number)
@@ -285,7 +280,10 @@ class Evaluation:
             for name, one in sorted(artifacts.items())
         ]
         recorded = {"action": one.action.key, "outputs": _digests(artifacts), "state_id": state.id}
-        return [*events, *notes, Domain("outcome_recorded", recorded), StateCompleted(state.id, EMPTY_CONTEXT)]
+        return [*events, *notes, Domain("outcome_recorded", recorded), self._completed(number)]
+
+    def _completed(self, number: int) -> StateCompleted:
+        return StateCompleted(self._states[number].id, self._desk.ended(number, self._result.products))
 
     def _fail(self, one: _Open, outcome: Outcome, status: StateStatus) -> list[Event]:
         state = self._states[one.number]
