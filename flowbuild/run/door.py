@@ -194,7 +194,7 @@ def _check_key(key: Any) -> None:
 
 def _payload(value: Any) -> bytes:
     """A value as a fact: canonical JSON, no floats, nothing that looks secret."""
-    if _has_float(value):
+    if has_float(value):
         raise Refused(
             "artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it", "ParsingInput"
         )
@@ -206,11 +206,12 @@ def _payload(value: Any) -> bytes:
         raise Refused("io_request_invalid", error.message) from None
 
 
-def _has_float(value: Any) -> bool:
+def has_float(value: Any) -> bool:
+    """Whether a float stands anywhere in a JSON value."""
     if isinstance(value, dict):
-        return any(map(_has_float, value.values()))
+        return any(map(has_float, value.values()))
     if isinstance(value, list):
-        return any(map(_has_float, value))
+        return any(map(has_float, value))
     return isinstance(value, float)
 
 
