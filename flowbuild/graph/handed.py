@@ -70,17 +70,18 @@ def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     if state.code is not None and "context" not in state.code.doors:
         remedy = "give it an argument `context`"
         raise scope.fault(BadAttribute(f"{state.code.function}() does not ask for `context`", remedy=remedy), attribute)
-    before = _written_before(scope, state) if state.reads else set()
+    written = _written_before(scope, state)
     for key in state.reads:
-        if key not in before:
-            remedy = did_you_mean(key, before) if before else "name the one that writes it in `inputs` or `after`"
+        if key not in written:
+            remedy = did_you_mean(key, written) if written else "name the one that writes it in `inputs` or `after`"
             error = UnknownName(f"no state that comes before writes the context key {key!r}", remedy=remedy)
             raise scope.fault(error, "reads")
 
 
 def _written_before(scope: Scope, state: State) -> set[str]:
+    """The keys that states before this one write; no more than are needed to find all that it reads."""
     found, seen, todo = set[str](), set[int](), list(state.needs)
-    while todo:
+    while todo and not found.issuperset(state.reads):
         number = todo.pop()
         if number not in seen:
             seen.add(number)

@@ -75,6 +75,7 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
         self._io = RunIo(workspace, search_path, cas, directory, door)
@@ -126,7 +127,7 @@ class RunDesk:
         self._record.begin()
         for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
             self._cas.put(data)
-        self._snapshot(action.base)
+        self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
         if action.refused is not None:
@@ -195,11 +196,13 @@ class RunDesk:
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
         if self._record.begun:  # what was reused before that is kept when the run completes
-            self._snapshot(found)
+            self.snapshot(found)
         return found
 
-    def _snapshot(self, digest: Digest) -> None:
-        if digest in self.contexts.snapshots:
+    def snapshot(self, digest: Digest) -> None:
+        """Put a snapshot into the store, once; an empty one is known to everybody."""
+        if digest in self.contexts.snapshots and digest not in self._snapshots:
+            self._snapshots.add(digest)
             self._cas.put(self.contexts.snapshots[digest])
 
     def _may_remember(self, state: State, action: Action) -> bool:

@@ -145,8 +145,8 @@ class Run:
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.record.begin()
         final = self.desk.contexts.final(result.products)
-        for data in self.desk.contexts.snapshots.values():
-            self._session.cas.put(data)
+        for snapshot in self.desk.contexts.snapshots:
+            self.desk.snapshot(snapshot)
         events = self._keep([RunCompleted(status, final)])
         self.record.seal()
         self._unfinished.clear(self.run_id)
