@@ -20,7 +20,7 @@ from flowbuild.graph.handed import after, check_keys, keys
 from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
-from flowbuild.load.attributes import render_attribute
+from flowbuild.load.attributes import described, render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
 from flowbuild.load.types import TYPES
@@ -237,6 +237,12 @@ def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: K
 def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: Keys) -> _Parts:
     given = template.with_ if isinstance(template.with_, Mapping) else _render(scope, template.with_, names)
     command, script = (_template_text(scope, given.get(key), names) for key in ("command", "script"))
+    words_given = command if isinstance(command, list) else [text for text in (command, script) if text is not None]
+    wrong = next((one for one in words_given if not isinstance(one, str)), None)
+    if wrong is not None:  # a target's own attribute is checked already; this one the rule writes itself
+        raise scope.fault(
+            BadRule(f"rule {scope.rule.name}: a word of its command is {described(wrong)}", remedy="quote it")
+        )
     try:
         if script is not None:
             return _Parts({"script": render_script(script, names)})
@@ -248,6 +254,14 @@ def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: Ke
     if not words or not words[0]:
         raise scope.fault(BadAttribute("the command is empty"), "command")
     return _Parts({"command": words}, " ".join(words[:3]) + (" …" if len(words) > 3 else ""))
+
+
+def _check_words(scope: Scope, words: list[Any]) -> None:
+    """Refuse words that are no texts. A target's own are checked already; these the rule writes itself."""
+    wrong = next((word for word in words if not isinstance(word, str | None)), None)
+    if wrong is not None:
+        problem = f"rule {scope.rule.name}: a word of its command is {described(wrong)}"
+        raise scope.fault(BadRule(problem, remedy="quote it"))
 
 
 def _template_text(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:

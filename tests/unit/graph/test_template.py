@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workshop import Workshop, declare, lowered
 
-from flowbuild.core.errors import BadAttribute, BadExpression, FlowError
+from flowbuild.core.errors import BadAttribute, BadExpression, BadRule, FlowError
 from flowbuild.core.label import parse
 from flowbuild.graph.state import Product, Source, State
 
@@ -202,3 +202,12 @@ def test_a_handler_that_does_not_fit(workshop: Workshop, attrs: dict[str, Any], 
     errors = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
     assert re.search(message, "\n".join(map(str, errors)))
     assert all(isinstance(error, FlowError) and error.location is not None for error in errors)
+
+
+@pytest.mark.parametrize("command", ["[true]", "[sort, 3]", "{a: b}"])
+def test_a_rule_s_own_command_is_of_words(workshop: Workshop, command: str) -> None:
+    state = "{kind: exec, with: {command: %s}, outputs: {o: o}}" % command  # noqa: UP031
+    workshop.write("rules/mine.rule.yaml", f"rule: mine\nstates:\n  s: {state}\n")
+    workshop.write("BUILD.yaml", "targets:\n  t: {rule: mine}\n")
+    with pytest.raises(BadRule, match="rule mine: a word of its command is"):
+        lowered(workshop)
