@@ -237,12 +237,7 @@ def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: K
 def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: Keys) -> _Parts:
     given = template.with_ if isinstance(template.with_, Mapping) else _render(scope, template.with_, names)
     command, script = (_template_text(scope, given.get(key), names) for key in ("command", "script"))
-    words_given = command if isinstance(command, list) else [text for text in (command, script) if text is not None]
-    wrong = next((one for one in words_given if not isinstance(one, str)), None)
-    if wrong is not None:  # a target's own attribute is checked already; this one the rule writes itself
-        raise scope.fault(
-            BadRule(f"rule {scope.rule.name}: a word of its command is {described(wrong)}", remedy="quote it")
-        )
+    _check_words(scope, command if isinstance(command, list) else [command, script])
     try:
         if script is not None:
             return _Parts({"script": render_script(script, names)})
