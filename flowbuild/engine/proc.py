@@ -81,7 +81,7 @@ class ProcEngine:
                 details={"missing": sorted(missing)},
             )
         yield from self._slots.take()
-        log = Capture(io.log(action, "stderr"))
+        log = Capture(io.log(action, "stderr"), mask=io.mask)
         try:
             finished = yield from self._run(action, log, ir, inputs)
         finally:

@@ -69,10 +69,11 @@ class Worker:
         os.set_blocking(self.replies, False)
         self._said = bytearray()
 
-    def tell(self, document: Path) -> None:
-        """Hand over a task, or an answer: its path only, so that no pipe fills up."""
+    def tell(self, said: Path | Mapping[str, Any]) -> None:
+        """Hand over a task, or an answer: its path only, so that no pipe fills up; a small secret as it is."""
+        line = json.dumps(str(said) if isinstance(said, Path) else said)
         with contextlib.suppress(BrokenPipeError):  # it is gone, as the pump finds out
-            os.write(self._requests, json.dumps(str(document)).encode() + b"\n")
+            os.write(self._requests, line.encode() + b"\n")
 
     def answer(self) -> dict[str, Any] | None:
         """The reply or the question, when it is there."""
@@ -111,8 +112,10 @@ class _Answers:
         self._io = io
         self._file = place.scratch / "answer.json"
 
-    def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path]:
+    def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path | Mapping[str, Any]]:
         answer = yield from self._io.ask(self._action, question)
+        if question["op"] == "read_secret":
+            return answer
         with disk_refused(self._file):
             self._file.write_text(json.dumps(answer), encoding="utf-8")
         return self._file

@@ -20,6 +20,7 @@ from flowbuild.graph.state import Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
+from flowbuild.load.secret import allowed
 from flowbuild.load.types import TYPES
 from flowbuild.load.words import render_script, render_words, split_words
 
@@ -111,6 +112,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     inner = {**names, "inputs": inputs, "outputs": shown}
     parts = KINDS.get(template.kind, _plain)(scope, template, inner)
     env = _late(scope, template.env, inner) if template.env else {}
+    secrets = _render(scope, template.secrets, inner) or {}
     timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
     state = State(
@@ -123,6 +125,8 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         declared=declared,
         outputs=placed,
         env=_environment(env),
+        secrets=secrets,
+        allows=allowed(scope.target.tags),
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",

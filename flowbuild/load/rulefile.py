@@ -57,6 +57,7 @@ _STATE: dict[str, Attribute] = {
     "inputs": Attribute("inputs", "map", default={}),
     "outputs": Attribute("outputs", "map", default={}),
     "env": Attribute("env", "env", default={}),
+    "secrets": Attribute("secrets", "secrets", default={}),
     "stage": Attribute("stage", "boolean"),
     "timeout": Attribute("timeout", "seconds"),
     "observes": Attribute("observes", "enum", values=("host",), literal=True),
@@ -193,6 +194,7 @@ class _Reading:
             ("outputs", early),
             ("with", {**early, **ios}),
             ("env", {**early, **ios}),
+            ("secrets", early),
             ("stage", early),
             ("timeout", early),
         ):

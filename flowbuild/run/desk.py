@@ -111,10 +111,16 @@ class RunDesk:
             self.replaced.add(action.key)
         engine, step = self._engines.of(state), state.step
         if step is None:
-            return engine.perform(action, self._io)
+            return self._door.secrets.performed(action, engine, self._io)
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
-        return attempted(step, action, lambda: engine.perform(action, self._io), self._keep, deadline)
+        return attempted(
+            step,
+            action,
+            lambda: self._door.secrets.performed(action, engine, self._io),
+            self._keep,
+            deadline,
+        )
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)

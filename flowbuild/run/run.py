@@ -25,6 +25,7 @@ from flowbuild.run.evaluate import Continue, Evaluation, Result
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
+from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.store.files import remove_tree
 
@@ -60,6 +61,9 @@ class Run:
         executor = (lambda: session.facts.executor(argv)) if argv else None
         engines = Engines(session.engine, session.steps, executor, session.channel)
         engines.check(graph.states[number] for number in wanted)
+        secrets = Secrets(session.variables, run_id=run_id, key_name=session.workspace.config.outside.secret_key)
+        secrets.know(one["variable"] for one in session.workspace.config.outside.credentials.values())
+        secrets.check((graph.states[number] for number in wanted), session.facts.variable, manifest)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -78,6 +82,7 @@ class Run:
                 session.cas,
                 Outside(session.workspace.config.outside, session.reaper, self._directory / "io", session.variables),
                 flushes=flushes,
+                secrets=secrets,
             ),
         )
         self._evaluation = Evaluation(
