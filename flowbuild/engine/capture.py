@@ -23,7 +23,8 @@ class Capture:
     """One stream of one child."""
 
     def __init__(self, path: Path, limit: int = LIMIT, mask: Mask | None = None) -> None:
-        self._stream = Stream(mask or Mask())
+        self.mask = mask or Mask()
+        self._stream = Stream(self.mask)
         self.path = path
         self.total = 0
         self._half = limit // 2

@@ -10,11 +10,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from flowbuild.core.action import Action, ErrorInfo
+from flowbuild.core.canonical import canonical
 from flowbuild.core.mask import Mask
+from flowbuild.core.secrets import find_secret
+from flowbuild.load.secret import excuses
 from flowbuild.store.refusal import refused
 
 CHUNK = 1 << 20
+
+
+def is_secret(value: Any, action: Action, mask: Mask) -> bool:
+    """Whether a JSON value holds a secret, or what looks like one and is not excused."""
+    return mask.finds(canonical(value)) or (not excuses(action.doc) and find_secret(value) is not None)
+
+
+def secret_result() -> ErrorInfo:
+    """Why the result of a step is not kept: it would be part of the keys of those that read it."""
+    return ErrorInfo("secrets_detected", "the result of the step holds what looks like a secret")
 
 
 def leaks(mask: Mask, path: Path) -> Iterator[Path]:

@@ -20,7 +20,6 @@ from flowbuild.graph.state import Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
-from flowbuild.load.secret import allowed
 from flowbuild.load.types import TYPES
 from flowbuild.load.words import render_script, render_words, split_words
 
@@ -126,7 +125,6 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         outputs=placed,
         env=_environment(env),
         secrets=secrets,
-        allows=allowed(scope.target.tags),
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",

@@ -28,9 +28,10 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused
+from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
-from flowbuild.run.secret import Secrets, is_excused
+from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
@@ -123,7 +124,7 @@ class Door:
     def _record_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
         key = question["fact_key"]
         self._check_key(key)
-        plain = canonical(question["value"])
+        plain = _canonical(question["value"])
         self.secrets.mask.add_all(question["value"])
         if key in self.facts:
             if self._live is not None and vault.opened(self.secrets, key, self._cas.read(self.facts[key])) != plain:
@@ -179,7 +180,7 @@ class Door:
             name, payload = event["name"], event["payload"]
             if not isinstance(name, str) or not name or name in RESERVED_EVENTS:
                 raise Refused("event_invalid", f"{name!r} is no name for an event of a handler")
-            if not is_excused(action) and (looks_secret(name) or find_secret(payload) is not None):
+            if not excuses(action.doc) and (looks_secret(name) or find_secret(payload) is not None):
                 raise Refused("secrets_detected", "an event holds what looks like a secret")
             self._payload(action, [name, payload])
         for event in question["events"]:
@@ -209,14 +210,9 @@ class Door:
 
     def _payload(self, action: Action, value: Any) -> bytes:
         """A value as a fact: canonical JSON, no floats, nothing that looks secret, and no secret that is known."""
-        if _has_float(value):
-            raise Refused("artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it")
-        if not is_excused(action) and find_secret(value) is not None:
+        data = _canonical(value)
+        if not excuses(action.doc) and find_secret(value) is not None:
             raise Refused("secrets_detected", "a fact holds what looks like a secret")
-        try:
-            data = canonical(value)
-        except BadAttribute as error:
-            raise Refused("io_request_invalid", error.message) from None
         if self.secrets.mask.finds(data):
             raise Refused("secrets_detected", "a fact or an event holds the value of a secret")
         return data
@@ -232,6 +228,15 @@ class Door:
 def _derived(kind: str, action: Action, ordinal: int) -> str:
     """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
     return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
+
+
+def _canonical(value: Any) -> bytes:
+    if _has_float(value):
+        raise Refused("artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it")
+    try:
+        return canonical(value)
+    except BadAttribute as error:
+        raise Refused("io_request_invalid", error.message) from None
 
 
 def _has_float(value: Any) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
-from flowbuild.core.errors import FlowError
+from flowbuild.core.errors import FlowError, SecretsDetected
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
@@ -63,7 +63,11 @@ class Run:
         engines.check(graph.states[number] for number in wanted)
         secrets = Secrets(session.variables, run_id=run_id, key_name=session.workspace.config.outside.secret_key)
         secrets.know(one["variable"] for one in session.workspace.config.outside.credentials.values())
-        secrets.check((graph.states[number] for number in wanted), session.facts.variable, manifest)
+        try:
+            secrets.check((graph.states[number] for number in wanted), session.facts.variable, manifest)
+        except SecretsDetected:
+            session.parsed.clear()
+            raise
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,

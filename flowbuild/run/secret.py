@@ -21,7 +21,7 @@ from flowbuild.core.mask import SHORTEST, Mask
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Engine, Io, Performance
 from flowbuild.graph.state import State
-from flowbuild.load.secret import WORDS
+from flowbuild.load.secret import excuses
 
 REDACTED = "error details redacted"
 LINE = "[a line that looks like a secret]"
@@ -86,7 +86,7 @@ class Secrets:
 
     def redacted(self, action: Action, outcome: Outcome) -> Outcome:
         """An outcome without secrets: those known, and texts that look like some unless its target is excused."""
-        excused = is_excused(action)
+        excused = excuses(action.doc)
         error = outcome.error
         if error is not None:
             message = self.mask.text(error.message)
@@ -131,11 +131,6 @@ class Secrets:
             return self.mask.finds(canonical(value))
         except BadAttribute:
             return self.mask.finds(repr(value).encode("utf-8", "replace"))
-
-
-def is_excused(action: Action) -> bool:
-    """Whether a target says that its words are no secrets."""
-    return WORDS in action.doc.get("allows", ())
 
 
 _REMEDY = "name it in `secrets:`, and let the action read the variable"

@@ -218,3 +218,48 @@ def test_a_sealed_fact_is_read_again_with_its_key_and_only_with_it(space: Space)
     ):
         ran = space.run("runs", "replay", "//:r", **variables)
         assert ran.code == 1 and said in ran.out, ran
+
+
+def test_what_is_set_on_the_command_line_is_looked_at(space: Space) -> None:
+    space.write("BUILD.yaml", "targets:\n  a: {rule: exec, script: 'date > ${{ outputs.o }}', outputs: {o: o}, params: {p: x}}\n")  # fmt: skip
+    ran = space.run("//:a", "--set", "p=password:hunter2hunter2")
+    assert ran.code == 2 and "its value looks like a secret" in ran.err and "hunter2" not in ran.err + ran.out
+    assert written(space, "hunter2hunter2") == []
+
+
+def test_a_confined_action_gets_its_secret_and_no_other_variable(space: Space) -> None:
+    space.write("h.py", "import os, sys\ndef h(o):\n    o.write_text(str(len(os.environ['TOKEN'])) + str('OTHER' in os.environ))\n    sys.exit(os.environ['TOKEN'])\n")  # fmt: skip
+    space.write("BUILD.yaml", "targets: {a: {rule: python, handler: h.py:h, outputs: {o: o}, secrets: [TOKEN]}}\n")
+    ran = space.run("//:a", "--channel", "clean", TOKEN=TOKEN, OTHER=OTHER)
+    if "unavailable" in ran.out + ran.err:
+        pytest.skip("this host can't confine")
+    assert ran.code == 1 and "sys.exit('***')" in ran.out, ran
+    assert written(space, TOKEN, OTHER) == []
+
+
+def test_a_replay_without_the_variable_says_so(space: Space) -> None:
+    space.write("BUILD.yaml", "targets:\n  a: {rule: exec, script: 'echo ${#TOKEN} > ${{ outputs.o }}', outputs: {o: o}, secrets: [TOKEN]}\n  r: {rule: run, targets: [':a']}\n")  # fmt: skip
+    assert space.run("//:r", TOKEN=TOKEN).code == 0
+    assert space.run("runs", "replay", "//:r", TOKEN=TOKEN).code == 0
+    ran = space.run("runs", "replay", "//:r")
+    assert ran.code == 1 and "absent   //:a  the secret TOKEN is not set" in ran.out
+
+
+EXECUTOR = """
+from flowbuild.rep import serve
+serve({"own.tell": lambda with_, context: {"said": "the pass" + "word is hunter2hunter2"}})
+"""
+
+
+def test_what_a_step_returns_is_no_secret_in_an_executor_or_here(space: Space) -> None:
+    space.write("own.py", EXECUTOR)
+    space.write("h.py", "def tell(): return {'said': 'the pass' + 'word is hunter2' * 2}\n")
+    flow = "targets:\n  f:\n    rule: flow\n    steps: {a: {type: own.tell, next: b}, b: {type: finish}}\n"
+    space.write("BUILD.yaml", flow)
+    away = space.run("//:f", "--engine", "proc", "--executor-path", "./own.py")
+    space.write("BUILD.yaml", flow + "    handlers: {own.tell: 'h.py:tell'}\n")
+    here = space.run("//:f")
+    for ran in (away, here):
+        assert ran.code == 1 and "the result of the step holds what looks like a secret" in ran.out, ran
+    assert leaks(space.root / "out", "hunter2hunter2") == [] or not (space.root / "out").exists()
+    assert not list(space.root.glob("out/bin/f/*"))
