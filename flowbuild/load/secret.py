@@ -37,6 +37,8 @@ def excuses(action: Mapping[str, Any]) -> bool:
 def check_secrets(to: Checker, rule: Rule, spec: Mapping[str, Any], tags: Sequence[str], pointer: Pointer) -> None:
     """Find what looks secret in the attributes of one target."""
     excused = bool(allowed(tags))
+    for name in _names(spec.get("secrets")) & _names(spec.get("env")):
+        to.fault((*pointer, "secrets"), f"{name!r} stands in `env` too, and its value would be told", "remove it there")
     for name, value in spec.items():
         attribute = rule.attributes.get(name)
         is_value = name == "params" or (attribute is not None and attribute.type in _VALUES)
@@ -47,6 +49,10 @@ def check_secrets(to: Checker, rule: Rule, spec: Mapping[str, Any], tags: Sequen
                 to.fault(
                     at, "this looks like a secret, and would be part of a key and of bundles", REMEDY, SecretsDetected
                 )
+
+
+def _names(value: Any) -> set[str]:
+    return {str(name) for name in value} if isinstance(value, Mapping | list) else set()
 
 
 def _texts(value: Any, at: Pointer) -> Iterator[tuple[Pointer, str]]:

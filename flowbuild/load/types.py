@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, UnknownName, UserError
+from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, SecretsDetected, UnknownName, UserError
 from flowbuild.core.label import is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.expression import Names, render
@@ -298,7 +298,7 @@ def _secrets(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON
     found: dict[str, JSON] = {}
     for name, item in value.items():
         if item is not None and not (type(item) is dict and item.keys() == {"version"}):
-            to.fault((*at, name), f"{name!r} names a secret; its value is elsewhere", "write {NAME: {version: 1}}")
+            to.fault((*at, name), f"{name!r} is a name only", "write {NAME: {version: 1}}", SecretsDetected)
         found[name] = item["version"] if type(item) is dict and "version" in item else None
     return _env(to, attribute, found, at)
 

@@ -18,13 +18,12 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import BadAttribute, SecretsDetected
 from flowbuild.core.mask import SHORTEST, Mask
-from flowbuild.core.secrets import find_secret, looks_secret
+from flowbuild.core.secrets import find_secret, hide_lines, looks_secret
 from flowbuild.engine.engine import Engine, Io, Performance
 from flowbuild.graph.state import State
 from flowbuild.load.secret import excuses
 
 REDACTED = "error details redacted"
-LINE = "[a line that looks like a secret]"
 
 
 class Scratch(Io, Protocol):
@@ -107,9 +106,7 @@ class Secrets:
 
     def _lines(self, text: str, excused: bool) -> str:
         shown = self.mask.text(text)
-        if excused or (not looks_secret(shown) and not any(map(looks_secret, shown.splitlines()))):
-            return shown
-        return "\n".join(LINE if looks_secret(line) else line for line in shown.split("\n"))
+        return shown if excused else hide_lines(shown)
 
     def _refusal(self, action: Action) -> ErrorInfo | None:
         """Why an action can't be begun with the secrets that it names."""

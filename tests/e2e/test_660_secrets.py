@@ -19,6 +19,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 # Each prints, raises or writes the value as a program in the wild might.
 HANDLER = """
 import base64, json, os, sys, urllib.parse
+from pathlib import Path
 from flowbuild.io import Emit, HandlerFailed, Io
 
 T = os.environ["TOKEN"]
@@ -70,6 +71,8 @@ def seals(out, io: Io):
     cookie = "-".join(["brand", "new", "cookie", "31337"])
     io.record_secret("session", {"cookie": cookie})
     assert io.read_secret("session") == {"cookie": cookie}
+    mine = [path for path in Path(os.environ["TMPDIR"]).parent.rglob("*") if path.is_file()]
+    assert mine and not any(cookie.encode() in path.read_bytes() for path in mine)
     print("got", cookie)
     out.write_text("sealed\\n")
 """
@@ -145,6 +148,7 @@ def test_a_secret_reaches_its_action_and_a_new_version_is_another_action(space: 
         space.write("BUILD.yaml", f"targets: {{a: {{rule: exec, script: '{script}', outputs: {{o: o}}, secrets: {secrets}}}}}\n")  # fmt: skip
 
     target("[TOKEN]")
+    assert "the secret TOKEN is not set" in space.run("//:a").out
     assert space.build("//:a", TOKEN="first value 1").performed == 1
     assert space.run("//:a", TOKEN="other value 2").performed == 0  # the value is in no key
     target("{TOKEN: {version: 2}}")
@@ -198,8 +202,7 @@ def test_the_value_of_a_declared_secret_is_refused_wherever_it_stands(space: Spa
     ran = space.run("//:r", *(["--set", f"p={value}"] if how == "set" else []), TOKEN=value)
     assert ran.code == 2 and "the value of a secret stands in" in ran.err, ran
     assert value not in ran.err + ran.out
-    if how == "set":
-        assert written(space, value) == []
+    assert written(space, value) == []
 
 
 def test_a_sealed_fact_is_read_again_with_its_key_and_only_with_it(space: Space) -> None:
@@ -235,6 +238,23 @@ def test_a_confined_action_gets_its_secret_and_no_other_variable(space: Space) -
         pytest.skip("this host can't confine")
     assert ran.code == 1 and "sys.exit('***')" in ran.out, ran
     assert written(space, TOKEN, OTHER) == []
+
+
+def test_a_name_is_a_variable_or_a_secret_and_a_secret_has_no_value(space: Space) -> None:
+    text = "targets:\n  a:\n    {rule: exec, script: date, outputs: {o: o}, env: {TOKEN: x}, secrets: SECRETS}\n"
+    space.write("BUILD.yaml", text.replace("SECRETS", "[TOKEN]"))
+    assert "'TOKEN' stands in `env` too" in space.run("//:a").err
+    for wrong in ("{OTHER: hunter2hunter2}", "{OTHER: {value: hunter2hunter2}}", "[a-b]", "x"):
+        space.write("BUILD.yaml", text.replace("SECRETS", wrong))
+        ran = space.run("//:a")
+        assert ran.code == 2 and leaks(space.root / ".flowbuild", "hunter2hunter2") == [], ran
+
+
+def test_a_report_for_ci_has_no_line_that_looks_secret(space: Space, tmp_path: Path) -> None:
+    space.write("BUILD.yaml", "targets:\n  a: {rule: exec, script: 'printf \"pass%s=hunter2hunter2\\nplain\\n\" word; exit 1', outputs: {o: o}}\n")  # fmt: skip
+    space.run("//:a", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"), GITHUB_ACTIONS="true")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "plain" in summary and "[a line that looks like a secret]" in summary and "hunter2" not in summary
 
 
 def test_a_replay_without_the_variable_says_so(space: Space) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
+from flowbuild.core.secrets import LINE
 from flowbuild.engine.transport import Refused
 from flowbuild.run import vault
-from flowbuild.run.secret import LINE, REDACTED, Secrets
+from flowbuild.run.secret import REDACTED, Secrets
 
 VALUE = "a value of a secret"
 KEY = base64.b64encode(b"k" * 32).decode()
