@@ -6,6 +6,9 @@
 // whether to try again is worth it.
 "use strict";
 
+// No edge leads on from this: the run was cancelled, or the flow's time is up.
+class Stopped extends Error {}
+
 class Failed extends Error {
   constructor(message, retriable = true) {
     super(message);
@@ -61,6 +64,7 @@ const METHODS = {
     const order = check(ir);
     const run = { id: options.run_id ?? `run-${runs.size + 1}`, status: "running", events: [], cancelled: false };
     run.summary = { run_id: run.id, completed_steps: 0, failed_steps: 0 };
+    run.deadline = ir.flow?.timeout_ms ? Date.now() + ir.flow.timeout_ms : Infinity;
     runs.set(run.id, run);
     perform(run, ir, order, inputs);
     return { run_id: run.id };
@@ -114,7 +118,7 @@ async function perform(run, ir, order, inputs) {
         const label = node.type === "switch" ? chosen(node.with, state) : await step(run, node, state, ir.constants ?? {});
         out.filter((edge) => edge.on === "success" && selects(node, edge, label)).forEach((edge) => taken.add(edge));
       } catch (error) {
-        if (run.cancelled || !out.some(({ on }) => on === "failure")) throw error;
+        if (error instanceof Stopped || !out.some(({ on }) => on === "failure")) throw error;
         const { message, retriable = true } = error;
         state.steps[node.id] = { error: { code: "step_failed", message, retryable: retriable } };
         out.filter(({ on }) => on === "failure").forEach((edge) => taken.add(edge));
@@ -137,10 +141,11 @@ async function step(run, node, state, constants) {
   const baked = node.type === "policy.apply" && Object.keys(policy ?? {}).length ? { policy, policy_id } : {};
   const with_ = { ...baked, ...resolve(node.with, state) };
   for (let attempt = 0; ; attempt++) {
-    if (run.cancelled) throw new Failed("cancelled", false);
+    goOn(run);
     tell(run, { type: "step", step_id: node.id, state: "started", attempt });
     try {
-      const result = await within(node.timeout_ms, () => KINDS[node.type](with_));
+      const left = Math.min(node.timeout_ms || Infinity, run.deadline - Date.now());
+      const result = await within(left, () => KINDS[node.type](with_));
       if (result === null || typeof result !== "object" || Array.isArray(result)) throw new Failed("no object", false);
       state.steps[node.id] = state.current = result;
       if (node.type === "dsl.emit") state.outputs = result;
@@ -149,6 +154,7 @@ async function step(run, node, state, constants) {
       return null;
     } catch (error) {
       tell(run, { type: "step", step_id: node.id, state: "failed", attempt, message: error.message });
+      goOn(run);
       if (attempt >= node.retry.max || error.retriable === false) {
         run.summary.failed_steps++;
         throw Object.assign(error, { step_id: node.id, attempt });
@@ -158,8 +164,13 @@ async function step(run, node, state, constants) {
   }
 }
 
+function goOn(run) {
+  if (run.cancelled) throw new Stopped("cancelled");
+  if (Date.now() >= run.deadline) throw new Stopped("the flow timed out");
+}
+
 async function within(milliseconds, work) {
-  if (!milliseconds) return work();
+  if (milliseconds === Infinity) return work();
   let timer;
   const late = new Promise((_, fail) => {
     timer = setTimeout(() => fail(new Failed(`timed out after ${milliseconds} ms`)), milliseconds);

@@ -41,7 +41,7 @@ from flowbuild.store.files import (
     remove_tree,
 )
 from flowbuild.store.flush import flush_descriptor
-from flowbuild.store.lock import hold
+from flowbuild.store.lock import hold, try_hold
 from flowbuild.store.stream import copy
 
 Durability = Literal["none", "commit", "all"]
@@ -81,6 +81,17 @@ def begin(out_root: Path, run_id: str, run_status: bytes) -> Writer:
         writer.close()
         raise
     return writer
+
+
+def reopen(out_root: Path, run_id: str) -> Writer:
+    """Go on with a run whose writer was killed: its directory is there, and nobody holds it."""
+    path = bundle_dir(out_root, run_id)
+    with refused(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not try_hold(descriptor):
+            os.close(descriptor)
+            raise StoreConflict(f"{path}: another process is at work on this run", remedy="wait for it to end")
+    return Writer(out_root, run_id, descriptor, ())
 
 
 class Writer:

@@ -106,7 +106,7 @@ def baseline_result(pair: Pair) -> Doc:
 def _profile_result(view: View, profile: str) -> Doc:
     pairs = view.of(profile)
     base = view.matrix["profiles"][profile]["blob"]
-    status, notes = _profile_status(pairs)
+    status, notes = _profile_status(view, profile)
     result: Doc = {
         "schema_version": "runtime-tools.runtime_results.v0.1",
         "run_id": view.evidence.run_id,
@@ -119,16 +119,17 @@ def _profile_result(view: View, profile: str) -> Doc:
     return result | ({"notes": notes} if notes else {})
 
 
-def _profile_status(pairs: tuple[Pair, ...]) -> tuple[str, str | None]:
+def _profile_status(view: View, profile: str) -> tuple[str, str | None]:
     """`brittle` says that the profile's rows are not all there; the others are the seed's."""
+    pairs = view.of(profile)
     asked = [pair.scenario for pair in pairs if pair.scenario is not None]
     if not asked:
         return "blocked", "no probe was run"
     if all(row.is_blocked and row.result.failure_stage in BEFORE_DECISION for row in asked):
         return "blocked", "no probe came as far as the policy's decision"
-    if any(pair.verdict == MISSING for pair in pairs):
+    if any(cell.profile == profile for cell in view.missing):
         return "brittle", "some probes have no result"
-    if all(pair.verdict == AGREE for pair in pairs):
+    if all(pair.verdict in (AGREE, MISSING) for pair in pairs):
         return "ok", None
     return "partial", "not every probe answered as expected"
 

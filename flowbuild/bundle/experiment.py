@@ -22,7 +22,7 @@ from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, re
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
-from flowbuild.core.errors import DiskRefused, EngineLost, StoreError, UnknownName
+from flowbuild.core.errors import EngineLost, StoreError, UnknownName
 from flowbuild.core.event import Domain, StateStatus, from_doc
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
@@ -76,7 +76,7 @@ class Experiment:
         every: Mapping[Cell, int] = bundle.get("cells", {})
         if not self.is_filtered or not bundle:
             return graph.behind(every.values())
-        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios)))
+        wanted = set(cells(bundle["plan"], filtered(bundle, self.only_profiles, self.only_scenarios), bundle["probes"]))
         return graph.behind([number for cell, number in every.items() if cell in wanted])
 
     @property
@@ -160,7 +160,7 @@ class Draft:
         )
         return Committed(
             status,
-            DiskRefused.exit_code if done.warning else 1 if status == "failed" else 0,
+            1 if status == "failed" else 0,
             True,
             self._run_id,
             writer.path,

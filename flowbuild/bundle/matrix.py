@@ -95,7 +95,7 @@ def view(evidence: Evidence) -> View:
         for profile, row in matrix["profiles"].items()
         for entry in row["probes"]
     )
-    due = () if evidence.dry_run else cells(evidence.plan, matrix)
+    due = () if evidence.dry_run else cells(evidence.plan, matrix, evidence.probes)
     missing = tuple(cell for cell in due if not _has_row(cell, baseline, scenario))
     return View(evidence, plan_digest(evidence.plan), expected_matrix(*documents), matrix, pairs, missing)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.graph.state import StateGraph
+from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.bind import hashed
 from flowbuild.run.evaluate import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
@@ -39,7 +40,7 @@ class Objects:
             yield from self._bytes(data)
         for number in self._result.keys:
             action = self._run.desk.bind(self._graph.states[number], self._result.products)
-            yield from self._action(action)
+            yield from self._action(self._graph.states[number], action)
             yield from self._sources(number, action)
         for products in self._result.products.values():
             for artifact in products.values():
@@ -47,8 +48,8 @@ class Objects:
         for digest in self._run.desk.recorded:
             yield from self._stored(digest, "")
 
-    def _action(self, action: Action) -> Iterator[tuple[Digest, bytes]]:
-        for data in (canonical(action.doc), *action.listings):
+    def _action(self, state: State, action: Action) -> Iterator[tuple[Digest, bytes]]:
+        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
             yield from self._bytes(data)
 
     def _sources(self, number: int, action: Action) -> Iterator[tuple[Digest, bytes]]:

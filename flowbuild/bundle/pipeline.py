@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle import layout
-from flowbuild.bundle.commit import Durability, Writer, begin
+from flowbuild.bundle.commit import Durability, Writer, begin, reopen
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.experiment import Committed
 from flowbuild.bundle.objects import Objects
@@ -60,6 +60,10 @@ class Pipeline:
         """Make the run's directory, in progress; where the journal goes."""
         self._writer = begin(self._out_root, self._run_id, pretty(self._status("in_progress", None, None)))
         return self._writer.path
+
+    def reopen(self) -> None:
+        """Go on with a run that was killed."""
+        self._writer = reopen(self._out_root, self._run_id)
 
     def finish(self, run: Run, result: Result, policy: Policy, durability: Durability) -> Committed:
         """Commit the run; or, when nothing was performed and the last bundle says the same, point to that one."""

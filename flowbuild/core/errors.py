@@ -14,7 +14,8 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
     │  └─ RepRefused               an executor says that it can't take this
     ├─ RunFailed                   exit 1   your build ran and failed
-    │  └─ StateFailed  NotPromotable  OutputExists
+    │  ├─ StateFailed  NotPromotable  OutputExists
+    │  └─ RunStale                 a killed run can't be gone on with: its work is not what it was
     ├─ EngineError                 exit 4   the engine broke its word
     │  ├─ EngineLost
     │  ├─ RepTransport             an executor is silent, gone, or does not keep to the protocol
@@ -166,6 +167,9 @@ class NotPromotable(RunFailed): ...
 
 
 class OutputExists(RunFailed): ...
+
+
+class RunStale(RunFailed): ...
 
 
 class EngineError(FlowError):

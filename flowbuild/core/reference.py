@@ -8,7 +8,7 @@ Source:  seed 000; CONTRACTS, 000.2. A switch writes `$step.x` as `$.vars.x`, `$
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 INPUT, STEP, VARS = "$input.", "$step.", "$.vars."
@@ -47,15 +47,20 @@ def references(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[Ref
             yield from references(one, (*at, index))
 
 
-def replaced(value: Any, kind: str, known: Mapping[str, Any]) -> Any:
-    """A value whose references of one kind are replaced by what they lead to."""
+def replaced(value: Any, known: Mapping[str, Mapping[str, Any]], later: Collection[str] = ()) -> Any:
+    """A value whose references are replaced by what they lead to, `known` by kind and name.
+
+    A kind that is not known, and an input that will be known `later`, stay.
+    """
     found = parsed(value)
     if found is not None:
-        return looked_up(known.get(found.name), found.path) if found.kind == kind else value
+        if found.kind not in known or (found.kind == "input" and found.name in later):
+            return value
+        return looked_up(known[found.kind].get(found.name), found.path)
     if isinstance(value, Mapping):
-        return {key: replaced(one, kind, known) for key, one in value.items()}
+        return {key: replaced(one, known, later) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [replaced(one, kind, known) for one in value]
+        return [replaced(one, known, later) for one in value]
     return value
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flowbuild
-from flowbuild.engine import probe
+from flowbuild.engine import landlock, probe
 from flowbuild.engine.confine import COVERS, Confinement
 from flowbuild.engine.guard import INSTALLED
 from flowbuild.engine.spawn import Start
@@ -112,13 +112,24 @@ def for_probe(place: Place, io: Io, operation: str, target: str) -> Confinement:
     """What a probe may reach: beside the harness, the very thing that it declares to try.
 
     So the channel answers for nothing that the probe asks: what is denied is denied by the platform or the profile.
-    On macOS a sandbox does not nest, and the profile's is the one that counts.
+    The harness ends what it started, for which it needs signals where they can't be told apart. On macOS a sandbox does
+    not nest, and the profile's is the one that counts.
     """
-    leaves = ("network:none",) if operation in COVERS["network:none"] else ()
+    leaves: tuple[str, ...] = ("network:none",) if operation in COVERS["network:none"] else ()
+    if not has_scope():
+        leaves += ("signals:deny",)
     if sys.platform == "darwin":
         leaves = tuple(COVERS)
     tried = ["/proc"] if operation == "process-info" else [target] if os.path.isabs(target) else []
     return confinement(str(place.scratch), str(io.workspace), library(), [*interpreter(), *tried], leaves)
+
+
+def has_scope() -> bool:
+    """Whether the kernel tells a process's own children from others when it signals."""
+    try:
+        return landlock.version() >= landlock.SCOPE_SINCE
+    except OSError:
+        return False
 
 
 def library() -> Iterator[str]:

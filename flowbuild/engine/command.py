@@ -114,8 +114,9 @@ def failure(exit_: Exit) -> ErrorInfo | None:
     """What an exit says about the action; None for success."""
     details = {"exit_code": exit_.code, "signal": exit_.signal}
     if exit_.timed_out:
-        return ErrorInfo("timeout", f"timed out after {exit_.seconds:.2f} s", details=details)
-    return None if exit_.code == 0 else ErrorInfo("exit", str(exit_), details=details)
+        return ErrorInfo("timeout", f"timed out after {exit_.seconds:.2f} s", retryable=True, details=details)
+    is_retryable = exit_.code == os.EX_TEMPFAIL
+    return None if exit_.code == 0 else ErrorInfo("exit", str(exit_), retryable=is_retryable, details=details)
 
 
 def in_clean(error: ErrorInfo | None, said: str = "") -> ErrorInfo | None:

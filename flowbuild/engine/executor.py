@@ -28,7 +28,7 @@ from flowbuild.engine.engine import Capabilities, Wait
 from flowbuild.engine.process import BURST, CHUNK, Pump, conclude, drive, exited, until_exit
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
-from flowbuild.engine.turns import Turns
+from flowbuild.engine.turns import Bell, Turns
 
 RETRY = (0.001, 0.02)  # seconds between looks at a pipe that is full, or for an exit that can't be waited for
 HEARTBEAT = 0.25  # seconds between looks for a reply that somebody else may have taken in
@@ -90,6 +90,7 @@ class Call:
 
     method: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    bell: Bell = field(default_factory=Bell)  # of whoever asks, which closes it
     is_sent: bool = False
     reply: rep.Reply | None = None
 
@@ -114,6 +115,12 @@ class Executor:
         """Whether it was ended, by itself or by us."""
         return self._how is not None
 
+    def is_there(self) -> bool:
+        """Whether it can be asked. One that ended between two requests is ended for good, and broke no word."""
+        if self._how is None and self._call is None and self._child.has_exited():
+            self.kill()
+        return self._how is None
+
     def handshake(self, deadline: float) -> Pump[Capabilities]:
         """Ask what it can do."""
         reply = yield from self.ask(Call(rep.CAPABILITIES), deadline)
@@ -125,7 +132,7 @@ class Executor:
 
     def ask(self, call: Call, deadline: float, log: Capture | None = None) -> Pump[rep.Reply]:
         """One request, when it is our turn, and its reply."""
-        yield from self._turn.take()
+        yield from self._turn.take(call.bell)
         try:
             return (yield from self.interject(call, deadline, log))
         finally:

@@ -36,8 +36,8 @@ from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import shown
 from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.remote import CANCEL_GRACE, Finished, Remote
-from flowbuild.engine.turns import Turns
+from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote
+from flowbuild.engine.turns import Bell, Turns
 from flowbuild.store.refusal import refused as disk_refused
 
 
@@ -50,7 +50,6 @@ class ProcEngine:
         *,
         cwd: Path,
         timeout: float,
-        variables: Mapping[str, str] | None = None,
         reaper: Reaper | None = None,
     ) -> None:
         self._argv = tuple(argv)
@@ -59,7 +58,7 @@ class ProcEngine:
         self._reaper = reaper or Reaper()
         self._owns_reaper = reaper is None
         self._trace_id = str(uuid.uuid4())
-        self._variables = environment(str(uuid.uuid4()), self._trace_id, timeout, base=variables)
+        self._run_id: str | None = None  # what the executor's environment says, for the first run in it
         self._executor: Executor | None = None
         self._offer: Capabilities | None = None
         self._starting = Turns(1)
@@ -69,25 +68,18 @@ class ProcEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What the executor offers, and `ir`."""
-        offer = self._offer or drive(self._negotiated())
-        return replace(offer, step_kinds=(*offer.step_kinds, "ir"))
+        if self._offer is None:
+            drive(self._kept(Bell()))  # nobody else can be starting it: then there would be an offer, or an error
+        assert self._offer is not None
+        return replace(self._offer, step_kinds=(*self._offer.step_kinds, "ir"))
 
     def perform(self, action: Action, io: Io) -> Performance:
         """Perform one action. Closing the generator cancels its run; an executor that goes on with it is ended."""
-        ir, inputs = _asked(action)
-        missing = kinds(ir) - set((yield from self._negotiated()).step_kinds) - rep.CONTROL
-        if missing:
-            lacks = ", ".join(map(repr, sorted(missing)))
-            raise CapabilitiesMismatch(
-                f"{action.label}: the executor {self._argv[0]} has no step kind {lacks}",
-                details={"missing": sorted(missing)},
-            )
-        yield from self._slots.take()
-        log = Capture(io.log(action, "stderr"), mask=io.mask)
+        bell, log = Bell(), Capture(io.log(action, "stderr"), mask=io.mask)
         try:
-            finished = yield from self._run(action, log, ir, inputs)
+            finished = yield from self._in_turn(action, log, bell)
         finally:
-            self._slots.give()
+            bell.close()
             log.close()
         if finished.refusal is not None:
             rep.raise_refusal(finished.refusal)
@@ -106,12 +98,39 @@ class ProcEngine:
         if self._owns_reaper:
             self._reaper.close()
 
+    def _in_turn(self, action: Action, log: Capture, bell: Bell) -> Generator[Event | Wait, Ready, Finished]:
+        """One run, when the executor has room for it."""
+        ir, inputs = _asked(action)
+        executor = yield from self._kept(bell)
+        assert self._offer is not None
+        missing = kinds(ir) - set(self._offer.step_kinds) - rep.CONTROL
+        if missing:
+            lacks = ", ".join(map(repr, sorted(missing)))
+            raise CapabilitiesMismatch(
+                f"{action.label}: the executor {self._argv[0]} has no step kind {lacks}",
+                details={"missing": sorted(missing)},
+            )
+        yield from self._slots.take(bell)
+        try:
+            if not executor.is_there():  # it ended while we waited
+                executor = yield from self._kept(bell)
+            return (yield from self._run(executor, action, log, bell, ir, inputs))
+        finally:
+            self._slots.give()
+
     def _run(
-        self, action: Action, log: Capture, ir: Mapping[str, Any], inputs: Mapping[str, Any]
+        self,
+        executor: Executor,
+        action: Action,
+        log: Capture,
+        bell: Bell,
+        ir: Mapping[str, Any],
+        inputs: Mapping[str, Any],
     ) -> Generator[Event | Wait, Ready, Finished]:
         """One run in the executor; whatever ends it early, nothing of it goes on."""
-        executor = yield from self._kept()
-        remote = Remote(executor, self._trace_id, log, timeout=self._timeout, step_timeout=seconds(action))
+        run_id, self._run_id = self._run_id or str(uuid.uuid4()), None
+        ids = Ids(run_id, self._trace_id)
+        remote = Remote(executor, ids, log, bell, timeout=self._timeout, step_timeout=seconds(action))
         steps, ready = remote.follow(ir, inputs), None
         try:
             while True:
@@ -129,24 +148,20 @@ class ProcEngine:
                 with suppress(EngineError):  # then it is at its end, too
                     drive(remote.cancel(self._hurry or time.monotonic() + CANCEL_GRACE, executor.interject))
 
-    def _negotiated(self) -> Pump[Capabilities]:
-        if self._offer is None:
-            yield from self._kept()
-        assert self._offer is not None
-        return self._offer
-
-    def _kept(self) -> Pump[Executor]:
+    def _kept(self, bell: Bell) -> Pump[Executor]:
         """The executor: the one that runs, or a new one that offers what the first one did."""
-        yield from self._starting.take()
+        yield from self._starting.take(bell)
         try:
-            if self._executor is None or self._executor.is_over:
+            if self._executor is None or not self._executor.is_there():
                 self._executor = yield from self._started()
             return self._executor
         finally:
             self._starting.give()
 
     def _started(self) -> Pump[Executor]:
-        executor = Executor(self._reaper, self._argv, self._cwd, self._variables)
+        self._run_id = str(uuid.uuid4())
+        variables = environment(self._run_id, self._trace_id, self._timeout)
+        executor = Executor(self._reaper, self._argv, self._cwd, variables)
         try:
             offer = yield from executor.handshake(time.monotonic() + self._timeout)
             if self._offer is None:
@@ -160,11 +175,9 @@ class ProcEngine:
         return executor
 
 
-def negotiate(
-    argv: Sequence[str], *, cwd: Path, timeout: float, variables: Mapping[str, str] | None = None
-) -> Capabilities:
+def negotiate(argv: Sequence[str], *, cwd: Path, timeout: float) -> Capabilities:
     """What an executor offers. It is started for that, and ended."""
-    engine = ProcEngine(argv, cwd=cwd, timeout=timeout, variables=variables)
+    engine = ProcEngine(argv, cwd=cwd, timeout=timeout)
     try:
         return engine.capabilities
     finally:
@@ -223,7 +236,8 @@ def _event(told: Mapping[str, Any], action: Action, mask: Mask) -> Domain:
 def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
     """What a finished run means for its action."""
     if finished.timed_out:
-        return Outcome(error=ErrorInfo("timeout", "timed out", details={"summary": _plain(finished.summary)}))
+        message = f"timed out after {action.timeout_ms} ms"
+        return Outcome(error=ErrorInfo("timeout", message, details={"summary": _plain(finished.summary)}))
     if finished.status == "failed":
         return Outcome(error=_failure(finished))
     try:

@@ -2,8 +2,8 @@
 
 Knows nothing of graphs, runs or policies. A table maps a step kind to the function that performs it.
 
-Shapes:  step kinds `exec` (see command), `python` (see worker), `probe`, `write` (see text), and those of flows (see
-         step). An action with a handler of its own may be of any kind.
+Shapes:  step kinds `exec` (see command), `python` (see worker), `probe`, `read` (see document), `write` (see text), and
+         those of flows (see step). An action with a handler of its own may be of any kind.
 Errors:  what an action's own fault is, is its outcome.
 """
 
@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flowbuild.core.action import Action
-from flowbuild.engine import command, harness, step, text
+from flowbuild.engine import command, document, harness, step, text
 from flowbuild.engine.engine import Capabilities, Io, Performance
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.worker import Workers
 
-CAPABILITIES = Capabilities("python", "1", ("exec", "probe", "python", "write", *step.KINDS))
+CAPABILITIES = Capabilities("python", "1", ("exec", "probe", "python", "read", "write", *step.KINDS))
 
 
 class PythonEngine:
@@ -35,6 +35,7 @@ class PythonEngine:
             "exec": lambda action, io: command.perform(action, io, self._reaper, is_clean),
             "probe": lambda action, io: harness.perform(action, io, self._reaper, is_clean=is_clean),
             "python": self._workers.perform,
+            "read": document.perform,
             "write": text.perform,
             **dict.fromkeys(step.KINDS, self._step),
         }

@@ -31,7 +31,6 @@ class Setting:
     workspace: Path
     executor: tuple[str, ...] = ()
     timeout: float = 120.0  # seconds for one action of an executor, by REP
-    variables: Mapping[str, str] | None = None
     reaper: Reaper | None = None  # of the session: two of them would take one another's children for strays
 
 
@@ -41,13 +40,7 @@ Maker = Callable[[Setting], Engine]
 def _proc(setting: Setting) -> Engine:
     from flowbuild.engine.proc import ProcEngine
 
-    return ProcEngine(
-        setting.executor,
-        cwd=setting.workspace,
-        timeout=setting.timeout,
-        variables=setting.variables,
-        reaper=setting.reaper,
-    )
+    return ProcEngine(setting.executor, cwd=setting.workspace, timeout=setting.timeout, reaper=setting.reaper)
 
 
 def _python(setting: Setting) -> Engine:

@@ -11,7 +11,6 @@ Source:  seed 000, REP v0.1, "Cancellation and timeouts".
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
@@ -20,12 +19,20 @@ from flowbuild.engine.capture import Capture
 from flowbuild.engine.engine import Ready, Wait
 from flowbuild.engine.executor import Call, Executor
 from flowbuild.engine.process import Pump
+from flowbuild.engine.turns import Bell
 
 PAUSE = (0.001, 0.1)  # seconds between polls: first, last
 CANCEL_GRACE = 4.0  # seconds; REP allows five, and `close` promises that the end of the process is within them
 STEP_GRACE = 1.0  # seconds that an executor has to tell of a step's time-out before we do
 
 Told = Mapping[str, Any] | Wait
+
+
+class Ids(NamedTuple):
+    """How a run is called, and the command that it belongs to."""
+
+    run_id: str
+    trace_id: str
 
 
 class Finished(NamedTuple):
@@ -41,12 +48,19 @@ class Remote:
     """A run to be."""
 
     def __init__(
-        self, executor: Executor, trace_id: str, log: Capture, *, timeout: float, step_timeout: float | None
+        self,
+        executor: Executor,
+        ids: Ids,
+        log: Capture,
+        bell: Bell,
+        *,
+        timeout: float,
+        step_timeout: float | None,
     ) -> None:
-        self.run_id = str(uuid.uuid4())
+        self.run_id, self._trace_id = ids
         self._executor = executor
-        self._trace_id = trace_id
         self._log = log
+        self._bell = bell
         now = time.monotonic()
         self._deadline = now + timeout
         self._step_deadline = None if step_timeout is None else now + step_timeout + STEP_GRACE
@@ -97,10 +111,10 @@ class Remote:
                 self._is_terminal = True
                 return
             self._name(call.reply)
-        yield from ask(Call(rep.CANCEL, {"run_id": self.run_id}), until, self._log)
+        yield from ask(Call(rep.CANCEL, {"run_id": self.run_id}, self._bell), until, self._log)
         pause = PAUSE[0]
         while not self._is_terminal:
-            reply = yield from ask(Call(rep.POLL, {"run_id": self.run_id}), until, self._log)
+            reply = yield from ask(Call(rep.POLL, {"run_id": self.run_id}, self._bell), until, self._log)
             self._is_terminal = reply.result is None or rep.progress(reply.result).status in rep.TERMINAL
             if not self._is_terminal:
                 if time.monotonic() >= until:
@@ -110,7 +124,7 @@ class Remote:
                 pause = min(pause * 2, PAUSE[1])
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Pump[rep.Reply]:
-        self._call = Call(method, params)
+        self._call = Call(method, params, self._bell)
         return (yield from self._executor.ask(self._call, self._deadline, self._log))
 
     def _name(self, reply: rep.Reply) -> None:

@@ -18,15 +18,17 @@ from flowbuild.bundle.commit import Durability
 from flowbuild.bundle.experiment import Committed, Draft, Experiment
 from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.bundle.pipeline import Pipeline
-from flowbuild.core.errors import BadFlag, CapabilitiesMismatch
+from flowbuild.core.errors import BadFlag, DiskRefused
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
 from flowbuild.front import github
-from flowbuild.front.arguments import CHOICES, Request, is_provable, key
+from flowbuild.front.arguments import Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
+from flowbuild.front.later import check_host
 from flowbuild.front.report import MOST, Made, Report
+from flowbuild.front.resume import going_on
 from flowbuild.front.runtime import open_steps
 from flowbuild.front.tally import Tally
 from flowbuild.graph.lower import Setting, lower
@@ -36,12 +38,13 @@ from flowbuild.load.workspace import find_root
 from flowbuild.run.channel import resolve
 from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
-from flowbuild.run.manifest import manifest
+from flowbuild.run.manifest import manifest as run_manifest
 from flowbuild.run.policy import Policy
 from flowbuild.run.remark import remarks
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.shown import show, shown_paths
+from flowbuild.run.unfinished import Going
 from flowbuild.run.why import Why
 from flowbuild.store.files import ensure_directory
 from flowbuild.store.rows import write
@@ -65,6 +68,7 @@ class Build:
         open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
+        self.resumed: Going | None = None  # the run to go on with, when one is named
         self.report = Report(request, console, self.workspace.root)
         self.bundles: dict[Label, Path] = {}
         self.tally = Tally(os.fspath(root))
@@ -103,11 +107,13 @@ class Build:
 
     def evaluate(self, numbers: Sequence[int] | None = None) -> tuple[Result, int]:
         """Build plain targets as one run; with `numbers`, only these states and what they need."""
-        run_id = new_run_id()
-        directory = self.session.run_directory(run_id)
         chosen = self.graph.closure(self.wanted) if numbers is None else self.graph.behind(numbers)
         op = op_of(self.labels[0]) if len(self.labels) == 1 else OpId("build")
-        run = self._new_run(chosen, op, " ".join(map(str, self.labels)), {}, run_id, lambda: _made(directory))
+        label = " ".join(map(str, self.labels))
+        going = going_on(self, chosen, op, label, {})
+        run_id = going.run_id if going else new_run_id()
+        directory = self.session.run_directory(run_id)
+        run = self.new_run(chosen, op, label, {}, run_id, lambda: _made(directory), going)
         result = self._follow(run, chosen)
         if run.performed:
             run.complete()
@@ -135,7 +141,7 @@ class Build:
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
         numbers = self.graph.closure(self.wanted)
-        run = self._new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
+        run = self.new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
 
@@ -146,7 +152,7 @@ class Build:
         return [f"out/{label.directory}/{run_id}"] if run_id else []
 
     @cached_property
-    def _forced(self) -> set[Label]:
+    def forced(self) -> set[Label]:
         """The targets to perform anew: each must be one that is asked for, or needed by one."""
         forced = {parse(text, self.package).target for text in self.request.force}
         for label in sorted(forced - self.graph.targets.keys(), key=str):
@@ -167,7 +173,7 @@ class Build:
         result, code = self.evaluate(self.graph.closure(labels))
         show(self.session, self.graph, labels, result.products)
         for label in labels:
-            paths = tuple(shown_paths(self.graph, label).values())
+            paths = tuple(path for several in shown_paths(self.graph, label).values() for path in several)
             if paths and all(number in result.products for number in self.graph.targets[label].states):
                 self.report.made.append(Made(label, paths))
         self.show_waiting(result)
@@ -182,22 +188,28 @@ class Build:
             self.console.line(f"  not started  {label} needs {guilty}")
 
     def _build_run(self, label: Label) -> int:
-        built, run_id = self.graph.targets[label], new_run_id()
+        built, run_id, going = self.graph.targets[label], new_run_id(), None
         out_root = self.workspace.root / (self.request.out or "out") / label.directory
         draft: Draft | Pipeline
         if "targets" in (built.bundle or {}):
             numbers = self.graph.closure((built.bundle or {})["targets"])
+            going = going_on(self, numbers, built.op, str(label), built.params)
+            run_id = going.run_id if going else run_id
             draft = Pipeline(self.session, self.graph, built, out_root, run_id)
+            if going:
+                draft.reopen()
         else:
             numbers = self.experiment.numbers(self.graph, built)
             draft = Draft(self.experiment, self.graph, built, out_root, run_id)
-        run = self._new_run(numbers, built.op, str(label), built.params, run_id, draft.begin)
+        run = self.new_run(numbers, built.op, str(label), built.params, run_id, draft.begin, going)
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
         self._show_committed(label, committed)
         for products in result.products.values():  # without its objects a state would be performed again
             for artifact in products.values():
                 self.session.rows.stored(self.session.cas.path(artifact.sha256))
+        if committed.warning:  # it is whole, and may not outlive the power
+            return DiskRefused.exit_code
         return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
 
     def _show_committed(self, label: Label, committed: Committed) -> None:
@@ -239,7 +251,7 @@ class Build:
         known: tuple[Durability, ...] = ("none", "commit", "all")
         return next(level for level in known if level == self.request.durability)
 
-    def _new_run(
+    def new_run(
         self,
         numbers: Sequence[int],
         op: OpId,
@@ -247,26 +259,34 @@ class Build:
         params: Mapping[str, Any],
         run_id: RunId,
         place: Callable[[], Path],
+        going: Going | None = None,
     ) -> Run:
+        """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
-        variables = tuple(sorted(self.session.facts.asked_variables))
-        jobs = request.jobs or os.cpu_count() or 1
-        doc = manifest(
-            op, label, params, channel=request.channel, policy=request.policy, jobs=jobs, variables=variables
-        )
         return Run(
             self.session,
             self.graph,
             numbers,
-            doc,
+            self.manifest(op, label, params),
             run_id,
             place,
             policy=Policy(request.policy),
-            forced=self._forced,
+            forced=self.forced,
             jobs=request.jobs,
             keep_going=Continue(request.keep_going),
             flushes=request.durability != "none",
             tick_s=TICK_S if self.console.is_live else None,
+            story=going.story if going else None,
+            journal=going.journal if going else None,
+        )
+
+    def manifest(self, op: OpId, label: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What such a run is asked for."""
+        request = self.request
+        variables = tuple(sorted(self.session.facts.asked_variables))
+        jobs = request.jobs or os.cpu_count() or 1
+        return run_manifest(
+            op, label, params, channel=request.channel, policy=request.policy, jobs=jobs, variables=variables
         )
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
@@ -318,21 +338,3 @@ def build(request: Request) -> int:
         code = one.build()
         github.tell(one, code)
         return code
-
-
-# What the command line knows and this version cannot do yet.
-LATER = {"policy": ("replay", "verify")}
-LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
-
-
-def check_host(request: Request) -> None:
-    """Refuse what is asked for and not there, before anything is read."""
-    resolve(request.channel)
-    for name, words in LATER.items():
-        asked = getattr(request, name)
-        if asked in words:
-            known = [word for word in CHOICES[name] if word not in words]
-            raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")
-    for name, flag in LATER_FLAGS.items():
-        if getattr(request, name) is not None:
-            raise CapabilitiesMismatch(f"this version has no flag {flag}", remedy="leave it out")

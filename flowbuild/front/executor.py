@@ -29,7 +29,7 @@ def check(
         str | None, typer.Option("--failing", metavar="JSON", help="With what it fails; else failing is not tried.")
     ] = None,
     directory: Directory = "",
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For each reply.")] = 10.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For each reply.")] = 10.0,
     as_json: Json = False,
 ) -> int:
     """Try the whole contract of REP v0.1 on an executor, and print a table."""

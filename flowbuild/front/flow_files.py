@@ -25,11 +25,12 @@ from flowbuild.core.errors import BadFlag, BadFlow, NoMatch, OutputExists
 from flowbuild.core.label import Label
 from flowbuild.graph.flow import document
 from flowbuild.graph.flow_ir import check
+from flowbuild.graph.lower import lower
 from flowbuild.graph.scope import Scope
 from flowbuild.load.catalog import Catalog
 from flowbuild.store.files import atomic_write, ensure_directory, remove_tree
 
-MANIFEST = "manifest.json"
+MANIFEST, TRIGGERS = "manifest.json", "triggers.yaml"
 _ODD = re.compile(r"[^0-9A-Za-z._-]+")
 
 
@@ -53,15 +54,15 @@ def flows(catalog: Catalog, labels: Sequence[Label]) -> list[Flow]:
     """The flows among these targets, each checked by the schema; two of one name are refused."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     found: dict[str, Flow] = {}
-    for label in labels:
-        target = catalog.target(label)
-        if target.rule == "flow":
-            defaults = {name: param.default for name, param in target.params.items()}
-            flow = _flow(Scope(catalog, target, catalog.rules["flow"], {}, [], defaults), now)
-            other = found.setdefault(flow.slug, flow)
-            if other is not flow:
-                remedy = "name one otherwise: `flow: name`"
-                raise BadFlow(f"{other.label} and {label} are both the flow {flow.name!r}", remedy=remedy)
+    chosen = [label for label in labels if catalog.target(label).rule == "flow"]
+    graph = lower(catalog, chosen)
+    for label in chosen:
+        params, rule = graph.targets[label].params, catalog.rules["flow"]
+        flow = _flow(Scope(catalog, catalog.target(label), rule, graph.targets, [*graph.states], params), now)
+        other = found.setdefault(flow.slug, flow)
+        if other is not flow:
+            remedy = "name one otherwise: `flow: name`"
+            raise BadFlow(f"{other.label} and {label} are both the flow {flow.name!r}", remedy=remedy)
     if not found:
         raise NoMatch("none of these targets is a flow", remedy="`flowbuild list` names every target with its rule")
     return list(found.values())
@@ -94,7 +95,7 @@ def files(found: Sequence[Flow], emit_ir: bool) -> dict[str, bytes]:
             if other != policy:
                 raise BadFlow(f"{label} and {flow.label} have two policies {name!r}", remedy="name one otherwise")
     texts |= {f"policies/{name}.json": _json(policy) for name, (_, policy) in sorted(policies.items())}
-    texts["triggers.yaml"] = _yaml({"triggers": [trigger for flow in found for trigger in _triggers(flow)]})
+    texts[TRIGGERS] = _yaml({"triggers": [trigger for flow in found for trigger in _triggers(flow)]})
     if emit_ir:
         texts[MANIFEST] = _json([_entry(flow) for flow in found])
     return texts
@@ -120,6 +121,8 @@ def clean(directory: Path, root: Path, everything: bool) -> None:
     if root.is_relative_to(directory) or (directory / "flowbuild.yaml").exists():
         raise BadFlag(f"--clean-all: {directory} holds the workspace itself", remedy="give a directory of its own")
     if directory.is_dir():
+        if any(directory.iterdir()) and not (directory / TRIGGERS).is_file():
+            raise BadFlag(f"--clean-all: nothing was compiled into {directory}", remedy="remove it by hand")
         remove_tree(directory)
 
 

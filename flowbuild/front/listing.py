@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from flowbuild.front import new
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console, console
+from flowbuild.front.report import MOST
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
@@ -30,7 +32,8 @@ def outputs(request: Request) -> int:
     missing = 0
     with Build(request, out) as build:
         for label in [*build.wanted, *build.graph.folds(build.labels)]:
-            for name, path in shown_paths(build.graph, label).items():
+            shown = shown_paths(build.graph, label)
+            for name, path in ((name, path) for name, paths in shown.items() for path in paths):
                 is_there = (build.workspace.root / path).exists()
                 missing += not is_there
                 out.emit({"label": str(label), "output": name, "path": path, "exists": is_there})
@@ -50,7 +53,7 @@ def _targets(catalog: Catalog) -> Iterator[Row]:
 
 def _rules(catalog: Catalog) -> Iterator[Row]:
     for rule in catalog.rules.values():
-        yield {"rule": rule.name, "doc": rule.doc, "path": rule.path}
+        yield {"rule": rule.name, "path": rule.path, "doc": rule.doc}
 
 
 def _entries(key: str) -> Callable[[Catalog], Iterator[Row]]:
@@ -174,19 +177,22 @@ def _describe_target(out: Console, build: Build, target: Target) -> None:
         }
     )
     out.line(f"{target.label}  {target.rule}  {where}" + (f"\n  {target.doc}" if target.doc else ""))
-    for state in states[:20]:
+    for state in states[:MOST]:
         out.line(f"  state   {state.id}  {state.title}")
-    if len(states) > 20:
-        out.line(f"  ... and {len(states) - 20} more states")
-    for name, path in shown.items():
-        out.line(f"  output  {name}  {path}")
+    if len(states) > MOST:
+        out.line(f"  ... and {len(states) - MOST} more states")
+    for name, paths in shown.items():
+        for path in paths[:MOST]:
+            out.line(f"  output  {name}  {path}")
+        if len(paths) > MOST:
+            out.line(f"  ... and {len(paths) - MOST} more of {name}")
 
 
 def clean(request: Request, cache: bool) -> int:
     """Remove shown outputs, stages and logs; with `cache` everything derived. Committed bundles stay."""
     out = console(request)
     with Build(request, out) as build:
-        root = build.workspace.root
+        root, shared = build.workspace.root, build.session.cache
     doomed = (
         [root / "out" / "bin", root / ".flowbuild"] if cache else [root / "out" / "bin", root / ".flowbuild" / "runs"]
     )
@@ -196,4 +202,8 @@ def clean(request: Request, cache: bool) -> int:
             remove_tree(path)
             out.emit({"removed": str(path.relative_to(root))})
             out.line(f"removed {path.relative_to(root)}/")
+    if cache and not shared.is_relative_to(root / ".flowbuild"):  # another checkout may remember by it
+        out.emit({"kept": str(shared)})
+        parts = " ".join(shlex.quote(str(shared / part)) for part in ("memo", "cas"))
+        out.line(f"kept {shared}/: other checkouts may share it\n  if none does: rm -r {parts}")
     return 0

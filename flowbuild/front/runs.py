@@ -53,6 +53,16 @@ def replay(
 
 
 @app.command()
+def resume(
+    run: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
+) -> int:
+    """Go on with a run that was killed, where its journal ends."""
+    from flowbuild.front.resume import resume as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run)
+
+
+@app.command()
 def diff(
     old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
 ) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowbuild.core.errors import BadFlag, Faults, FlowError
+from flowbuild.core.errors import BadFlag, Faults, FlowError, NoMatch
 from flowbuild.core.event import StateStatus
+from flowbuild.core.label import Label
 from flowbuild.front import github, junit
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
@@ -30,12 +31,13 @@ def test(request: Request, update_goldens: bool, report: str | None = None) -> i
 def _test(request: Request, update_goldens: bool, path: Path | None) -> int:
     out = console(request)
     with Build(request, out) as build:
+        tests = _tests(build)
         if update_goldens:
             return _update(build)
         result, code = build.evaluate()
         build.show_waiting(result)
         passed = failed = 0
-        for label in build.wanted:
+        for label in tests:
             statuses = [result.status[number] for number in build.graph.targets[label].states]
             is_good = all(status in (StateStatus.COMPLETED, StateStatus.REUSED) for status in statuses)
             passed, failed = passed + is_good, failed + (not is_good)
@@ -45,11 +47,21 @@ def _test(request: Request, update_goldens: bool, path: Path | None) -> int:
         out.emit({"summary": {"passed": passed, "failed": failed}, "exit_code": code})
         if path is not None:
             locate = build.catalog.locate
-            ended, tests, elapsed = build.tally.ended(build.graph), build.wanted, build.tally.elapsed
+            ended, elapsed = build.tally.ended(build.graph), build.tally.elapsed
             junit.write(path, junit.document(ended, tests, elapsed, lambda label: locate(build.catalog.target(label))))
         github.tell(build, code)
         out.always(f"{failed} failed, {passed} passed" if failed else f"{passed} passed")
         return code
+
+
+def _tests(build: Build) -> list[Label]:
+    """The tests that are asked for. Who names something else meant something else: nothing would be tested."""
+    targets = build.graph.targets
+    for label in build.labels:
+        if not any(targets[one].test for one in build.graph.spread([label])):
+            remedy = f"flowbuild build {label} builds it; a target of the rule golden tests one"
+            raise NoMatch(f"{label} is no test: its rule is {targets[label].rule}", remedy=remedy)
+    return [label for label in build.wanted if targets[label].test]
 
 
 def _update(build: Build) -> int:

@@ -9,8 +9,8 @@ from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import console
 from flowbuild.front.explain import shown
-from flowbuild.graph.state import State
-from flowbuild.run.why import Cause, Why, describe, producers
+from flowbuild.graph.state import Product, State
+from flowbuild.run.why import Cause, Why, describe, items
 
 # A cause at the bottom, and the states from there to the one that was asked about.
 Root = tuple[Cause, tuple[State, ...]]
@@ -58,17 +58,31 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root
         return [f"{name} ran on {day} (run {last.run_id[:8]}) {why}"]
     because = "an input changed" if cause.changes[0].field.startswith("inputs.") else describe(state, cause.changes[0])
     lines = [f"{name} ran on {day} (run {last.run_id[:8]}) because {because}:"]
-    for change in cause.changes:
-        origin = [build.graph.states[need] for need in producers(state, change.field)]
-        lines.append(f"  {shown(change)}" + (f"      from {origin[0].label}" if origin else ""))
-    return lines + _root_lines(state, cause, roots)
+    lines += [f"  {shown(change)}{_origin(build, state, change.field)}" for change in cause.changes]
+    return lines + _root_lines(build, roots)
 
 
-def _root_lines(state: State, cause: Cause, roots: list[Root]) -> list[str]:
+def _origin(build: Build, state: State, field: str) -> str:
+    """Where a changed input came from: a file, or an output of a target, by name where it has several."""
+    found = items(state, field)
+    if not found or found[0].path in field:
+        return ""
+    if not isinstance(found[0], Product):
+        return f"      from {found[0].path}"
+    label = build.graph.states[found[0].state].label
+    outputs = build.graph.targets[label].outputs
+    names = [name for name, one in outputs.items() if found[0] in one.items] if len(outputs) > 1 else []
+    return f"      from {label}{''.join(f'#{name}' for name in names[:1])}"
+
+
+def _root_lines(build: Build, roots: list[Root]) -> list[str]:
     lines = []
     if roots:
         lines.append("root cause:")
-        lines += [f"  {root.state.label}  {shown(change)}" for root, _ in roots for change in root.roots]
+        for root, _ in roots:
+            for change in root.roots:
+                origin = _origin(build, root.state, change.field)
+                lines.append(f"  {_name(build, root.state)}  {shown(change)}{origin}")
         lines += [f"it followed from there: {_way(way)}" for _, way in roots]
     return lines
 

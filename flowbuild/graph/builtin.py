@@ -14,6 +14,7 @@ from typing import Any
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
 from flowbuild.core.label import Label, parse
 from flowbuild.core.restriction import RESTRICTIONS
+from flowbuild.graph.declared import registry_id
 from flowbuild.graph.evidence import (
     Cell,
     cells,
@@ -105,7 +106,7 @@ def flow(scope: Scope) -> Built:
 def registry(scope: Scope) -> Built:
     """Probes and profiles, checked, as the documents of seed 003."""
     _raise(scope, registry_faults(scope.target.attrs, RESTRICTIONS))
-    name, attrs = _registry_id(scope.target), scope.target.attrs
+    name, attrs = registry_id(scope.target), scope.target.attrs
     documents = {"probes": probes_document(name, attrs), "profiles": profiles_document(name, attrs)}
     return scope.finish({key: _written(scope, key, doc) for key, doc in documents.items()})
 
@@ -125,11 +126,11 @@ def run(scope: Scope) -> Built:
     if planned.rule != "plan":
         raise scope.fault(BadAttribute(f"{label} is no plan: its rule is {planned.rule}"), "plan")
     document, source = _plan(scope, planned)
-    attrs, registry_id = source.attrs, _registry_id(source)
-    probes, profiles = probes_document(registry_id, attrs), profiles_document(registry_id, attrs)
+    attrs, name = source.attrs, registry_id(source)
+    probes, profiles = probes_document(name, attrs), profiles_document(name, attrs)
     matrix = expected_matrix(document, probes, profiles, "")
     forbidden = restrictions(attrs)
-    rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix)}
+    rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix, probes)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
     return scope.finish({}, bundle=bundle)
 
@@ -181,11 +182,7 @@ def _plan(scope: Scope, target: Target) -> tuple[dict[str, Any], Target]:
         raise scope.fault(BadAttribute(f"{label} is no registry: its rule is {source.rule}"), "registry")
     if target is scope.target:
         _raise(scope, plan_faults(target.attrs, source.attrs))
-    return plan_document(str(target.label), _registry_id(source), target.attrs, source.attrs), source
-
-
-def _registry_id(target: Target) -> str:
-    return target.attrs.get("registry_id") or str(target.label)
+    return plan_document(str(target.label), registry_id(source), target.attrs, source.attrs), source
 
 
 def _cell(scope: Scope, cell: Cell, forbidden: Mapping[str, Any], attrs: Mapping[str, Any]) -> int:

@@ -33,7 +33,7 @@ def lower_documents(plan: Document, registry: Registry, root: Path) -> tuple[Sta
     label = _label(plan, root)
     policies = {name: _policy(registry, name) for name in plan.value["profiles"]}
     matrix = expected_matrix(plan.value, registry.probes.value, registry.profiles.value, "")
-    found = cells(plan.value, matrix)
+    found = cells(plan.value, matrix, registry.probes.value)
     states = tuple(_states(label, found, policies))
     bundle = {
         "plan": plan.value,
@@ -50,8 +50,8 @@ def _label(plan: Document, root: Path) -> Label:
     """The name that a run goes by: where its plan stands."""
     if plan.file is None:
         return Label("", slug(str(plan.value["plan_id"])))
-    inside = plan.file.is_relative_to(root)
-    return Label(plan.file.parent.relative_to(root).as_posix().strip(".") if inside else "", plan.file.name)
+    inside = plan.file.parent.is_relative_to(root) and plan.file.parent != root
+    return Label(plan.file.parent.relative_to(root).as_posix() if inside else "", plan.file.name)
 
 
 def _policy(registry: Registry, profile_id: str) -> Doc:

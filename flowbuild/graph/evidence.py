@@ -144,16 +144,24 @@ def has_lane(plan: Doc, lane: str) -> bool:
     return bool((plan.get("lanes") or {}).get(lane, True))
 
 
-def cells(plan: Doc, matrix: Doc) -> tuple[Cell, ...]:
-    """What to run for a matrix, in order: the baseline once a probe, then each (profile, probe). The oracle runs
-    nothing."""
+def cells(plan: Doc, matrix: Doc, probes: Doc) -> tuple[Cell, ...]:
+    """What to run for a matrix, in order: the baseline once a probe, then each (profile, probe).
+
+    A lane leaves out the probes that don't support it. The oracle runs nothing.
+    """
     pairs = [(profile, entry) for profile, row in matrix["profiles"].items() for entry in row["probes"]]
-    found: list[Cell] = []
-    if has_lane(plan, "baseline"):
-        found += dict.fromkeys(Cell("baseline", None, e["name"], e["operation"], e["target"]) for _, e in pairs)
-    if has_lane(plan, "scenario"):
-        found += [Cell("scenario", profile, e["name"], e["operation"], e["target"]) for profile, e in pairs]
+    without = {(lane, expectation_id(one)) for one in probes["probes"].values() for lane in _unsupported(one)}
+    found: dict[Cell, None] = {}
+    for lane in ("baseline", "scenario"):
+        for profile, entry in pairs if has_lane(plan, lane) else ():
+            if (lane, entry["expectation_id"]) not in without:
+                whose = profile if lane == "scenario" else None
+                found[Cell(lane, whose, entry["name"], entry["operation"], entry["target"])] = None
     return tuple(found)
+
+
+def _unsupported(probe: Doc) -> Iterator[str]:
+    yield from (lane for lane, on in (probe.get("supports_lanes") or {}).items() if on is False)
 
 
 def _expected(name: str, probe: Attributes, attrs: Attributes, profile: str) -> str:

@@ -21,7 +21,8 @@ from flowbuild.graph.flow_faults import flow_faults
 from flowbuild.graph.flow_inputs import values
 from flowbuild.graph.flow_states import flow_states
 from flowbuild.graph.scope import Scope, as_input
-from flowbuild.graph.state import Built, Code
+from flowbuild.graph.state import Built, Code, File, State
+from flowbuild.graph.step import RESULT
 from flowbuild.graph.template import resolve_attributes
 
 VERSION = "1.0.0"
@@ -34,10 +35,31 @@ _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 def flow_built(scope: Scope) -> Built:
     """A flow target as states."""
     ir = document(scope)
-    inputs = values(ir["inputs_schema"], {})
-    for state in flow_states(ir, inputs, scope.target.label, codes(scope, ir), len(scope.states)):
+    files = {name: _read(scope, name, file) for name, file in scope.attr["files"].items()}
+    inputs = {name: value for name, value in values(ir["inputs_schema"], {}).items() if name not in files}
+    for state in flow_states(ir, inputs, scope.target.label, codes(scope, ir), len(scope.states), files):
         scope.add(state)
     return scope.finish({"result": as_input(scope.product(scope.own[-1], "result"))})
+
+
+def _read(scope: Scope, name: str, file: Any) -> int:
+    """The state that reads an input from a JSON file."""
+    if not isinstance(file, File) or file.item.path.endswith("/"):
+        raise scope.fault(BadAttribute(f"the input {name!r} is read from one file"), "files", name)
+    declared = {RESULT: f"files/{name}.json"}
+    return scope.add(
+        State(
+            id=scope.state_id("file", name),
+            label=scope.target.label,
+            kind="read",
+            package=scope.package,
+            with_={},
+            inputs={"file": as_input(file)},
+            declared=declared,
+            outputs=scope.place(declared),
+            title=f"{name}: read",
+        )
+    )
 
 
 def codes(scope: Scope, ir: Mapping[str, Any]) -> dict[str, Code]:
@@ -69,7 +91,8 @@ def document(scope: Scope) -> dict[str, Any]:
             "timeout_ms": attrs["timeout_ms"],
         },
         "constants": {"policyRef": chosen or NO_POLICY, "policy": dict(policies[chosen]) if chosen else {}},
-        "inputs_schema": {name: _input(spec) for name, spec in attrs["inputs"].items()},
+        "inputs_schema": {name: _input(spec) for name, spec in attrs["inputs"].items()}
+        | {name: {"type": "json"} for name in attrs["files"]},
         "graph": {
             "nodes": [_node(name, step) for name, step in steps.items()],
             "edges": [edge for name, step in steps.items() for edge in _edges(name, step)],

@@ -32,17 +32,15 @@ Steps = Mapping[str, Any]
 
 def flow_faults(attrs: Mapping[str, Any]) -> list[Fault]:
     """Everything wrong with a flow."""
-    faults = [*_top_faults(attrs), *_input_faults(attrs["inputs"]), *_late_faults(attrs)]
+    faults = [*_top_faults(attrs), *_input_faults(attrs["inputs"], attrs["files"]), *_late_faults(attrs)]
     steps: Steps = attrs["steps"]
     if not steps:
         return [*faults, Fault(("steps",), "a flow has at least one step")]
     shapes = [fault for name, step in steps.items() for fault in _step_faults(("steps", name), name, step)]
     if shapes:
         return [*faults, *shapes]  # edges of steps that can't be read say nothing
-    return [
-        *faults,
-        *(list(_edge_faults(steps)) or [*_order_faults(steps), *_reference_faults(steps, attrs["inputs"])]),
-    ]
+    inputs = {**attrs["inputs"], **attrs["files"]}
+    return [*faults, *(list(_edge_faults(steps)) or [*_order_faults(steps), *_reference_faults(steps, inputs)])]
 
 
 def _top_faults(attrs: Mapping[str, Any]) -> Iterator[Fault]:
@@ -71,8 +69,12 @@ def _late_faults(attrs: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(at, f"{text!r} has no value in a flow", "a flow's own inputs are $input.name")
 
 
-def _input_faults(inputs: Mapping[str, Any]) -> Iterator[Fault]:
+def _input_faults(inputs: Mapping[str, Any], files: Collection[str]) -> Iterator[Fault]:
     for name, spec in inputs.items():
+        if name in files:
+            yield Fault(
+                ("inputs", name), f"the input {name!r} is read from a file: it stands in `files`", "remove it here"
+            )
         if isinstance(spec, str):
             continue
         if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):

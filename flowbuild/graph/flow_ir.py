@@ -23,6 +23,7 @@ from flowbuild.graph.flow_order import circle
 from flowbuild.graph.step import RESERVED
 
 SCHEMA = "flow-ir.schema.json"
+MOST = 20  # faults of one document that are told
 _UTC = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]00:00)")
 
 
@@ -37,7 +38,9 @@ def schema() -> dict[str, Any]:
 
 def check(ir: Any, shown: str) -> None:
     """Refuse a document that is no Flow IR, with everything that is wrong. `shown` is how messages name it."""
-    raise_all(BadFlow(f"{shown}: {fault}") for fault in (list(_schema_faults(ir)) or _graph_faults(ir)))
+    found = list(_schema_faults(ir)) or list(_graph_faults(ir))
+    more = [f"and {len(found) - MOST} more faults"] if len(found) > MOST else []
+    raise_all(BadFlow(f"{shown}: {fault}") for fault in [*found[:MOST], *more])
 
 
 def _schema_faults(ir: Any) -> Iterator[str]:

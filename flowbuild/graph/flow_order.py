@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
 
 Edges = Iterable[tuple[str, str]]
 
@@ -23,11 +24,20 @@ def circle(names: Collection[str], edges: Edges) -> list[str]:
 
 
 def ordered(names: Collection[str], edges: Edges) -> list[str]:
-    """Names, each after all that lead to it; CycleError where that can't be. The same text gives the same order."""
+    """Names, each after all that lead to it, and else as they come; CycleError where that can't be."""
     sorter = TopologicalSorter[str]({name: () for name in names})
     for one, two in edges:
         sorter.add(two, one)
-    return list(sorter.static_order())
+    sorter.prepare()
+    places = {name: place for place, name in enumerate(names)}
+    ready: list[tuple[int, str]] = []
+    done: list[str] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heappush(ready, (places[name], name))
+        done.append(heappop(ready)[1])
+        sorter.done(done[-1])
+    return done
 
 
 def comes_before(one: str, two: str, edges: Edges) -> bool:

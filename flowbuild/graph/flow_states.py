@@ -11,6 +11,8 @@ Source:  seed 000; CONTRACTS, 000.2, with its traps: every edge counts, not the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError
+from types import MappingProxyType
 from typing import Any
 
 from flowbuild.core.ids import OpId, StateId, op_of, slug
@@ -26,12 +28,20 @@ GRACE_MS = 1000  # an executor has so long to tell of a flow's time-out before w
 
 
 def flow_states(
-    ir: Document, inputs: Mapping[str, Any], label: Label, codes: Mapping[str, Code], first: int = 0
+    ir: Document,
+    inputs: Mapping[str, Any],
+    label: Label,
+    codes: Mapping[str, Code],
+    first: int = 0,
+    files: Mapping[str, int] = MappingProxyType({}),
 ) -> list[State]:
-    """The states of a checked document. `first` is the number of the first one, `codes` the handlers of nodes."""
+    """The states of a checked document.
+
+    `first` is the number of the first one, `codes` the handlers of nodes, `files` the states that read an input each.
+    """
     nodes = {node["id"]: node for node in ir["graph"]["nodes"]}
     edges = ir["graph"]["edges"]
-    order = ordered(nodes, ((edge["from"], edge["to"]) for edge in edges))
+    order = _order(nodes, edges)
     leading: dict[str, list[Document]] = {name: [] for name in order}
     for edge in edges:
         leading[edge["to"]].append(edge)
@@ -41,15 +51,11 @@ def flow_states(
     states = []
     for name in order:
         node = nodes[name]
-        with_ = replaced(_with(node, ir["constants"]), "input", inputs)
+        with_ = replaced(_with(node, ir["constants"]), {"input": inputs}, later=files)
         step = Step(
             name,
             tuple(way for edge in leading[name] for way in _ways(edge, nodes, numbers)),
-            {
-                found.name: numbers[found.name]
-                for found, _ in references(with_)
-                if _is_earlier(found.name, name, numbers)
-            },
+            dict(_reads(with_, numbers, numbers[name], files)),
             node["retry"]["max"],
             node["retry"]["backoff_ms"],
             name in catching,
@@ -59,11 +65,30 @@ def flow_states(
         title = f"{name}: {node['type']}"
         path = f"steps/{name}.json"
         states.append(_state(ids[name], label, node["type"], with_, step, path, title, timeout_ms, codes))
-    return [*states, _gathered(ir, inputs, label, numbers, StateId(f"{op_of(label)}.flow.result"))]
+    return [*states, _gathered(ir, inputs, label, numbers, files)]
 
 
-def _is_earlier(one: str, two: str, numbers: Mapping[str, int]) -> bool:
-    return one in numbers and numbers[one] < numbers[two]
+def _order(nodes: Mapping[str, Document], edges: list[Document]) -> list[str]:
+    """Every node after those that lead to it, and after those that it refers to if that can be."""
+    leads = [(edge["from"], edge["to"]) for edge in edges]
+    refers = [
+        (found.name, name)
+        for name, node in nodes.items()
+        for found, _ in references(node["with"])
+        if found.kind == "step" and found.name in nodes
+    ]
+    try:
+        return ordered(nodes, [*leads, *refers])
+    except CycleError:
+        return ordered(nodes, leads)
+
+
+def _reads(with_: Any, numbers: Mapping[str, int], own: int, files: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """The states behind the references in a `with`: steps before this one, and files."""
+    for found, _ in references(with_):
+        number = (numbers if found.kind == "step" else files).get(found.name)
+        if number is not None and number < own:
+            yield f"{found.kind}.{found.name}", number
 
 
 def whole(ir: Document, inputs: Mapping[str, Any], label: Label) -> State:
@@ -101,14 +126,19 @@ def _state(
     )
 
 
-def _gathered(ir: Document, inputs: Mapping[str, Any], label: Label, numbers: Mapping[str, int], id_: StateId) -> State:
+def _gathered(
+    ir: Document, inputs: Mapping[str, Any], label: Label, numbers: Mapping[str, int], files: Mapping[str, int]
+) -> State:
     """The state that waits for all others, and says what the flow came to."""
     with_ = {
         "flow": ir["flow"]["name"],
-        "inputs": dict(inputs),
+        "inputs": {**inputs, **{name: f"$input.{name}" for name in files}},
         "emits": [node["id"] for node in ir["graph"]["nodes"] if node["type"] == "dsl.emit"],
     }
-    return _state(id_, label, "flow", with_, Step("", reads=numbers), "result.json", "what it came to")
+    reads = {f"step.{name}": number for name, number in numbers.items()}
+    reads |= {f"input.{name}": number for name, number in files.items()}
+    id_ = StateId(f"{op_of(label)}.flow.result")
+    return _state(id_, label, "flow", with_, Step("", reads=reads), "result.json", "what it came to")
 
 
 def _with(node: Document, constants: Document) -> dict[str, Any]:

@@ -71,27 +71,30 @@ class Library:
     def registry(self, registry_id: str, near: Path | None = None) -> Registry:
         """The registry of an id. Of several it is the one below `near`; else nobody could tell which is meant."""
         key = (registry_id, near)
-        if key in self._registries:
-            return self._registries[key]
-        files, wrong = self.listed
-        found = [one for one in files if one.registry_id == registry_id]
+        if key not in self._registries:
+            found = [one for one in self.listed[0] if one.registry_id == registry_id]
+            beside = [one for one in found if near is not None and one.probes.is_relative_to(near)]
+            only = beside[0] if len(beside) == 1 else self._only(registry_id, found)
+            made = read_registry(only, self.tree) if isinstance(only, Listed) else self._declared(only)
+            self._registries[key] = made
+        return self._registries[key]
+
+    def _only(self, registry_id: str, found: list[Listed]) -> Listed | Target:
+        """The one place that says a registry, among files and targets."""
         owned = [target for target in self.targets("registry") if declared.registry_id(target) == registry_id]
-        beside = [one for one in found if near is not None and one.probes.is_relative_to(near)]
-        if len(beside) == 1:
-            found, owned = beside, []
-        if len(found) + len(owned) > 1:
+        if len(found) + len(owned) == 1:
+            return found[0] if found else owned[0]
+        if found or owned:
             places = [self.tree.shown(one.probes) for one in found] + [str(target.label) for target in owned]
             message = f"registry {registry_id!r} is said in {len(places)} places: {', '.join(places)}"
             raise BadAttribute(message, remedy="give one of them another id", location=Location(places[0], 1))
-        if found:
-            made = read_registry(found[0], self.tree)
-        elif owned and self.catalog:
-            made = declared.registry(self.catalog, owned[0])
-        elif wrong:
-            raise wrong[0]
-        else:
-            raise unknown_registry(registry_id, [row["id"] for row in self.rows()])
-        return self._registries.setdefault(key, made)
+        if self.listed[1]:  # an index that can't be read may be the one that says it
+            raise self.listed[1][0]
+        raise unknown_registry(registry_id, [row["id"] for row in self.rows()])
+
+    def _declared(self, target: Target) -> Registry:
+        assert self.catalog is not None, "a target is of a workspace"
+        return declared.registry(self.catalog, target)
 
     def registry_of(self, plan: Document) -> Callable[[str], Registry]:
         """The registries as a plan means them: its own before others of the same id."""

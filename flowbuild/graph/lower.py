@@ -182,20 +182,27 @@ def _behind_groups(catalog: Catalog, wanted: Sequence[Label]) -> list[Label]:
 
 
 def _check_outputs(catalog: Catalog, states: Sequence[State]) -> None:
-    """Refuse two states that write one path, or one below the other."""
+    """Refuse two states that write one path, or one below the other; of two targets the first such path is told."""
+    first: dict[tuple[Label, Label], OutputClash] = {}
+    for state, other, path in _clashes(states):
+        first.setdefault((other.label, state.label), _clash(catalog, state, other, path))
+    raise_all(first.values())
+
+
+def _clashes(states: Sequence[State]) -> Iterator[tuple[State, State, str]]:
     owner: dict[str, State] = {}
     for state in states:
         for path in state.outputs.values():
             plain = path.rstrip("/")
             other = owner.setdefault(plain, state)
             if other is not state:
-                raise _clash(catalog, state, other, plain)
+                yield state, other, plain
     for state in states:
         for path in state.outputs.values():
             parent = path.rstrip("/").rpartition("/")[0]
             while parent.count("/") > 1:
                 if parent in owner:
-                    raise _clash(catalog, state, owner[parent], parent)
+                    yield state, owner[parent], parent
                 parent = parent.rpartition("/")[0]
 
 

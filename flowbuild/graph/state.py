@@ -16,7 +16,11 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
+from flowbuild.graph.retry import ONCE, Retry
 from flowbuild.graph.step import Step
+
+APPLY = "apply_side_effect"
+"""What a state says that changes the world outside."""
 
 
 class Source(NamedTuple):
@@ -120,6 +124,7 @@ class State:
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
+    retry: Retry = ONCE
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     reads: tuple[str, ...] = ()  # context keys
     writes: tuple[str, ...] = ()

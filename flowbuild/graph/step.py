@@ -40,8 +40,8 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. Without ways it is where the flow begins. `reads` says which state `$step.<name>` stands for; None
-    leaves such texts as they are.
+    """One step. Without ways it is where the flow begins. `reads` says which state `step.<name>` or `input.<name>`
+    stands for; None leaves such references as they are.
     """
 
     name: str

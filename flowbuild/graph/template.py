@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.graph.code import code_of
+from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
-from flowbuild.graph.state import Built, Code, File, Input, Source, State
+from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
@@ -114,6 +115,11 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     secrets = _render(scope, template.secrets, inner) or {}
     timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
+    applies = _render(scope, template.side_effects, inner) == APPLY
+    idempotency_key = _late(scope, template.idempotency_key, inner)
+    if idempotency_key is not None and not applies:
+        problem = f"an idempotency key belongs to `side_effects: {APPLY}`"
+        raise scope.fault(BadAttribute(problem, remedy="add that, or remove the key"), "idempotency_key")
     state = State(
         id=scope.state_id("main", f"{template.name}_{suffix}" if suffix else template.name),
         label=scope.target.label,
@@ -126,14 +132,25 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         env=_environment(env),
         secrets=secrets,
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
+        retry=_retry(scope, template, inner),
+        applies=applies,
+        idempotency_key=idempotency_key,
+        remembers=bool(_render(scope, template.remember, inner)),
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
         observes_host=template.observes == "host",
         code=parts.code,
-        title=parts.title or _title(scope, template, suffix),
+        title=_title(scope, template, parts.title, suffix),
         accepts_missing=template.missing == "allowed",
     )
     scope.add(state)
     return number
+
+
+def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
+    try:
+        return read_retry(_render(scope, template.retry, names))
+    except FlowError as error:
+        raise scope.fault(error, "retry") from None
 
 
 class _Written(str):
@@ -166,9 +183,10 @@ def _files(scope: Scope, template: StateTemplate, value: Any) -> dict[str, Any]:
     return found
 
 
-def _title(scope: Scope, template: StateTemplate, suffix: str) -> str:
-    """What tells a state from the others of its target, where there are others."""
-    return f"{template.name} {suffix}".rstrip() if len(scope.rule.states) > 1 or template.each else ""
+def _title(scope: Scope, template: StateTemplate, own: str, suffix: str) -> str:
+    """What tells a state from the others of its target, where there are others: of a fan-out, its item."""
+    name = own or (template.name if len(scope.rule.states) > 1 or template.each else "")
+    return f"{name} {suffix}".rstrip()
 
 
 def _is_absent(scope: Scope, files: Any) -> bool:

@@ -18,7 +18,7 @@ from flowbuild.load import glob as globs
 from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
-from flowbuild.load.package import Package, Target, load_package
+from flowbuild.load.package import Package, Target, load_package, no_package
 from flowbuild.load.position import Pointer, Positions
 from flowbuild.load.rule import Rule
 from flowbuild.load.rulefile import load_rules
@@ -79,10 +79,7 @@ class Catalog:
         """The declaration behind a label. `asked_at` is where somebody wrote it."""
         package = self.package(label.package)
         if package is None:
-            path = f"{label.package}/{BUILD_FILE}" if label.package else BUILD_FILE
-            every = self.packages(Pattern("", tree=True))
-            near = did_you_mean(f"//{label.package}", (f"//{name}" for name in every))
-            raise UnknownTarget(f"no package //{label.package}: {path} is not there", remedy=near, location=asked_at)
+            raise no_package(self.workspace, label.package, asked_at)
         if label.name not in package.targets:
             near = did_you_mean(label.name, package.targets)
             message = f"{package.path} has no target {label.name!r}"
@@ -100,7 +97,7 @@ class Catalog:
             self.seen.absent(directory)
 
     def select(self, patterns: Sequence[Pattern]) -> list[Label]:
-        """The labels that patterns pick, in stable order: each positive one must match something."""
+        """The labels that patterns pick, in stable order: each positive one picks something, and something is left."""
         found: dict[Label, None] = {}
         for pattern in patterns:
             if pattern.negative:
@@ -111,6 +108,8 @@ class Catalog:
             if not picked:
                 raise NoMatch(f"no target matches {pattern}")
             found.update(dict.fromkeys(picked))
+        if patterns and not found:
+            raise NoMatch(f"nothing is left of {' '.join(map(str, patterns))}")
         return list(found)
 
     def _matching(self, pattern: Pattern) -> list[Label]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowbuild.core.canonical import Digest
-from flowbuild.core.errors import BadLabel, SecretsDetected, UnknownRule, UnknownTarget
+from flowbuild.core.errors import BadLabel, Location, SecretsDetected, UnknownRule, UnknownTarget
 from flowbuild.core.label import Label, Pattern, parse
-from flowbuild.core.suggest import did_you_mean, nearest
+from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.attributes import Attribute, Checker
 from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.glob import BUILD_FILE
@@ -78,7 +78,7 @@ def load_package(
             raise FileNotFoundError
         parsed = parse_file(file, path, cache)
     except FileNotFoundError:
-        raise _no_package(workspace, package, path) from None
+        raise no_package(workspace, package) from None
     reading = _Reading(package, path, rules)
     top = reading.to.fields(_TOP, {} if parsed.doc is None else parsed.doc, (), "a BUILD.yaml")
     targets = reading.targets(top["targets"] if isinstance(top["targets"], dict) else {})
@@ -187,11 +187,17 @@ def _names(rule: Rule, attrs: Mapping[str, JSON], name: str) -> Any:
     return value if attribute is not None and attribute.type == name and isinstance(value, dict) else None
 
 
-def _no_package(workspace: Workspace, package: str, path: str) -> UnknownTarget:
-    known = packages(workspace, Pattern("", None, tree=True), _nobody)
-    found = nearest(package, known)
-    remedy = f"did you mean //{found}?" if found else f"create {path} to make it one"
-    return UnknownTarget(f"there is no package //{package}: {path} does not exist", remedy=remedy)
+def no_package(workspace: Workspace, package: str, asked_at: Location | None = None) -> UnknownTarget:
+    """The fault of whoever names a directory that is no package. `asked_at` is where somebody wrote it."""
+    path = f"{package}/{BUILD_FILE}" if package else BUILD_FILE
+    if (workspace.root / path).exists():
+        problem = f"{package} is no part of this workspace"
+        remedy = "a link, a flowbuild.yaml or template.yaml of its own, or `ignore:` keeps it out"
+    else:
+        problem = f"{path} is not there"
+        known = [f"//{name}" for name in packages(workspace, Pattern("", None, tree=True), _nobody) if name]
+        remedy = did_you_mean(f"//{package}", known) or f"create {path} to make it one"
+    return UnknownTarget(f"no package //{package}: {problem}", remedy=remedy, location=asked_at)
 
 
 def _nobody(directory: str) -> None: ...

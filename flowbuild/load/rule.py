@@ -65,6 +65,10 @@ class StateTemplate:
     observes: str | None
     missing: str
     pool: str | None
+    retry: JSON
+    side_effects: str
+    idempotency_key: str | None
+    remember: bool | str
     tags: tuple[str, ...]
 
 

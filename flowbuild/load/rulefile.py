@@ -62,6 +62,10 @@ _STATE: dict[str, Attribute] = {
     "timeout": Attribute("timeout", "seconds"),
     "observes": Attribute("observes", "enum", values=("host",), literal=True),
     "missing": Attribute("missing", "enum", default="refused", values=("allowed", "refused"), literal=True),
+    "retry": Attribute("retry", "map"),
+    "side_effects": Attribute("side_effects", "string", default="pure"),
+    "idempotency_key": Attribute("idempotency_key", "string"),
+    "remember": Attribute("remember", "boolean", default=False),
     "pool": Attribute("pool", "string", literal=True),
     "tags": Attribute("tags", "list", default=[], items=_WORD, literal=True),
 }
@@ -197,6 +201,10 @@ class _Reading:
             ("secrets", early),
             ("stage", early),
             ("timeout", early),
+            ("retry", early),
+            ("side_effects", early),
+            ("idempotency_key", early),
+            ("remember", early),
         ):
             self._check_names(found[key], (*at, key), scope)
         for key in ("inputs", "outputs"):

@@ -19,8 +19,8 @@ from typing import Any
 from flowbuild.rep.flow import Flow, Handler, StepFailed, follow
 
 
-class Cancelled(Exception):
-    """The run was cancelled between two attempts."""
+class Stopped(Exception):
+    """The run is over before its steps are: it was cancelled, or the flow's time is up. No edge leads on from that."""
 
 
 class Context:
@@ -75,8 +75,8 @@ class Run:
             if len(self._flow.nodes) > 1:
                 self.summary |= {"state": state.doc(), "skipped_steps": len(state.skipped)}
             status = "completed"
-        except Cancelled:
-            self.summary["error"] = {"code": 2001, "message": "cancelled", "data": {"retriable": False}}
+        except Stopped as stopped:
+            self.summary["error"] = {"code": 2001, "message": str(stopped), "data": {"retriable": False}}
             status = "failed"
         except StepFailed as failure:
             data = {"retriable": failure.retriable, **failure.details}
@@ -105,14 +105,13 @@ class Run:
         """One node, as often as its retries allow."""
         id_, retry = node["id"], node["retry"]
         for attempt in range(retry["max"] + 1):
-            if self.cancel.is_set():
-                raise Cancelled
+            self._go_on()
             self.tell("step", step_id=id_, state="started", attempt=attempt)
             try:
                 result = self._attempt(node, with_, attempt)
             except StepFailed as failure:
                 self.tell("step", step_id=id_, state="failed", attempt=attempt, message=failure.message)
-                if failure.retriable and attempt < retry["max"] and not self._is_late():
+                if failure.retriable and attempt < retry["max"]:
                     self.cancel.wait(retry["backoff_ms"] / 1000)
                     continue
                 self.summary["failed_steps"] += 1
@@ -123,8 +122,12 @@ class Run:
             return result
         raise AssertionError("the last attempt returns or raises")
 
-    def _is_late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+    def _go_on(self) -> None:
+        """Nothing, or Stopped."""
+        if self.cancel.is_set():
+            raise Stopped("cancelled")
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise Stopped(f"the flow timed out after {self._flow.timeout_ms} ms")
 
     def _attempt(self, node: Mapping[str, Any], with_: Any, attempt: int) -> Mapping[str, Any]:
         """One call of a handler, in the time that it has."""
@@ -134,7 +137,11 @@ class Run:
             limits.append(max(0.0, self._deadline - time.monotonic()))
         if not limits:
             return _call(self._handlers[node["type"]], with_, context)
-        return _within(min(limits), self._handlers[node["type"]], with_, context)
+        try:
+            return _within(min(limits), self._handlers[node["type"]], with_, context)
+        except StepFailed:
+            self._go_on()
+            raise
 
 
 def _call(handler: Handler, with_: Any, context: Context) -> Mapping[str, Any]:

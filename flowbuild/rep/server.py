@@ -67,7 +67,7 @@ class Server:
             method = self._table.get(request["method"])
             if method is None:
                 raise Wrong(-32601, f"there is no method {request['method']}")
-            said = {"result": method(request["params"])}
+            said = {"result": method(_object(request, "params"))}
         except Wrong as wrong:
             said = {"error": wrong.error}
         return json.dumps({"jsonrpc": "2.0", "id": id_, **said}, allow_nan=False).encode() + b"\n"
@@ -117,10 +117,12 @@ class Server:
 def serve(handlers: Mapping[str, Handler], *, version: str = "0.1.0", concurrency: int = 1) -> None:
     """Be an executor for these step kinds, until the input ends."""
     server = Server(handlers, version, concurrency)
-    output = os.dup(1)
+    # The line is ours alone: neither handlers nor programs that they start can read from it or write to it.
+    reading, output, null = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    for line in _lines(sys.stdin.buffer):
+    for line in _lines(os.fdopen(reading, "rb")):
         reply = _too_long() if line is None else server.answer(line)
         while reply:
             reply = reply[os.write(output, reply) :]
@@ -149,7 +151,7 @@ def _request(line: bytes) -> dict[str, Any]:
         raise Wrong(3001, f"invalid JSON: {error}") from None
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         raise Wrong(-32600, "no JSON-RPC request")
-    return {**request, "params": _object(request, "params")}
+    return request
 
 
 def _object(doc: Mapping[str, Any], name: str) -> Mapping[str, Any]:

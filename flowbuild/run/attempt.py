@@ -18,6 +18,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import EMPTY_CONTEXT
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
 from flowbuild.engine.engine import Performance, Ready, Wait
+from flowbuild.graph.retry import Retry
 from flowbuild.graph.step import ERROR, Step
 
 
@@ -40,6 +41,7 @@ def attempted(
         if _is_over(deadline):
             return _late(step)
         yield from _again(action, number, outcome.error)
+        yield from _entered(action, number + 1)
         number += 1
     if outcome.error is None or not step.catches:
         return outcome
@@ -49,6 +51,28 @@ def attempted(
     return Outcome({ERROR: keep(document)}, stderr_tail=outcome.stderr_tail, log=outcome.log, remember=False)
 
 
+def retried(
+    retry: Retry,
+    action: Action,
+    perform: Callable[[], Performance],
+    first: int = 0,
+    entered: str = EMPTY_CONTEXT,
+) -> Performance:
+    """Perform an action as often as it may be, and only after errors for which that may help.
+
+    `first` is the number of the first attempt, and `entered` the snapshot that every attempt starts from.
+    """
+    number = first
+    while True:
+        outcome = yield from perform()
+        if outcome.error is None or not outcome.error.retryable or number + 1 >= retry.attempts:
+            return outcome
+        yield from _pause(retry.pause_ms(number), None)  # the attempt stays open: a cancel closes it
+        yield from _again(action, number, outcome.error)
+        yield from _entered(action, number + 1, entered)
+        number += 1
+
+
 def _is_final(error: ErrorInfo) -> bool:
     """Whether an executor says that another try is useless."""
     data = error.details.get("data") if isinstance(error.details, Mapping) else None
@@ -56,11 +80,15 @@ def _is_final(error: ErrorInfo) -> bool:
 
 
 def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, None, None]:
-    """Close one attempt, and begin the next."""
+    """Close an attempt that is followed by another."""
     said = {"attempt": number, "label": action.label, "message": error.message, "state_id": action.state_id}
     yield Domain("attempt_failed", said)
     yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
-    yield StateEntered(action.state_id, number + 1, EMPTY_CONTEXT)
+
+
+def _entered(action: Action, number: int, base: str = EMPTY_CONTEXT) -> Generator[Event, None, None]:
+    """Begin an attempt."""
+    yield StateEntered(action.state_id, number, base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
 
 
@@ -84,9 +112,14 @@ def _within(
 
 
 def _pause(milliseconds: int, deadline: float | None) -> Generator[Wait, Ready, None]:
-    until = time.monotonic() + milliseconds / 1000
-    while (now := time.monotonic()) < until and not _is_over(deadline):
+    """Wait, at least once: the descriptors of the next attempt may have the numbers of the last one's."""
+    until = now = time.monotonic()
+    until += milliseconds / 1000
+    while True:
         yield Wait((), until if deadline is None else min(until, max(now, deadline)))
+        now = time.monotonic()
+        if now >= until or _is_over(deadline):
+            return
 
 
 def _is_over(deadline: float | None) -> bool:

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.graph.state import Code, Input, Item, Source, State
+from flowbuild.graph.state import APPLY, Code, Input, Item, Source, State
 from flowbuild.store.tree import Artifact, Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
+IDEMPOTENT_VERSION = "flowbuild.idempotent.v1"
 
 # The documents of the outputs of states that are done, by state number.
 Products = Mapping[int, Mapping[str, Artifact]]
@@ -84,9 +85,10 @@ def bind(
         staged += [Staged(path, None) for path in _code_files(state.code)]
     if state.observes_host:
         doc["world"] = facts.world()
-    data = canonical(doc)
+    if state.applies:
+        doc["effect"] = APPLY
     return Action(
-        sha256(data),
+        sha256(canonical(hashed(state, doc))),
         doc,
         str(state.label),
         state.id,
@@ -97,6 +99,19 @@ def bind(
         tuple(listings),
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
+
+
+def hashed(state: State, doc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an action's key is the digest of: its document, or what an idempotency key leaves of it."""
+    if state.idempotency_key is None:
+        return doc
+    return {
+        "schema_version": IDEMPOTENT_VERSION,
+        "effect": APPLY,
+        "engine": doc["engine"],
+        "idempotency_key": state.idempotency_key,
+        "state_id": state.id,
+    }
 
 
 def _environment(state: State, facts: Facts) -> Sequence[tuple[str, str | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
-from flowbuild.engine.engine import Performance
+from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import values
-from flowbuild.run.attempt import attempted
-from flowbuild.run.bind import bind
+from flowbuild.run import idempotent, values
+from flowbuild.run.attempt import attempted, retried
+from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
@@ -32,6 +32,7 @@ from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
+from flowbuild.run.story import Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -57,9 +58,11 @@ class RunDesk:
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
+        told: Mapping[str, Told] | None = None,
+        on_effect: Callable[[], None] = lambda: None,
     ) -> None:
         self._run_id = run_id
-        self._decision = decide(policy, Effect.NONE)
+        self._policy = policy
         self._forced = forced
         self._channel = channel
         self._engines = engines
@@ -69,6 +72,8 @@ class RunDesk:
         self._record = record
         self._signals = signals
         self._door = door
+        self._told = told or {}  # what this run came to before it was killed
+        self._on_effect = on_effect
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
@@ -83,7 +88,11 @@ class RunDesk:
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
-        return self.known(state, action) if self._decision is Decision.REUSE_OR_PERFORM else None
+        if state.applies and state.idempotency_key is None:
+            return None
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
+        decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
@@ -101,17 +110,17 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return record
+        return idempotent.checked(state, action, record)
 
     def perform(self, state: State, action: Action) -> Performance:
         self._record.begin()
-        for data in (canonical(action.doc), *action.listings):
+        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
             self._cas.put(data)
         if self.is_forced(state):
             self.replaced.add(action.key)
         engine, step = self._engines.of(state), state.step
         if step is None:
-            return self._door.secrets.performed(action, engine, self._io)
+            return self._steps(state, action, lambda: self._door.secrets.performed(action, engine, self._io))
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -122,6 +131,36 @@ class RunDesk:
             deadline,
         )
 
+    def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
+        """All attempts at a state. Before one that changes the world, its intent is on the disk."""
+        first = self.attempt(state)
+        if state.applies:
+            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            self._on_effect()
+            yield Domain("effect_intended", intent)
+            yield Wait((), 0.0)
+        return (yield from retried(state.retry, action, perform, first))
+
+    def attempt(self, state: State) -> int:
+        """The number of the next attempt at a state."""
+        told = self._told.get(state.id)
+        return told.attempt + 1 if told is not None else 0
+
+    def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
+        told = self._told.get(state.id)
+        return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
+
+    def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
+        """What a state of the journal left, if the store still has all of it."""
+        if told.reused_from is not None:
+            record = self._memo.lookup(told.action) if told.action else None
+            found = None if record is None else {name: record.outputs[name] for name in told.outputs}
+        else:
+            found = {name: Artifact.from_doc(doc) for name, doc in told.written.items()}
+        if found is None or not all(intact(self._cas, one) for one in found.values()):
+            return None
+        return found
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
         if ERROR in outcome.outputs:
@@ -129,7 +168,7 @@ class RunDesk:
             return []
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and action.state_id in self._door.asked and not state.remembers:
+        if reason is None and not self._may_remember(state, action):
             self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
             return []
         if reason is not None:
@@ -137,10 +176,17 @@ class RunDesk:
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
             return [Domain("not_remembered", payload)]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
+        outputs |= idempotent.noted(state, action)
         replaces = action.key in self.replaced or action.key in self.disbelieved
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
+
+    def _may_remember(self, state: State, action: Action) -> bool:
+        """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
+        if state.applies:
+            return state.idempotency_key is not None
+        return state.remembers or action.state_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:

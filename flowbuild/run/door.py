@@ -49,7 +49,7 @@ class Transports(Protocol):
 
 
 class Door:
-    """The door of one run. `facts` are those bound before, as when a run goes on."""
+    """The door of one run. `facts` are those bound before, as when a run goes on. `on_first` hears of each new one."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Door:
         facts: Mapping[str, Digest] | None = None,
         *,
         flushes: bool = True,
+        on_first: Callable[[], None] = lambda: None,
         missing_is_retryable: bool = False,
         clock: Callable[[], int] = now_millis,
         secrets: Secrets | None = None,
@@ -66,6 +67,7 @@ class Door:
         self._cas = cas
         self._live = live
         self._flushes = flushes
+        self._on_first = on_first
         self._missing_is_retryable = missing_is_retryable
         self._clock = clock
         self.facts: dict[str, Digest] = dict(facts or {})
@@ -195,6 +197,7 @@ class Door:
         if self.facts.setdefault(key, payload_id) != payload_id or key in self._written:
             return
         self._written.add(key)
+        self._on_first()
         self._cas.put(data)
         if self._flushes:
             self._cas.flush_object(payload_id)

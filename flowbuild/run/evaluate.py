@@ -55,6 +55,12 @@ class Desk(Protocol):
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
         """Whether a step of a flow runs, now that all it waits for has ended."""
 
+    def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
+        """The outputs of a state that completed in this very run, before it was killed and gone on with."""
+
+    def attempt(self, state: State) -> int:
+        """The number of the next attempt at a state."""
+
     def remembered(self, state: State, action: Action) -> Record | None:
         """The record to reuse for this action, by policy and by what the store still holds."""
 
@@ -186,7 +192,13 @@ class Evaluation:
             return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
-        events: list[Event] = [StateEntered(state.id, 0, EMPTY_CONTEXT)]
+        done = self._desk.done(state, action)
+        if done is not None:  # the journal says it already
+            self._result.products[number] = done
+            self._move(number, StateStatus.REUSED)
+            self._free(number)
+            return []
+        events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), EMPTY_CONTEXT)]
         record = self._desk.remembered(state, action)
         if record is not None:
             self._result.products[number] = record.outputs
@@ -263,8 +275,11 @@ class Evaluation:
         self._move(number, StateStatus.COMPLETED)
         self._free(number)
         events: list[Event] = [
-            Domain("artifact_written", {"artifact_id": sha, "name": name, "state_id": state.id})
-            for name, sha in _digests(artifacts).items()
+            Domain(
+                "artifact_written",
+                {"artifact": one.doc(), "artifact_id": one.sha256, "name": name, "state_id": state.id},
+            )
+            for name, one in sorted(artifacts.items())
         ]
         recorded = {"action": one.action.key, "outputs": _digests(artifacts), "state_id": state.id}
         return [*events, *notes, Domain("outcome_recorded", recorded), StateCompleted(state.id, EMPTY_CONTEXT)]

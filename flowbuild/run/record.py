@@ -39,6 +39,10 @@ class Record:
         self._journal: Journal | None = None
         self._flushed = time.monotonic()
 
+    def reopen(self, journal: Path) -> None:
+        """Go on with a journal that is there, its torn tail cut off."""
+        self._journal = Journal.open(journal, self.run_id, clock=self._clock)
+
     @property
     def begun(self) -> bool:
         return self._journal is not None

@@ -25,8 +25,11 @@ from flowbuild.run.evaluate import Continue, Evaluation, Result
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
+from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
+from flowbuild.run.story import Story
+from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
 
 
@@ -48,6 +51,8 @@ class Run:
         keep_going: Continue = Continue.NEVER,
         flushes: bool = True,
         tick_s: float | None = None,
+        story: Story | None = None,
+        journal: Path | None = None,
     ) -> None:
         self.run_id = run_id
         self.manifest = manifest
@@ -56,6 +61,11 @@ class Run:
         self._session = session
         self._directory = session.run_directory(run_id)
         self._place = place
+        self._story = story
+        self._wanted = wanted
+        self._journal = journal
+        self._marked = story is not None
+        self._unfinished = Unfinished(session.workspace.root)
         self.record = Record(run_id, self._begin, flushes=flushes)
         argv = session.executor
         executor = (lambda: session.facts.executor(argv)) if argv else None
@@ -85,18 +95,35 @@ class Run:
             door=Door(
                 session.cas,
                 Outside(session.workspace.config.outside, session.reaper, self._directory / "io", session.variables),
+                story.facts if story else None,
                 flushes=flushes,
                 secrets=secrets,
+                on_first=self._mark,
             ),
+            told=story.states if story else None,
+            on_effect=self._mark,
         )
         self._evaluation = Evaluation(
             graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going, tick_s=tick_s
         )
 
+    def check(self) -> None:
+        """Refuse to go on with a run whose work is not what it was."""
+        if self._story is not None:
+            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.outputs)
+
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
         data = canonical(self.manifest)
-        yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), EMPTY_CONTEXT)])
+        if self._story is not None:
+            assert self._journal is not None, "a story has a journal"
+            self.record.reopen(self._journal)
+            yield self._keep(closing(self._story))
+            self.result = lost(self.graph, self._wanted, self._story)
+            if self.result is not None:
+                return self.result
+        else:
+            yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), EMPTY_CONTEXT)])
         steps = self._evaluation.run()
         self._session.signals.is_heeded = True
         try:
@@ -120,6 +147,7 @@ class Run:
         self.record.begin()
         events = self._keep([RunCompleted(status, EMPTY_CONTEXT)])
         self.record.seal()
+        self._unfinished.clear(self.run_id)
         if not result.errors:
             self._clear_stage()
         return events
@@ -131,7 +159,15 @@ class Run:
     def _begin(self) -> Path:
         """The manifest is kept as soon as the journal names it."""
         self._session.cas.put(canonical(self.manifest))
-        return self._place()
+        place = self._place()
+        self._journal = place / "journal.jsonl"
+        return place
+
+    def _mark(self) -> None:
+        """From here on somebody may have to go on with this run."""
+        if not self._marked and self._journal is not None:
+            self._marked = True
+            self._unfinished.mark(self.run_id, self.manifest, self._journal)
 
     def _clear_stage(self) -> None:
         stage = self._directory / "stage"

@@ -19,17 +19,18 @@ from flowbuild.store.files import remove_tree
 from flowbuild.store.tree import Artifact, Entry, entries, materialize
 
 
-def shown_paths(graph: StateGraph, label: Label) -> dict[str, str]:
-    """The paths below the workspace root where a target's own outputs are shown, by output name."""
+def shown_paths(graph: StateGraph, label: Label) -> dict[str, tuple[str, ...]]:
+    """The paths below the workspace root where a target's own outputs are shown, by output name: of a list, all."""
     built = graph.targets[label]
     if built.fold is not None:
-        return dict(built.fold.outputs)
-    return {
-        name: item.path
+        return {name: (path,) for name, path in built.fold.outputs.items()}
+    found = {
+        name: tuple(
+            item.path for item in one.items if isinstance(item, Product) and graph.states[item.state].label == label
+        )
         for name, one in built.outputs.items()
-        for item in one.items
-        if isinstance(item, Product) and graph.states[item.state].label == label
     }
+    return {name: paths for name, paths in found.items() if paths}
 
 
 def show(

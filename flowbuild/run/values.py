@@ -36,15 +36,16 @@ def resolved(state: State, products: Products, read: Read) -> dict[str, Any]:
     """The `with` of a step, with the values that its references stand for."""
     if state.step is None or state.step.reads is None:  # such as a whole flow, whose references are its executor's
         return dict(state.with_)
-    documents: dict[str, Any] = {}
-    for name, number in state.step.reads.items():
+    documents: dict[str, dict[str, Any]] = {"step": {}, "input": {}}
+    for reference, number in state.step.reads.items():
+        kind, _, name = reference.partition(".")
         outputs = products.get(number, {})
-        documents[name] = next((read(outputs[output]) for output in (RESULT, ERROR) if output in outputs), None)
-    found: dict[str, Any] = replaced(dict(state.with_), "step", documents)
+        documents[kind][name] = next((read(outputs[output]) for output in (RESULT, ERROR) if output in outputs), None)
+    found: dict[str, Any] = replaced(dict(state.with_), documents)
     if state.kind == "switch":
         found["key"] = _label(found["key"])
     if state.kind == "flow":  # it gathers them all
-        found["steps"] = documents
+        found["steps"] = documents["step"]
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import StoreError
-from flowbuild.graph.state import Product, State, StateGraph
+from flowbuild.graph.state import Item, Product, State, StateGraph
 from flowbuild.run.last import Last, LastTable
 from flowbuild.store.cas import Cas
 
@@ -157,14 +157,17 @@ def _unrolled(way: _Way) -> Iterator[State]:
 
 def producers(state: State, field: str) -> list[int]:
     """The states behind the input that a changed field belongs to; none for a source or any other field."""
+    return [item.state for item in items(state, field) if isinstance(item, Product)]
+
+
+def items(state: State, field: str) -> list[Item]:
+    """What the input that a changed field belongs to stands for; nothing for any other field."""
     if not field.startswith("inputs."):
         return []
     name, bracket, path = field.removeprefix("inputs.").partition("[")
     one = state.inputs.get(name.partition(".")[0])
-    if one is None:
-        return []
     wanted = path.rstrip("]")
-    return [i.state for i in one.items if isinstance(i, Product) and (not bracket or i.path == wanted)]
+    return [item for item in one.items if not bracket or item.path == wanted] if one is not None else []
 
 
 def describe(state: State, change: Change) -> str:

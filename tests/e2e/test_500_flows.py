@@ -270,3 +270,74 @@ def test_what_is_wrong_with_a_flow_is_said_at_its_place(plant: Space, steps: str
     assert ran.code == 2
     assert said in ran.err
     assert "plant/BUILD.yaml:" in ran.err
+
+
+READING = """
+targets:
+  made:
+    rule: exec
+    script: |
+      echo '{"best":' ${{ params.best }} ', "other": 1}' > ${{ outputs.o }}
+    outputs: {o: o.json}
+    params: {best: 7}
+  f:
+    rule: flow
+    files: {limits: limits.json, made: ":made"}
+    steps:
+      a: {type: task, with: {limit: $input.limits.boiler, best: $input.made.best}, next: s}
+      s: {type: switch, key: $input.limits.mode, cases: {"on": t}}
+      t: {type: dsl.emit, with: {all: $input.limits}}
+"""
+
+
+@pytest.fixture
+def reading(plant: Space) -> Space:
+    plant.write("plant/BUILD.yaml", READING)
+    plant.write("plant/limits.json", '{"boiler": 75.0, "mode": "on", "unused": 1}')
+    return plant
+
+
+def test_a_flow_reads_files_and_what_other_targets_made(reading: Space) -> None:
+    assert reading.build("//plant:f").performed == 7
+    found = result(reading, "f")
+    assert found["steps"]["a"]["args"] == {"limit": 75, "best": 7}
+    assert found["inputs"] == {"limits": {"boiler": 75, "mode": "on", "unused": 1}, "made": {"best": 7, "other": 1}}
+    assert found["outputs"] == {"all": found["inputs"]["limits"]}
+
+
+def test_a_value_that_no_step_uses_performs_no_step(reading: Space) -> None:
+    reading.build("//plant:f")
+    reading.write("plant/limits.json", '{"boiler": 75, "mode": "on", "unused": 2}')
+    assert reading.build("//plant:f").performed == 3  # it is read, one step emits all of it, and the end
+    assert reading.build("//plant:f", "--set", "//plant:made.best=8").performed == 4  # made, read, a, and the end
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("{", 1, "plant/limits.json is no JSON"),
+        ("[NaN]", 1, "plant/limits.json is no JSON"),
+        (None, 2, "plant/limits.json is not there"),
+    ],
+)
+def test_a_file_that_is_no_json(reading: Space, text: str | None, code: int, said: str) -> None:
+    reading.remove("plant/limits.json")
+    if text is not None:
+        reading.write("plant/limits.json", text)
+    ran = reading.run("//plant:f")
+    assert ran.code == code
+    assert said in ran.out + ran.err
+
+
+def test_a_compiled_flow_gets_what_it_would_read_as_inputs(reading: Space) -> None:
+    assert reading.run("compile", "//plant:f", "--emit-ir").code == 0
+    inputs = '{"limits": {"mode": "on"}, "made": {"best": 1}}'
+    ran = reading.run("ir", "run", "--manifest", "out/dsl/manifest.json", "--flow", "f", "--inputs", inputs)
+    assert ran.code == 0, ran
+
+
+def test_an_input_is_said_once(reading: Space) -> None:
+    reading.write("plant/BUILD.yaml", READING.replace("    files:", "    inputs: {made: string}\n    files:"))
+    ran = reading.run("//plant:f")
+    assert ran.code == 2
+    assert "the input 'made' is read from a file" in ran.err

@@ -129,6 +129,9 @@ def test_clean_takes_earlier_ir_away_and_clean_all_everything(plant: Space) -> N
     assert (plant.root / "dsl/note").exists()
     assert plant.run(*compile_, "--clean-all", "--yes").code == 0
     assert not (plant.root / "dsl/note").exists()
+    plant.write("mine/thesis.txt", "all of it\n")
+    assert plant.run(*compile_, "--clean-all", "--yes", "--out", "mine").code == 2
+    assert plant.read("mine/thesis.txt") == "all of it\n"
     refused = plant.run(*compile_, "--clean-all", "--yes", "--out", ".")
     assert refused.code == 2
     assert (plant.root / "plant/BUILD.yaml").exists()

@@ -102,6 +102,14 @@ def test_what_is_not_declared_fails_with_a_message_that_names_the_channel(
     assert "secret" not in done.out + done.err
 
 
+def test_a_handler_s_questions_are_answered_in_clean_too(space: Space) -> None:
+    space.write("a/BUILD.yaml", 'targets: {t: {rule: python, handler: "h.py:f", outputs: {o: o}}}')
+    space.write("a/h.py", "def f(o, io):\n    o.write_text(str(io.now_millis() > 0))\n")
+    done = space.run("//a:t", "--channel", "clean")
+    assert done.code == 0, done.out + done.err
+    assert (space.root / "out/bin/a/t/o").read_text() == "True"
+
+
 def test_launchd_clean_is_refused_with_the_name_to_use(space: Space) -> None:
     if sys.platform == "darwin":
         pytest.skip("macOS has it")

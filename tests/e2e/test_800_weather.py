@@ -46,7 +46,9 @@ def test_the_readme_holds(tmp_path: Path) -> None:
     assert nothing[1].startswith("up to date")
     assert "1 would run, 5 may run, 2 would be reused" in explain[1]
     assert "6 performed, 2 reused" in again[1]
-    assert re.search(r"root cause:\n  //weather:clean  inputs\.source", why[1])
+    assert re.search(
+        r"root cause:\n  //weather:clean \(clean seattle\)  inputs\.source.* from weather/cities/sea", why[1]
+    )
     assert "8759" in differs[1] and "/made" not in differs[1] and "Python 3" not in differs[1]
     assert passes[1].endswith("1 passed\n")
     assert (edit[1], back[1]) == ("", "")

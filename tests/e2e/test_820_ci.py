@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -78,6 +80,19 @@ def test_junit_and_new_goldens_are_two_wishes(goldens: Space) -> None:
     ran = goldens.run("test", "//p:bad", "--junit", "junit.xml", "--update-goldens")
     assert ran.code == 2 and not (goldens.root / "junit.xml").exists()
     assert goldens.read("p/bad.txt") == "a\nc\n"
+
+
+def test_junit_of_an_interrupted_run_has_no_pass(goldens: Space) -> None:
+    goldens.write("p/BUILD.yaml", GOLDEN.replace('script: "printf', 'script: "sleep 60; printf'))
+    process = goldens.start("test", "//...", "--junit", "junit.xml")
+    until = time.monotonic() + 60
+    while not list((goldens.root / ".flowbuild/runs").glob("*/journal.jsonl")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    root = junit(goldens)
+    assert (root.get("tests"), root.get("skipped")) == ("2", "2")
 
 
 def test_a_step_of_a_workflow(goldens: Space, tmp_path: Path) -> None:

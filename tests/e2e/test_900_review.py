@@ -43,7 +43,7 @@ def test_forcing_a_group_forces_its_members(space: Space) -> None:
     assert space.run("//:g", "--force", "//:g").performed == 1
 
 
-@pytest.mark.parametrize("flags", ["--engine proc", "--config x.yaml", "--executor-path /bin/true", "--timeout 5"])
+@pytest.mark.parametrize("flags", ["--config x.yaml", "--timeout 5"])
 def test_a_flag_of_a_later_version_is_refused_and_not_ignored(space: Space, flags: str) -> None:
     space.write("BUILD.yaml", ONE)
     space.build("//:a")
@@ -53,11 +53,47 @@ def test_a_flag_of_a_later_version_is_refused_and_not_ignored(space: Space, flag
 
 
 def test_an_engine_that_is_not_there_is_refused(space: Space) -> None:
-    space.write("flowbuild.yaml", "runtime: {engine: proc}\n")
+    space.write("flowbuild.yaml", "runtime: {engine: prok}\n")
     space.write("BUILD.yaml", ONE)
     ran = space.run("//:a")
-    assert ran.code == 3
-    assert "proc" in ran.err
+    assert ran.code == 2
+    assert "there is no engine 'prok'" in ran.err
+    assert "did you mean 'proc'" in ran.err
+
+
+def test_an_engine_that_lacks_its_executor_is_refused(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    ran = space.run("//:a", "--engine", "proc")
+    assert ran.code == 2
+    assert "--executor-path" in ran.err
+
+
+@pytest.mark.parametrize("flags", ["", "--update-goldens", "--junit j.xml"])
+def test_what_is_no_test_has_not_passed(space: Space, flags: str) -> None:
+    space.write("BUILD.yaml", ONE + '  g: {rule: group, targets: ["//:a"]}\n')
+    for label in ("//:a", "//:g"):
+        ran = space.run("test", label, *flags.split())
+        assert ran.code == 2
+        assert f"{label} is no test" in ran.err
+        assert "passed" not in ran.out
+
+
+def test_a_group_counts_its_tests_only(space: Space) -> None:
+    space.write(
+        "BUILD.yaml",
+        ONE + '  t: {rule: golden, actual: "//:a", expected: a.txt}\n  g: {rule: group, targets: ["//:a", "//:t"]}\n',
+    )
+    space.write("a.txt", "a\n")
+    assert space.run("test", "//:g").out.endswith("\n1 passed\n")
+
+
+def test_a_cache_that_others_may_share_is_kept_and_named(space: Space, tmp_path: Path) -> None:
+    space.write("flowbuild.yaml", f"cache: {{dir: {tmp_path / 'shared'}}}\n")
+    space.write("BUILD.yaml", ONE)
+    space.build("//:a")
+    assert f"kept {tmp_path / 'shared'}/" in space.run("clean", "--cache").out
+    assert space.build("//:a").performed == 0
+    assert "kept" not in space.run("clean").out
 
 
 def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
@@ -77,6 +113,18 @@ def test_every_fault_of_a_file_is_told_with_its_place(space: Space) -> None:
     for place in ("BUILD.yaml:2:59: nothere.txt", "BUILD.yaml:3:60: nothere.txt", "BUILD.yaml:4:32: sub is a dir"):
         assert place in ran.err
     assert ran.err.count("flowbuild: ") == 3
+
+
+def test_every_clash_of_two_targets_is_told_once(space: Space) -> None:
+    one = "{rule: exec, script: x, outputs: {o: %s, p: %s}}"
+    space.write("c/BUILD.yaml", f"targets:\n  x: {one % ('y/z', 'y/w')}\n  v: {one % ('u/t/s', 'r')}\n")
+    space.write("c/x/BUILD.yaml", f"targets:\n  y: {one % ('z', 'w')}\n")
+    space.write("c/v/BUILD.yaml", f"targets:\n  u: {one % ('t', 'q')}\n")
+    ran = space.run("//...")
+    assert ran.code == 2
+    assert ran.err.count("flowbuild: ") == 2
+    assert "//c:x and //c/x:y write out/bin/c/x/y/z" in ran.err
+    assert "write out/bin/c/v/u/t" in ran.err
 
 
 def test_every_unknown_label_of_a_file_is_told(space: Space) -> None:
@@ -154,6 +202,64 @@ targets:
     rule: exec
     script: cat ${{ inputs.m }} ${{ inputs.r }} > ${{ outputs.o }}
     inputs: {m: "//:m", r: "//:r"}
+    outputs: {o: o}
+"""
+
+
+FAN_OUT = """
+rule: each_file
+attributes:
+  files: {type: files, required: true}
+  handler: {type: handler, required: true}
+outputs: {made: "${{ states.copy.outputs.made }}"}
+states:
+  copy:
+    each: {file: "${{ attr.files }}"}
+    kind: python
+    with: {handler: "${{ attr.handler }}"}
+    inputs: {source: "${{ file }}"}
+    outputs: {made: "${{ file.name }}.out"}
+"""
+
+
+def test_the_states_of_a_fan_out_are_told_apart(space: Space) -> None:
+    space.write("rules/each_file.rule.yaml", FAN_OUT)
+    space.write("take.py", "def copy(source, made):\n    made.write_text(source.read_text())\n")
+    space.write("BUILD.yaml", "targets: {both: {rule: each_file, handler: 'take.py:copy', files: [a.txt, b.txt]}}\n")
+    for name in ("a", "b"):
+        space.write(f"{name}.txt", name)
+    paths = ["out/bin/both/a.out", "out/bin/both/b.out"]
+    built = space.run("//:both").out
+    assert "copy a " in built and "copy b " in built
+    assert all(path.rpartition("/")[2] in built.splitlines()[-1] for path in paths)
+    assert space.run("outputs", "//:both").out.splitlines() == paths
+    assert all(path in space.run("describe", "//:both").out for path in paths)
+    space.write("b.txt", "c")
+    space.run("//:both")
+    told = space.run("why", "//:both").out
+    assert "(copy a)" in told and "(copy b)" in told
+    assert "from b.txt" in told and "from a.txt" not in told
+
+
+def test_why_names_one_of_several_outputs(words: Space) -> None:
+    path = words.root / "words/BUILD.yaml"
+    path.write_text(path.read_text() + TWO_OUTPUTS)
+    words.build("//words:reader")
+    words.write("words/names.txt", "zoe\n")
+    words.build("//words:reader")
+    assert "from //words:pair#second" in words.run("why", "//words:reader").out
+
+
+TWO_OUTPUTS = """
+  pair:
+    rule: exec
+    script: "echo > ${{ outputs.first }}; cat names.txt > ${{ outputs.second }}"
+    inputs: {names: names.txt}
+    outputs: {first: f, second: s}
+  reader:
+    rule: exec
+    script: "cat ${{ inputs.one }} > ${{ outputs.o }}"
+    inputs: {one: "//words:pair#second"}
     outputs: {o: o}
 """
 

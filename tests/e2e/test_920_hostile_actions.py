@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
-from flowbuild.bundle.load import load
 from measure import measured
 
 from flowbuild.bundle.layout import latest
+from flowbuild.bundle.read import load_bundle
 from flowbuild.testing import Space
 
 BAD = {
@@ -200,6 +200,6 @@ def test_the_last_run_is_the_last_one_whatever_the_clock_says(space: Space, cloc
         assert space.run("//:run", **variables).code == 0
         seen.append(latest(out))
         assert seen[-1] is not None
-        load(out / str(seen[-1]))
+        load_bundle(out / str(seen[-1]))
     assert len(set(seen)) == 4
     assert space.run("//:run").performed == 0 and space.run("why", "//:run").code == 0

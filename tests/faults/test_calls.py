@@ -44,7 +44,7 @@ ERRORS = {
     "getdents64": ("EIO",),
     "flock": ("ENOLCK", "EINTR"),
 }
-SAMPLE = 24
+SAMPLE = 18
 PARTS = 8
 
 

@@ -122,7 +122,7 @@ def test_few_descriptors(tmp_path: Path, label: str) -> None:
     space, ended = lab(tmp_path / "workspace"), set()
     space.write("BUILD.yaml", PLAIN)
     space.write("h.py", "def f(o):\n    o.write_text('x')\n")
-    for limit in (8, 12, 15, 16, 17, 20, 32, 64):
+    for limit in (10, 12, 15, 16, 17, 20, 32, 64):
         shutil.rmtree(space.root / "out", ignore_errors=True)
         shutil.rmtree(space.root / ".flowbuild", ignore_errors=True)
         ran = limited(space, f"ulimit -n {limit}", label)
@@ -136,6 +136,7 @@ def test_few_descriptors(tmp_path: Path, label: str) -> None:
     assert space.run(label).code == 0
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="only watched on Linux")
 @pytest.mark.parametrize("label", [RUN, "//:command"])
 def test_a_limit_on_the_size_of_files(tmp_path: Path, label: str) -> None:
     """Ours: the file that would pass it is named. Half a kibibyte a block: some let the journal begin."""

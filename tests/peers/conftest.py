@@ -8,21 +8,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from trace_mind_peer import TraceMind
 
 VERSION = "1.2.0"
 SCHEMA = "docs/ir/v0.1/schema.json"  # left out of the wheel, and there in the source distribution
-
-
-class TraceMind(NamedTuple):
-    """The installed peer."""
-
-    tm: Path
-    python: Path
-    mock: Path
-    schema: Path
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TraceMind
 from jsonschema import Draft202012Validator
+from trace_mind_peer import TraceMind
 
 from flowbuild import run_ir_flow
 from flowbuild.core.errors import BadFlow, Faults

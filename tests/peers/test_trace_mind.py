@@ -9,7 +9,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from conftest import TraceMind
+from trace_mind_peer import TraceMind
 
 import flowbuild
 from flowbuild.engine.conformance import Trial, checked

@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -16,14 +17,20 @@ from pathlib import Path
 
 import pytest
 import xxhash
+from seed_tree import SeedTree
 
 from flowbuild.bundle.index import read_index
 from flowbuild.bundle.layout import latest
 from flowbuild.bundle.read import intact, load_bundle
-from flowbuild.core.errors import Faults, FlowError
+from flowbuild.bundle.trust import load_trust
+from flowbuild.core.errors import Faults, FlowError, raise_all
+from flowbuild.graph.flow_ir import read_flow, read_manifest
+from flowbuild.graph.plans import lint_plan
+from flowbuild.graph.registries import lint_registry
 from flowbuild.load.package import load_package
 from flowbuild.load.rulefile import load_rule, load_rules
-from flowbuild.load.workspace import RuleFile, find
+from flowbuild.load.template import load_template
+from flowbuild.load.workspace import RuleFile, Workspace, find
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
 from flowbuild.store import journal, null
@@ -45,6 +52,17 @@ targets:
   run: {rule: run, plan: "//lab:plan"}
 """
 RULE = "rule: r\ndoc: A rule.\nattributes:\n  text: {type: string, required: true}\nstates:\n  one: {rule: exec}\n"
+FLOW = """
+targets:
+  f:
+    rule: flow
+    inputs: {a: {type: string, default: x}}
+    steps:
+      one: {type: switch, key: $input.a, cases: {x: two}, default: three}
+      two: {type: dsl.emit, with: {a: $input.a}, next: three, retry: {max: 2, backoff_ms: 100}}
+      three: {type: finish}
+"""
+TEMPLATE = "doc: A template.\nparams:\n  name: {default: x, pattern: '[a-z]+', doc: A name.}\nnext: ['flowbuild ${{ new.label }}']\n"
 SETTINGS = (
     "name: n\nruntime: {engine: python}\ncache: {dir: .flowbuild}\npath: [/bin]\nignore: ['*.o']\npools: {g: 1}\n"
 )
@@ -126,13 +144,39 @@ def readers(space: Space) -> dict[str, tuple[Path, Callable[[], object]]]:
     }  # fmt: skip
     if table is not None:
         kinds["null"] = (table, lambda: null.check(str(root), table.name))
-    return kinds
+    return kinds | documents(space, workspace)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["BUILD.yaml", "flowbuild.yaml", "rule", "journal", "memo", "index", "run status", "stamps", "packages", "last", "LATEST", "null"],
-)  # fmt: skip
+def documents(space: Space, workspace: Workspace) -> dict[str, tuple[Path, Callable[[], object]]]:
+    """Those that a person hands over, or another program."""
+    tree = SeedTree(Path(tempfile.mkdtemp(dir=space.root.parent)))
+    compiled = space.root.parent / "compiled"
+    if not compiled.exists():
+        space.write("flows/BUILD.yaml", FLOW)
+        assert space.run("compile", "//flows:f", "--emit-ir", "--out", str(compiled)).code == 0
+    manifest = compiled / "manifest.json"
+    (entry,) = read_manifest(manifest)
+    name, trust = entry["name"], space.write("trust.yaml", "predicates: [provenance]\nkeys: null\nchannels: [clean]\n")
+    return {
+        "template": (space.write("templates/t/template.yaml", TEMPLATE), lambda: load_template("t", workspace)),
+        "verify policy": (trust, lambda: load_trust(trust)),
+        "flow manifest": (manifest, lambda: read_flow(manifest, name)),
+        "Flow IR": (manifest.parent / entry["ir_path"], lambda: read_flow(manifest, name)),
+        "plan document": (tree.plan, lambda: raise_all(lint_plan(tree.plan).errors)),
+        "probes document": (
+            tree.root / "registry/probes.json",
+            lambda: raise_all(lint_registry(None, tree.root).errors),
+        ),
+    }
+
+
+KINDS = [
+    "BUILD.yaml", "flowbuild.yaml", "rule", "journal", "memo", "index", "run status", "stamps", "packages", "last", "LATEST",
+    "null", "template", "verify policy", "flow manifest", "Flow IR", "plan document", "probes document",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_documents(built: Space, kind: str) -> None:
     found = readers(built)
     if kind not in found:
@@ -141,7 +185,7 @@ def test_damaged_documents(built: Space, kind: str) -> None:
     whole, chance = file.read_bytes(), random.Random(kind)
     slowest = refused = 0.0
     try:
-        for number in range(ROUNDS // 12):
+        for number in range(ROUNDS // len(KINDS)):
             data = mutated(whole, chance)
             if chance.random() < 0.5:
                 data = sealed(kind, data)

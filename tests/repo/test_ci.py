@@ -97,7 +97,7 @@ def step(tmp_path: Path) -> Space:
     ("command", "labels", "variables", "code"),
     [
         ("build", "//... -//other/...", "--continue always -j 2", 0),
-        ("test", "//:t", "", 0),
+        ("test", "//...", "", 0),
         ("build", "//:t; touch owned", "", 2),
         ("build", "//:*", "", 2),
     ],

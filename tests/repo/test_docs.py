@@ -118,6 +118,13 @@ def test_named_things_exist(path: Path) -> None:
         assert reduce(getattr, attribute.split("."), importlib.import_module(f"flowbuild.{module}")) is not None
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    names = sorted(path.name for path in (ROOT / "docs/adr").glob("*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    for name in names:
+        assert page(f"docs/adr/{name}").startswith(f"# {name[:4]} ")
+
+
 def test_the_main_road_has_ten_stops_and_each_names_code() -> None:
     stops = re.split(r"^## \d+\. ", page("docs/main-road.md"), flags=re.M)[1:]
     assert len(stops) == 10

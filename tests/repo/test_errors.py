@@ -18,7 +18,10 @@ from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
 from flowbuild.engine import rep
+from flowbuild.graph.state import StateGraph
 from flowbuild.load.strict_json import parse_json
+from flowbuild.run.resume import check
+from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
 from flowbuild.testing import Space
@@ -156,11 +159,17 @@ def refusing(code: int, message: str) -> Callable[[Path], None]:
     return refuse
 
 
+def stale(place: Path) -> None:
+    told = Story(states={"old_1.main.call": Told("old_1.main.call")})
+    check(StateGraph((), {}), [], told, lambda state, products: None, lambda told: None)  # type: ignore[arg-type, return-value]
+
+
 REAL: dict[str, Callable[[Path], None]] = {
     "rep_transport": talking,
     "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
     "rep_internal": refusing(3002, "out of memory"),
     "bad_json": torn,
+    "run_stale": stale,
     "store_corrupt": damaged,
     "store_conflict": locked,
     "not_committed": uncommitted,

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from workshop import Workshop
 
-from flowbuild.bundle import experiment
+from flowbuild.bundle import commit, experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
+from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.testing import ScriptedEngine
 
@@ -175,6 +176,18 @@ def test_what_the_journal_names_is_in_the_bundle(lab: Workshop) -> None:
     held = {path.name for path in (bundle.out_dir / "objects").iterdir()}
     named = {word for word in journal.replace('"', " ").split() if len(word) == 64}
     assert named <= held
+
+
+def test_a_bundle_that_may_not_outlive_the_power_is_exit_5(lab: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise DiskRefused(f"{path}: Input/output error (EIO)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            commit, "flush_directory", lambda path: refuse(path) if list(path.glob("artifact_index.json")) else True
+        )
+        assert lab.make(RUN).code == 5
+    assert lab.make(RUN).code == 0
 
 
 def test_a_preflight_that_breaks_is_the_engines_fault(lab: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,3 +226,14 @@ def test_the_oracle_answers_unknown_for_a_language_that_is_not_ours(tree: SeedTr
     results = run(tree).document("oracle_results.json")["results"]
     decisions = {row["expectation_id"]: row["decision"] for row in results}
     assert decisions == {"open:read": "unknown", "closed:read": "allow", "closed:shell": "deny"}
+
+
+def test_a_lane_leaves_out_the_probes_that_do_not_support_it(tree: SeedTree) -> None:
+    tree.edit("registry/probes.json", "probes", "closed:read", "supports_lanes", "scenario", value=False)
+    tree.edit("registry/probes.json", "probes", "closed:shell", "supports_lanes", "baseline", value=False)
+    bundle = run(tree)
+    rows = bundle.document("runtime_events.normalized.json")
+    assert {row["expectation_id"] for row in rows} == {"open:read", "closed:shell"}
+    assert {row["probe_name"] for row in bundle.document("baseline_results.json")["results"]} == {"read"}
+    assert bundle.document("runtime_results.json")["closed"]["status"] in ("ok", "blocked")
+    assert (bundle.status or {})["state"] == "complete"

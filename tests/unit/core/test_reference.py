@@ -44,11 +44,13 @@ def test_a_path_leads_somewhere_or_to_null(path: str, value: Any) -> None:
 
 def test_references_are_replaced_wherever_they_stand() -> None:
     value = {"x": ["$step.a.n", "$input.k", {"y": "$step.gone"}], "z": "$step.a"}
-    assert replaced(value, "step", {"a": {"n": 1}}) == {"x": [1, "$input.k", {"y": None}], "z": {"n": 1}}
+    assert replaced(value, {"step": {"a": {"n": 1}}}) == {"x": [1, "$input.k", {"y": None}], "z": {"n": 1}}
+    assert replaced("$input.k", {"input": {"k": 1}}) == 1
+    assert replaced("$input.k", {"input": {}}, later=["k"]) == "$input.k"
     assert [at for _, at in references(value)] == [("x", 0), ("x", 1), ("x", 2, "y"), ("z",)]
 
 
 @given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists, max_leaves=20))
 def test_what_refers_to_nothing_stays_as_it_is(value: Any) -> None:
     if not list(references(value)):
-        assert replaced(value, "step", {}) == value
+        assert replaced(value, {"step": {}}) == value

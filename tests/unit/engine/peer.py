@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import selectors
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -78,36 +80,30 @@ def perform(engine: ProcEngine, action: Action, io: Any) -> tuple[Outcome, list[
     return drive(waits(engine.perform(action, io))), told
 
 
-def together(*performances: Performance) -> Iterator[int]:
-    """Pump several in turn, as an evaluator does; the number of each that ends."""
-    import selectors
-    import time
-
-    left = {number: (performance, None) for number, performance in enumerate(performances)}
-    waits: dict[int, Wait] = {}
-    for number in left:
-        waits[number] = next(
-            step for step in iter(lambda n=number: left[n][0].send(None), None) if isinstance(step, Wait)
-        )
-    while waits:
-        selector = selectors.DefaultSelector()
-        for number, wait in waits.items():
-            for descriptor in wait.descriptors:
-                selector.register(descriptor, selectors.EVENT_READ, number)
-        deadlines = [wait.deadline for wait in waits.values() if wait.deadline is not None]
-        limit = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-        ready: dict[int, list[int]] = {}
-        for key, _ in selector.select(limit):
-            ready.setdefault(key.data, []).append(key.fd)
-        selector.close()
+def together(*performances: Performance, until: float | None = None) -> Iterator[int]:
+    """Pump several in turn, as an evaluator does, to their ends or for some time; the number of each that ends."""
+    selector = selectors.DefaultSelector()
+    waits = {number: Wait(()) for number in range(len(performances))}
+    ready: dict[int, list[int]] = {number: [] for number in waits}
+    while waits and (until is None or time.monotonic() < until):
         now = time.monotonic()
         late = {n for n, wait in waits.items() if wait.deadline is not None and wait.deadline <= now}
         for number in sorted({*ready, *late}):
-            send: Any = tuple(ready.get(number, ()))
+            before, send = waits.pop(number), tuple(ready.get(number, ())) or None
             try:
-                while not isinstance(step := left[number][0].send(send), Wait):
+                while not isinstance(step := performances[number].send(send), Wait):
                     send = None
                 waits[number] = step
             except StopIteration:
-                del waits[number]
+                step = Wait(())
                 yield number
+            # As the evaluator does: what did not change is not registered again.
+            for descriptor in set(before.descriptors) - set(step.descriptors):
+                selector.unregister(descriptor)
+            for descriptor in set(step.descriptors) - set(before.descriptors):
+                selector.register(descriptor, selectors.EVENT_READ, number)
+        limits = [wait.deadline for wait in waits.values() if wait.deadline is not None] + ([until] if until else [])
+        ready = {}
+        for key, _ in selector.select(max(0.0, min(limits) - time.monotonic()) if limits else None) if waits else ():
+            ready.setdefault(key.data, []).append(key.fd)
+    selector.close()

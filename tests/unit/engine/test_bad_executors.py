@@ -80,6 +80,17 @@ def test_what_can_t_be_started_is_said(argv: tuple[str, ...], message: str, io: 
     assert re.search(message, said), said
 
 
+def test_one_that_ended_between_two_actions_is_started_again(io: TinyIo, tmp_path: Path) -> None:
+    code = "def poll(id, params):\n    reply(id, {'status': 'completed'})\n    os._exit(0)"
+    engine = ProcEngine(write_peer(tmp_path, NOTED + code), cwd=tmp_path, timeout=20)
+    for count in (1, 2, 3):
+        assert perform(engine, action("a", {}), io)[0].ok
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        assert len(pids) == count
+        assert soon(lambda pid=pids[-1]: not is_alive(pid))
+    engine.close()
+
+
 def test_a_line_without_end_costs_no_memory(io: TinyIo, tmp_path: Path) -> None:
     engine = ProcEngine(write_peer(tmp_path, BAD["says 100 MB in a line"].code), cwd=tmp_path, timeout=20)
     assert engine.capabilities

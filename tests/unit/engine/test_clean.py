@@ -18,7 +18,7 @@ import pytest
 from tiny_io import TinyIo, action, perform
 
 from flowbuild.core.action import Outcome
-from flowbuild.engine import clean, confine, restrict
+from flowbuild.engine import clean, confine, landlock, restrict
 from flowbuild.engine.operations import OPERATIONS
 from flowbuild.engine.place import Place
 from flowbuild.engine.python import PythonEngine
@@ -265,6 +265,32 @@ def test_the_channel_answers_nothing_that_a_probe_asks(engine: PythonEngine, io:
     assert outcome.error is None
     row = json.loads(io.kept[outcome.outputs["row"]["sha256"]])
     assert (row["actual"], row["runtime_result"]["failure_kind"]) == ("allow", None)
+
+
+WITHOUT_SCOPE = """
+import sys
+sys.path.append(sys.argv[1])
+from flowbuild.engine import landlock, probe
+landlock.SCOPE_SINCE = 99  # as before Linux 6.12
+sys.exit(probe.main())
+"""
+
+
+@pytest.mark.parametrize("operation", ["signal", "file-read-data", "process-exec"])
+def test_before_landlock_knew_signals_a_harness_still_ends_its_children(
+    io: TinyIo, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    monkeypatch.setattr(landlock, "SCOPE_SINCE", 99)
+    asked = hosts.request(operation)
+    what = clean.for_probe(_place(io), io, operation, asked["probe"]["target"])
+    assert what.leaves == ("signals:deny",)
+    (io.root / "scratch/tmp").mkdir(parents=True)
+    argv = [*hosts.PYTHON, "-c", WITHOUT_SCOPE, hosts.ROOT, what.text]
+    environment = {**os.environ, "TMPDIR": str(io.root / "scratch/tmp")}
+    done = subprocess.run(argv, input=json.dumps(asked), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["actual"] == "allow"
+    assert list((io.root / "scratch/tmp").iterdir()) == []
 
 
 def test_the_harness_itself_is_held(engine: PythonEngine, io: TinyIo) -> None:

@@ -100,6 +100,15 @@ def test_the_environment_is_rep_s_and_no_more(make: Make, io: TinyIo, monkeypatc
     assert "SECRET" not in told
 
 
+def test_the_first_run_is_the_one_that_the_environment_names(make: Make, io: TinyIo) -> None:
+    named = "reply(id, {'status': 'completed', 'summary': {'result': {'same': params['run_id'] == os.environ['TRACE_MIND_RUN_ID']}}})"
+    engine = make(replaced=f"def poll(id, params): {named}")
+    assert [io.text(perform(engine, action("a", {}, outputs=OUT), io)[0], "out") for _ in range(2)] == [
+        '{"same":true}',
+        '{"same":false}',
+    ]
+
+
 # What comes back
 
 
@@ -324,11 +333,51 @@ def test_an_executor_that_goes_on_after_cancel_is_ended(
     begun(engine, io, action("a", {}), tmp_path).close()  # the next action has a new process
 
 
+def test_an_executor_that_hangs_may_tidy_up_before_it_is_killed(make: Make, io: TinyIo, tmp_path: Path) -> None:
+    engine = make(
+        replaced="""
+        def tidy(number, frame):
+            open("tidied", "w").close()
+            os._exit(0)
+        signal.signal(signal.SIGTERM, tidy)
+        def poll(id, params): time.sleep(60)
+        """,
+        timeout=0.5,
+    )
+    with pytest.raises(RepTransport, match="no reply to Runtime.Poll in time"):
+        perform(engine, action("a", {}), io)
+    assert (tmp_path / "tidied").exists()
+
+
+def test_one_that_is_closed_leaves_the_others_alone(make: Make, io: TinyIo) -> None:
+    engine = make(
+        replaced="""
+        OFFER["limits"]["concurrency"] = 2
+        until = {}
+        def start(id, params):
+            until[params["options"]["run_id"]] = time.monotonic() + params["ir"]["graph"]["nodes"][0]["with"]["seconds"]
+            reply(id, {"run_id": params["options"]["run_id"]})
+        def poll(id, params):
+            time.sleep(0.02)  # so that somebody is always in the middle of a request
+            reply(id, {"status": "running" if time.monotonic() < until[params["run_id"]] else "completed"})
+        def cancel(id, params):
+            until[params["run_id"]] = 0
+            reply(id, {"ok": True})
+        """
+    )
+    closed, kept = (engine.perform(action("a", {"seconds": n}, outputs=OUT), io) for n in (60, 0.5))
+    left = together(closed, kept, until=time.monotonic() + 0.3)
+    assert list(left) == []
+    closed.close()
+    assert list(together(kept)) == [0]
+
+
 def test_a_step_that_is_late_is_cancelled(make: Make, io: TinyIo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowbuild.engine.remote.STEP_GRACE", 0.0)
     engine = make(replaced=ENDLESS)
     outcome, _ = perform(engine, action("a", {}, timeout_ms=100), io)
-    assert outcome.error is not None and outcome.error.code == "timeout"
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message) == ("timeout", "timed out after 100 ms")
 
 
 def test_a_run_that_never_ends_breaks_the_word_of_its_engine(make: Make, io: TinyIo, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_describe_a_target(told: Run) -> None:
     code, lines = told("describe --json //words:stats")
     doc = json.loads(lines[0])
     assert code == 0
-    assert doc["outputs"] == {"counts": "out/bin/words/stats/counts.txt", "parts": "out/bin/words/stats/parts/"}
+    assert doc["outputs"] == {"counts": ["out/bin/words/stats/counts.txt"], "parts": ["out/bin/words/stats/parts/"]}
     assert doc["defined_at"].startswith("words/BUILD.yaml:")
     assert [state["kind"] for state in doc["states"]] == ["exec"]
 

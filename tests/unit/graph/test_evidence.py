@@ -214,7 +214,7 @@ def test_the_matrix_carries_each_expectation() -> None:
 
 def test_cells_run_the_baseline_once_a_probe_and_each_pair_once() -> None:
     plan = documents()[0]
-    found = cells(plan, expected_matrix(*documents(), "w"))
+    found = cells(plan, expected_matrix(*documents(), "w"), documents()[1])
     assert [(cell.lane, cell.profile, cell.probe) for cell in found] == [
         ("baseline", None, "read-outside"),
         ("baseline", None, "tcp-connect"),
@@ -226,15 +226,16 @@ def test_cells_run_the_baseline_once_a_probe_and_each_pair_once() -> None:
         ("scenario", "unrestricted", "tcp-connect"),
         ("scenario", "unrestricted", "secret"),
     ]
-    assert {cell.lane for cell in cells(plan | {"lanes": {"baseline": False}}, expected_matrix(*documents(), "w"))} == {
-        "scenario"
-    }
+    assert {
+        cell.lane
+        for cell in cells(plan | {"lanes": {"baseline": False}}, expected_matrix(*documents(), "w"), documents()[1])
+    } == {"scenario"}
 
 
 def test_filters_leave_out_the_rest_and_refuse_unknown_words() -> None:
     matrix = expected_matrix(*documents(), "w", only_profiles=["no-network"])
     assert list(matrix["profiles"]) == ["no-network"]
     matrix = expected_matrix(*documents(), "w", only_scenarios=["unrestricted.secret"])
-    assert [cell.probe for cell in cells(documents()[0], matrix)] == ["secret", "secret"]
+    assert [cell.probe for cell in cells(documents()[0], matrix, documents()[1])] == ["secret", "secret"]
     with pytest.raises(UnknownName, match="no profile 'no-netwrok'; did you mean 'no-network'"):
         expected_matrix(*documents(), "w", only_profiles=["no-netwrok"])

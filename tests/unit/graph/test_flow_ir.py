@@ -59,7 +59,7 @@ def test_two_nodes_are_three_states() -> None:
     assert (ask.kind, ask.with_, ask.step and ask.step.retry_max) == ("task", {"who": "ada"}, 1)
     assert tell.with_ == {"hello": "$step.ask.args.who"}  # known when it is bound
     assert tell.step is not None
-    assert (tell.step.ways, tell.step.reads) == ((Way(0, On.SUCCESS),), {"ask": 0})
+    assert (tell.step.ways, tell.step.reads) == ((Way(0, On.SUCCESS),), {"step.ask": 0})
     assert (last.kind, set(last.needs)) == ("flow", {0, 1})
 
 
@@ -109,6 +109,13 @@ def test_what_is_no_flow_ir_is_refused_with_its_place(path: str, value: Any, sai
     assert any(said in message for message in messages), messages
 
 
+def test_a_thousand_faults_are_not_all_told() -> None:
+    with pytest.raises(Faults) as caught:
+        check(ir([node(f"n{number}") for number in range(2)] * 500, [edge("n0", "gone")] * 500), "it")
+    assert len(caught.value.exceptions) == 21
+    assert "and 482 more faults" in str(caught.value.exceptions[-1])
+
+
 @pytest.mark.parametrize("doc", [None, [], "x", 3])
 def test_what_is_no_object_is_refused(doc: Any) -> None:
     with pytest.raises(BadFlow):
@@ -138,7 +145,16 @@ def test_an_edge_of_a_switch_that_names_no_case_stands_for_those_that_lead_there
 
 def test_the_order_is_that_of_the_edges_and_else_of_the_document() -> None:
     doc = ir([node("c"), node("b"), node("a"), node("d")], [edge("a", "b"), edge("b", "c")])
-    assert [state.step.name for state in states(doc) if state.step] == ["a", "d", "b", "c", ""]
+    assert [state.step.name for state in states(doc) if state.step] == ["a", "b", "c", "d", ""]
+
+
+def test_a_node_comes_after_what_it_refers_to_if_that_can_be() -> None:
+    doc = ir([node("a", x="$step.b"), node("b")], [])
+    first, second, _ = states(doc)
+    assert (first.step and first.step.name, second.step and second.step.reads) == ("b", {"step.b": 0})
+    circular = ir([node("a", x="$step.b"), node("b", x="$step.a")], [])
+    first, second, _ = states(circular)
+    assert (first.step and first.step.reads, second.step and second.step.reads) == ({}, {"step.a": 0})
 
 
 def test_ids_that_share_a_slug_are_told_apart() -> None:
@@ -149,7 +165,7 @@ def test_ids_that_share_a_slug_are_told_apart() -> None:
 def test_a_node_whose_name_has_a_dot_is_gathered() -> None:
     *_, last = states(ir([node("a.b")], []))
     assert last.step is not None
-    assert last.step.reads == {"a.b": 0}
+    assert last.step.reads == {"step.a.b": 0}
 
 
 def test_a_policy_stands_in_the_step_that_applies_it() -> None:

@@ -284,3 +284,9 @@ def test_an_index_of_somebody_else_s_tree_is_found_and_its_paths_begin_at_the_ro
     assert list_registries(tree.root) == rows
     assert findings(tree) == []
     assert lint_plan(tree.plan).errors == ()
+
+
+def test_a_plan_with_its_own_registry_needs_no_target_to_be_right(tree: SeedTree) -> None:
+    tree.write("flowbuild.yaml", "")
+    tree.write("e/BUILD.yaml", "targets: [")
+    assert lint_plan(tree.plan).errors == ()

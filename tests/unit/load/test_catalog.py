@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,12 @@ def test_select(catalog: Catalog, patterns: list[str], labels: list[str]) -> Non
 def test_a_pattern_must_match(catalog: Catalog, pattern: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         catalog.select([parse_pattern(pattern)])
+
+
+@pytest.mark.parametrize("patterns", [["//...", "-//..."], ["-//a"], ["//a", "-//a"]])
+def test_something_must_be_left(catalog: Catalog, patterns: list[str]) -> None:
+    with pytest.raises(NoMatch, match=f"nothing is left of {re.escape(' '.join(patterns))}"):
+        catalog.select([parse_pattern(text) for text in patterns])
 
 
 def test_who_owns_a_file(catalog: Catalog) -> None:

@@ -194,10 +194,10 @@ def test_all_faults_of_a_file_come_at_once_in_the_order_of_the_text(
 def test_an_unknown_package_suggests_the_nearest(loading: Loading, rules: Mapping[str, Rule]) -> None:
     read(loading, rules, "")
     with pytest.raises(
-        UnknownTarget, match=r"there is no package //wrods: wrods/BUILD\.yaml does not exist; did you mean //words"
+        UnknownTarget, match=r"no package //wrods: wrods/BUILD\.yaml is not there; did you mean '//words'"
     ):
         load_package(loading.open(), "wrods", rules)
-    with pytest.raises(UnknownTarget, match=r"create other/place/BUILD.yaml to make it one"):
+    with pytest.raises(UnknownTarget, match=r"known here: //words"):
         load_package(loading.open(), "other/place", rules)
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_part_of_the_workspace_is_no_package(
         loading.write(f"{directory}/BUILD.yaml", "")
     loading.write("other/flowbuild.yaml", "")
     (loading.root / "link").symlink_to("words")
-    with pytest.raises(UnknownTarget):
+    with pytest.raises(UnknownTarget, match=f"no package //{package}: {package} is no part of this workspace"):
         load_package(loading.open(), package, rules)
 
 

@@ -92,6 +92,14 @@ def test_everything_wrong_is_told_at_once_with_its_place(loading: Loading) -> No
         assert any(part in fault for fault in found), part
 
 
+@pytest.mark.parametrize("pattern", ["[", "a{99999999999999999999}", "(" * 5000 + ")" * 5000, "[a--z]+", "[[a]"])
+def test_a_pattern_that_no_python_takes(loading: Loading, pattern: str) -> None:
+    loading.write("templates/bad/template.yaml", f"doc: A template.\nparams: {{a: {{pattern: '{pattern}'}}}}\n")
+    (fault,) = loading.faults(lambda: load_template("bad", loading.open()))
+    assert "is not a regular expression" in fault
+    assert len(fault) < 400
+
+
 def test_a_template_that_is_no_mapping(loading: Loading) -> None:
     loading.write("templates/bad/template.yaml", "- doc\n")
     assert len(loading.faults(lambda: load_template("bad", loading.open()))) == 1

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 HANDLERS = """
-import os, sys, time
+import os, subprocess, sys, time
 from flowbuild.rep import StepFailed, serve
 
 tries = []
@@ -23,6 +23,7 @@ def echo(with_, context):
     context.log("hello")
     print("this is for people")
     os.write(1, b"and this")
+    assert subprocess.run(["cat"], stdout=subprocess.PIPE).stdout == b""
     return {"with": with_, "step": context.step_id}
 
 def flaky(with_, context):
@@ -65,7 +66,8 @@ class Peer:
         return said.get("result", said.get("error"))
 
     def start(self, *nodes: dict[str, Any], **more: Any) -> Any:
-        doc = {"version": "1.0.0", "flow": {"name": "f", "timeout_ms": 0}, "graph": {"nodes": nodes, "edges": []}}
+        graph = {"nodes": nodes, "edges": more.pop("edges", [])}
+        doc = {"version": "1.0.0", "flow": {"name": "f", "timeout_ms": 0}, "graph": graph}
         return self.ask("Runtime.StartRun", ir={**doc, **more}, inputs={}, options={})
 
     def run(self, *nodes: dict[str, Any], **more: Any) -> tuple[Any, list[Any]]:
@@ -172,7 +174,15 @@ def test_a_step_has_its_time(peer: Peer) -> None:
 
 def test_a_flow_has_its_time(peer: Peer) -> None:
     said, _ = peer.run(node("wait"), flow={"name": "f", "timeout_ms": 60})
-    assert said["status"] == "failed" and said["summary"]["error"]["message"].startswith("timed out")
+    assert said["status"] == "failed" and said["summary"]["error"]["message"] == "the flow timed out after 60 ms"
+    said, _ = peer.run(
+        node("flaky", {"works_at": 99}, retries=9, backoff_ms=50),
+        {**node("echo"), "id": "never"},
+        flow={"name": "f", "timeout_ms": 60},
+        edges=[{"from": "flaky", "to": "never", "on": "failure"}],
+    )
+    assert said["summary"]["error"]["message"] == "the flow timed out after 60 ms"
+    assert said["summary"]["completed_steps"] == 0
 
 
 def test_a_cancelled_run_fails_once_its_handler_has_seen_it(peer: Peer) -> None:
@@ -211,6 +221,8 @@ def test_what_is_refused_has_its_code(peer: Peer) -> None:
     assert (refused["code"], refused["data"]["details"]) == (1002, {"missing": ["cook"]})
     assert peer.ask("Runtime.StartRun")["code"] == 1003
     assert peer.ask("Runtime.StartRun", ir={}, inputs=[])["code"] == 1003
+    said = peer.send(b'{"jsonrpc": "2.0", "id": "x", "method": "Runtime.Poll", "params": []}\n')
+    assert (said["id"], said["error"]["code"]) == ("x", 1003)
     assert peer.ask("Runtime.Stop")["code"] == -32601
     assert peer.ask("Runtime.Capabilities")["version"] == "3.2.1"
 

@@ -72,7 +72,7 @@ def test_it_is_tried_as_often_as_it_says(retry_max: int, left: int) -> None:
 def test_an_attempt_is_closed_before_the_next_is_entered() -> None:
     _, seen = run(Step("x", retry_max=1), Work(Outcome(error=BAD), Outcome()))
     kinds = [event.name if isinstance(event, Domain) else type(event).__name__ for event in seen]
-    assert kinds == ["Wait", "attempt_failed", "StateFailed", "StateEntered", "action_bound", "Wait"]
+    assert kinds == ["Wait", "Wait", "attempt_failed", "StateFailed", "StateEntered", "action_bound", "Wait"]
 
 
 def test_what_an_executor_calls_final_is_final() -> None:

@@ -49,7 +49,9 @@ def test_the_events_of_the_examples(words: Workshop) -> None:
     assert isinstance(bound, Domain)
     key, digest = bound.payload["action"], sha256(b"//words:sorted")
     assert bound == Domain("action_bound", {"action": key, "label": "//words:sorted", "state_id": state})
-    assert written == Domain("artifact_written", {"artifact_id": digest, "name": "sorted", "state_id": state})
+    artifact = {"executable": False, "path": "", "sha256": digest, "size": 14}
+    payload = {"artifact": artifact, "artifact_id": digest, "name": "sorted", "state_id": state}
+    assert written == Domain("artifact_written", payload)
     assert recorded == Domain("outcome_recorded", {"action": key, "outputs": {"sorted": digest}, "state_id": state})
     assert completed == StateCompleted(state, EMPTY_CONTEXT)
 

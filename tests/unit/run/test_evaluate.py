@@ -53,6 +53,12 @@ class Desk:
         self.signal: int | None = None
         self.interrupted = False
 
+    def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
+        return None
+
+    def attempt(self, state: State) -> int:
+        return 0
+
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         inputs = {str(need): products[need]["o"].sha256 for need in state.needs}
         doc = {"step_kind": state.kind, "with": {}, "id": state.id, "inputs": inputs}

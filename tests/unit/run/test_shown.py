@@ -54,7 +54,8 @@ def test_what_was_asked_for_is_shown(parts: Workshop) -> None:
 
 
 def test_paths_by_output(parts: Workshop) -> None:
-    assert shown_paths(lowered(parts, "//p:t"), parse("//p:t")) == {"o": "out/bin/p/t/o.txt", "d": "out/bin/p/t/d/"}
+    found = shown_paths(lowered(parts, "//p:t"), parse("//p:t"))
+    assert found == {"o": ("out/bin/p/t/o.txt",), "d": ("out/bin/p/t/d/",)}
 
 
 def test_what_is_only_passed_on_is_not_shown(parts: Workshop) -> None:

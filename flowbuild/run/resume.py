@@ -1,0 +1,82 @@
+"""Going on with a killed run: what its journal's tail means, and whether it is still the same work.
+
+Knows nothing of disks or of people. Resume is a build whose memo starts with the run's own journal: what completed
+there is there, facts stay bound, and an attempt that has no end is closed and made again.
+
+Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone.
+Source:  seed 001, resume after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from flowbuild.core.action import Action, ErrorInfo
+from flowbuild.core.errors import RunStale
+from flowbuild.core.event import Event, StateFailed, StateStatus
+from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.evaluate import Result
+from flowbuild.run.story import Story, Told
+from flowbuild.store.tree import Artifact
+
+ORPHAN = ErrorInfo("orphan_attempt_recovered", "orphaned state attempt recovered during resume", retryable=True)
+
+Products = Mapping[int, Mapping[str, Artifact]]
+
+
+def closing(story: Story) -> list[Event]:
+    """The events that close the attempts that were open when the run was killed."""
+    return [
+        StateFailed(told.state_id, {"state_id": told.state_id, "info": ORPHAN.doc()})
+        for told in story.states.values()
+        if told.open
+    ]
+
+
+def failed_for_good(told: Told, state: State) -> bool:
+    """Whether a state's last attempt failed, and no other follows it."""
+    if told.error is None or told.open:
+        return False
+    return not told.error.get("retryable") or told.attempt + 1 >= state.retry.attempts
+
+
+def lost(graph: StateGraph, numbers: Sequence[int], story: Story) -> Result | None:
+    """How a run ended that was killed between its last failure and its end; None for one that may go on."""
+    failed = {number: told for number, state, told in _known(graph, numbers, story) if failed_for_good(told, state)}
+    if not failed:
+        return None
+    status = {number: StateStatus.FAILED if number in failed else StateStatus.NOT_STARTED for number in numbers}
+    errors = {
+        number: ErrorInfo(told.error["code"], told.error["message"]) for number, told in failed.items() if told.error
+    }
+    return Result(status, errors=errors)
+
+
+def check(
+    graph: StateGraph,
+    numbers: Sequence[int],
+    story: Story,
+    bind: Callable[[State, Products], Action],
+    outputs: Callable[[Told], Mapping[str, Artifact] | None],
+) -> None:
+    """Refuse to go on where the history is not that of this work. `outputs` are those of a state that completed."""
+    states = {graph.states[number].id: number for number in numbers}
+    gone = next((state_id for state_id in story.states if state_id not in states), None)
+    if gone is not None:
+        raise RunStale(f"recovery_state_not_in_plan: the run has a state {gone}, which is not asked for any more")
+    products: dict[int, Mapping[str, Artifact]] = {}
+    for number, state, told in _known(graph, numbers, story):
+        if any(need not in products for need in state.needs):
+            continue
+        if told.action is not None and bind(state, products).key != told.action:
+            raise RunStale(f"{state.label} is not what it was when the run began: an input or its action changed")
+        found = outputs(told) if told.completed else None
+        if found is not None:
+            products[number] = found
+
+
+def _known(graph: StateGraph, numbers: Sequence[int], story: Story) -> Iterator[tuple[int, State, Told]]:
+    for number in numbers:
+        state = graph.states[number]
+        if state.id in story.states:
+            yield number, state, story.states[state.id]

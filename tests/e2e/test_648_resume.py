@@ -1,0 +1,202 @@
+"""A run that is killed after it asked the outside is gone on with: same facts, no second asking, the same end."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowbuild.run.story import story
+from flowbuild.store.journal import read
+from flowbuild.testing import Space
+
+BUILD = """
+targets:
+  page: {rule: python, handler: fetch.py:page, with: {gate: GATE, limit: 1}, outputs: {page: page.txt}}
+  loud: {rule: python, handler: fetch.py:loud, with: {gate: GATE}, inputs: {page: ":page"}, outputs: {loud: loud.txt}}
+  report: {rule: run, targets: [":loud"]}
+"""
+FETCH = """
+import os, pathlib, time
+
+def page(page, io, gate, limit):
+    reply = io.call("http", {"url": "URL"}, fact_key="page").response
+    page.write_text(f"{reply['body']} {io.random_bytes(4).hex()}")
+    wait(gate, "page")
+
+def loud(page, loud, io, gate):
+    now = io.now_millis()
+    wait(gate, "loud")
+    loud.write_text(page.read_text().upper() + str(now))
+
+def wait(gate, name):
+    pathlib.Path(gate, name).write_text("here")
+    while not os.path.exists(f"{gate}/go-{name}"):
+        time.sleep(0.01)
+"""
+
+
+class Counting(http.server.BaseHTTPRequestHandler):
+    seen = 0
+
+    def do_GET(self) -> None:
+        Counting.seen += 1
+        body = f"answer {Counting.seen}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: Any) -> None: ...
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    (tmp_path / "gate").mkdir()
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def gated(space: Space, gate: Path) -> Iterator[Space]:
+    Counting.seen = 0
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    space.write("BUILD.yaml", BUILD.replace("GATE", str(gate)))
+    space.write("fetch.py", FETCH.replace("URL", f"http://127.0.0.1:{server.server_port}/"))
+    yield space
+    server.shutdown()
+    server.server_close()
+
+
+def killed(space: Space, gate: Path, at: str, *words: str) -> None:
+    """Build until a handler waits at its gate, and kill."""
+    process = space.start(*words)
+    until = time.monotonic() + 60
+    while not (gate / at).exists():
+        assert time.monotonic() < until and process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (gate / at).unlink()
+
+
+def bundle(space: Space) -> Path:
+    out = space.root / "out/report"
+    return out / out.joinpath("LATEST").read_text().strip()
+
+
+def kernel(journal: Path) -> list[tuple[str, Any]]:
+    rows = [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+    return [next(iter(row["Kernel"].items())) for row in rows if "Kernel" in row]
+
+
+@pytest.mark.parametrize("at", ["page", "loud"])
+def test_a_killed_run_is_gone_on_with_by_itself(gated: Space, gate: Path, at: str) -> None:
+    if at == "loud":
+        (gate / "go-page").touch()
+    killed(gated, gate, at, "//:report")
+    (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    ran = gated.run("//:report")
+    assert ran.code == 0, ran
+    assert f"going on with run {run_id[:8]}, which was killed" in ran.out
+    assert (bundle(gated).name, Counting.seen) == (run_id, 1)
+    entered = [(fields["state_id"].split("_")[0], fields["attempt"]) for name, fields in kernel(bundle(gated) / "journal.jsonl") if name == "StateEntered"]  # fmt: skip
+    assert entered == (
+        [("page", 0), ("page", 1), ("loud", 0)] if at == "page" else [("page", 0), ("loud", 0), ("loud", 1)]
+    )
+    codes = [fields["error"]["info"]["code"] for name, fields in kernel(bundle(gated) / "journal.jsonl") if name == "StateFailed"]  # fmt: skip
+    assert codes == ["orphan_attempt_recovered"]
+    assert story(read(bundle(gated) / "journal.jsonl")).status == "Completed"
+    assert gated.run("bundle", "validate", "//:report").code == 0
+    assert gated.run("runs", "replay", "//:report").code == 0
+    assert not list((gated.root / ".flowbuild/unfinished").iterdir())
+
+
+def test_a_plain_build_is_gone_on_with_too(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:page")
+    (gate / "go-page").touch()
+    ran = gated.run("//:page")
+    assert ran.code == 0 and "going on with run" in ran.out and Counting.seen == 1
+    assert "going on" not in gated.run("//:page").out
+    assert Counting.seen == 2
+
+
+def test_a_run_is_gone_on_with_by_name(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:report")
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
+    assert gated.run("runs", "resume", run_id[:8]).code == 0
+    assert (bundle(gated).name, Counting.seen) == (run_id, 1)
+    again = gated.run("runs", "resume", run_id)
+    assert (again.code, again.out) == (0, f"{run_id[:8]} has ended: Completed\n")
+
+
+def test_what_is_not_the_same_work_any_more_begins_anew(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:report")
+    (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
+    gated.write("BUILD.yaml", gated.read("BUILD.yaml").replace("limit: 1", "limit: 2"))
+    stale = gated.run("runs", "resume", run_id)
+    assert stale.code == 1 and "//:page is not what it was when the run began" in stale.err
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    ran = gated.run("//:report")
+    assert ran.code == 0 and "was killed; a new one begins" in ran.out
+    assert (bundle(gated).name != run_id, Counting.seen) == (True, 2)
+
+
+def test_two_who_go_on_with_one_run_do_not_write_over_each_other(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:report")
+    (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
+    first = gated.start("runs", "resume", run_id)
+    until = time.monotonic() + 60
+    while not (gate / "page").exists():
+        assert time.monotonic() < until and first.poll() is None
+        time.sleep(0.01)
+    second = gated.run("runs", "resume", run_id)
+    assert second.code in (2, 5) and "at work" in second.err
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    assert first.communicate()[1] == "" and first.returncode == 0
+    assert bundle(gated).name == run_id
+
+
+def test_a_run_stopped_after_any_event_comes_to_the_same(gated: Space, gate: Path, tmp_path: Path) -> None:
+    """Each prefix of a run's journal, with what stood on the disk then, is gone on with to the same artifacts."""
+    text = gated.read("fetch.py").replace("{reply['body']}", "{reply['status']}").replace("io.now_millis()", "1")
+    gated.write("fetch.py", text.replace("{io.random_bytes(4).hex()}", "x"))
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    assert gated.run("//:report").code == 0
+    run = bundle(gated)
+    whole = json.loads((run / "summary.json").read_text())["states"]
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    status = {**json.loads((run / "run_status.json").read_text()), "state": "in_progress"}
+    for count in range(1, len(lines) + 1):
+        shutil.rmtree(gated.root / "out")
+        (gated.root / ".flowbuild/memo").unlink(missing_ok=True)
+        run.mkdir(parents=True)
+        (run / "run_status.json").write_text(json.dumps(status))
+        (run / "journal.jsonl").write_bytes(b"".join(lines[:count]) + b'{"event":{"torn')
+        ran = gated.run("runs", "resume", run.name)
+        assert ran.code == 0, (count, ran)
+        if count < len(lines):
+            assert bundle(gated) == run, count
+            assert json.loads((run / "summary.json").read_text())["states"].keys() == whole.keys()
+            outputs = {
+                key: row["outputs"] for key, row in json.loads((run / "summary.json").read_text())["states"].items()
+            }
+            assert outputs == {key: row["outputs"] for key, row in whole.items()}, count
+            assert story(read(run / "journal.jsonl")).status == "Completed"
+    assert Counting.seen == 1 + sum(b'"fact_recorded"' not in b"".join(lines[:n]) for n in range(1, len(lines)))
