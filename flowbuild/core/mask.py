@@ -125,7 +125,7 @@ def _back(data: bytes, wanted: int) -> int:
         missing = wanted - len(data[-size:].translate(None, _BREAKS)) if size else wanted
         if missing <= 0:
             break
-        size += missing
+        size += max(missing, size // 2)
     return min(size, len(data))
 
 

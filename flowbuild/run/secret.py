@@ -61,7 +61,7 @@ class Secrets:
             return
         for state in states:
             env = {name: passed(name) if text is None else text for name, text in state.env.items()}
-            said = [dict(state.with_), env, state.declared]
+            said = [dict(state.with_), env, state.declared, state.idempotency_key]
             if self._holds(said) or any(self.mask.finds(path.encode()) for path in state.sources):
                 raise SecretsDetected(
                     f"{state.label}: the value of a secret stands in what it declares", remedy=_REMEDY
