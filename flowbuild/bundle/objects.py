@@ -36,7 +36,7 @@ class Objects:
         self.external: list[Row] = []
 
     def __iter__(self) -> Iterator[tuple[Digest, bytes]]:
-        for data in (canonical(self._run.manifest), b"{}"):
+        for data in (canonical(self._run.manifest), b"{}", *self._run.desk.contexts.snapshots.values()):
             yield from self._bytes(data)
         for number in self._result.keys:
             action = self._run.desk.bind(self._graph.states[number], self._result.products)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import EMPTY_CONTEXT, Digest
 
 
 class Staged(NamedTuple):
@@ -34,7 +34,9 @@ class Action:
     `outputs` maps each declared name to the path, relative to the workspace root, where the action writes it.
     `package` is the directory, relative to the root, that the action runs in. `listings` are the documents behind
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
-    context keys that it reads. `handler` says where a worker finds the function behind a step kind of one's own.
+    context keys that it reads, and `base` is the digest of the whole snapshot that it begins with. `refused` is why it
+    can't be performed at all: what it needs disagrees about a context key. `handler` says where a worker finds the
+    function behind a step kind of one's own.
     """
 
     key: Digest
@@ -48,6 +50,8 @@ class Action:
     listings: tuple[bytes, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     handler: Mapping[str, Any] | None = None
+    base: Digest = EMPTY_CONTEXT
+    refused: ErrorInfo | None = None
 
     @property
     def kind(self) -> str:

@@ -2,7 +2,8 @@
 
 Knows nothing of what an id names. A label keeps its own spelling beside the slug, in the events.
 
-Shapes:  a segment is `[a-z][a-z0-9_]{0,62}`; OpId one segment, OpPath two, StateId three; RunId a UUID.
+Shapes:  a segment is `[a-z][a-z0-9_]{0,62}`; OpId one segment, OpPath two, StateId three, a context key up to three;
+         RunId a UUID.
 Errors:  BadLabel `invalid <kind>: <value>`.
 Source:  seed 001 `ids`.
 """
@@ -38,6 +39,11 @@ def op_path(value: str) -> str:
 def state_id(value: str) -> StateId:
     """A checked StateId: op, step and state."""
     return StateId(_check("state_id", value, 3))
+
+
+def context_key(value: str) -> str:
+    """A checked context key: one to three segments."""
+    return _check("context_key", value, min(3, value.count(".") + 1))
 
 
 def run_id(value: str) -> RunId:

@@ -14,6 +14,9 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+MOST_DEEP = 64  # levels of a value in a context
+MOST_BYTES = 256 * 1024  # of all that one handler writes there: more is an output
+
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -153,7 +156,7 @@ class Context:
     """
 
     def __init__(self, base: Mapping[str, Any], reads: Collection[str], writes: Collection[str]) -> None:
-        self._base = dict(base)
+        self._base = {key: json.dumps(value) for key, value in base.items()}
         self._reads = frozenset(reads)
         self._writes = frozenset(writes)
         self.written: dict[str, Any] = {}
@@ -162,9 +165,8 @@ class Context:
     def read(self, key: str, default: Any = None) -> Any:
         """The value of a key, or the default where nothing has written it."""
         self._check(key, self._reads | self._writes, "reads")
-        if key in self.written:
-            return json.loads(self.written[key])
-        return default if key in self.deleted else self._base.get(key, default)
+        text = self.written.get(key, None if key in self.deleted else self._base.get(key))
+        return default if text is None else json.loads(text)
 
     def read_typed(self, key: str, kind: type[Any]) -> Any:
         """The value of a key, which must be there and of this Python type."""
@@ -180,10 +182,15 @@ class Context:
         """Set a key to a JSON value without floats."""
         self._check(key, self._writes, "writes")
         try:
-            self.written[key] = json.dumps(value, allow_nan=False)
+            if _is_deep(value, MOST_DEEP):
+                raise ValueError(f"more than {MOST_DEEP} levels deep")
+            text = json.dumps(value, allow_nan=False)
+            if len(text) + sum(len(one) for other, one in self.written.items() if other != key) > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes are no context; make them an output")
         except (TypeError, ValueError) as error:
             said = f"context key {key!r}: {error}"
             raise ContextFailed(said, code="context_serialize_failed", category="Context") from None
+        self.written[key] = text
         self.deleted.discard(key)
 
     def delete(self, key: str) -> None:
@@ -194,8 +201,8 @@ class Context:
 
     def dump(self) -> dict[str, Any]:
         """All that this handler sees: the keys that it reads, and what it wrote."""
-        seen = {key: value for key, value in self._base.items() if key not in self.deleted}
-        return {**seen, **{key: json.loads(text) for key, text in self.written.items()}}
+        seen = {key: text for key, text in self._base.items() if key not in self.deleted}
+        return {key: json.loads(text) for key, text in {**seen, **self.written}.items()}
 
     def changes(self) -> dict[str, Any]:
         """What the state changes, as its outcome says it."""
@@ -208,3 +215,8 @@ class Context:
         if key not in declared:
             said = f"context key {key!r} is not declared; add it to `{attribute}`"
             raise ContextFailed(said, code="context_key_undeclared", category="Context")
+
+
+def _is_deep(value: Any, left: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return left == 0 or any(_is_deep(item, left - 1) for item in items)

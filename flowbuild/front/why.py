@@ -10,7 +10,7 @@ from flowbuild.front.build import Build
 from flowbuild.front.console import console
 from flowbuild.front.explain import shown
 from flowbuild.graph.state import Product, State
-from flowbuild.run.why import Cause, Why, describe, items
+from flowbuild.run.why import Cause, Why, describe, items, producers
 
 # A cause at the bottom, and the states from there to the one that was asked about.
 Root = tuple[Cause, tuple[State, ...]]
@@ -64,6 +64,9 @@ def _story(build: Build, state: State, name: str, cause: Cause, roots: list[Root
 
 def _origin(build: Build, state: State, field: str) -> str:
     """Where a changed input came from: a file, or an output of a target, by name where it has several."""
+    if field.startswith("context."):
+        writers = producers(build.graph, state, field)
+        return f"      from {build.graph.states[writers[0]].label}" if writers else ""
     found = items(state, field)
     if not found or found[0].path in field:
         return ""

@@ -10,22 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowbuild.core.errors import BadAttribute, BadPath, Faults, FlowError, raise_all
+from flowbuild.graph.handed import undeclared
 from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import Code, File, Source
 from flowbuild.load.handler import check, parse
 from flowbuild.load.imports import Module, locate, resolve
 
+# The context keys that a state reads, and those that it writes.
+Keys = tuple[Sequence[str], Sequence[str]]
 
-def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[str]) -> Code:
+
+def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[str], keys: Keys | None = None) -> Code:
     """The code that a handler's text names. `given` are the arguments that it will be called with."""
     try:
         handler = parse(text)
         if handler.module is not None:
-            return _installed(scope, handler.module, handler.function, given)
+            return _installed(scope, handler.module, handler.function, given, keys)
         path = str(handler.file)
         source = _read(scope, path, "handler")
         checked = check(source, path, handler.function, given)
-        raise_all(checked.faults)
+        raise_all([*checked.faults, *(undeclared(checked.uses, *keys) if keys else ())])
         declared = [_module(scope, file) for file in modules]
         own = Module(path, scope.package, source)
         found = resolve(own, declared, scope.catalog.workspace.root, scope.catalog.distributions.is_installed)
@@ -38,13 +42,13 @@ def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[st
     return Code(path, None, handler.function, modules_, found.distributions, checked.doors)
 
 
-def _installed(scope: Scope, module: str, function: str, given: Sequence[str]) -> Code:
+def _installed(scope: Scope, module: str, function: str, given: Sequence[str], keys: Keys | None) -> Code:
     """A handler of an installed module: its distribution stands for all that it imports."""
     place = locate(module)
     if place is None:
         raise BadAttribute(f"no module {module!r} is installed", remedy="a handler of this package is file.py:function")
     checked = check(place.read_text(encoding="utf-8"), str(place), function, given)
-    raise_all(checked.faults)
+    raise_all([*checked.faults, *(undeclared(checked.uses, *keys) if keys else ())])
     top = module.partition(".")[0]
     return Code(None, module, function, {}, () if top == "flowbuild" else (top,), checked.doors)
 

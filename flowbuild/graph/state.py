@@ -125,14 +125,18 @@ class State:
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
     retry: Retry = ONCE
+    pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
-    reads: tuple[str, ...] = ()  # context keys
+    after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
+    reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
     step: Step | None = None  # of a flow
 
     @property
     def needs(self) -> Iterator[int]:
-        """The numbers of the states that it waits for: whose outputs it reads, or which lead to it; with repeats."""
+        """The numbers of the states that it waits for: whose outputs it reads, that it comes after, or which lead to
+        it; with repeats."""
+        yield from self.after
         yield from (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
         if self.step is not None:
             yield from self.step.needs

@@ -14,7 +14,9 @@ from itertools import product as crossed
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
-from flowbuild.graph.code import code_of
+from flowbuild.core.suggest import did_you_mean
+from flowbuild.graph.code import Keys, code_of
+from flowbuild.graph.handed import after, check_keys, keys
 from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
@@ -109,8 +111,10 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     package = scope.package
     number = len(scope.states)
     shown = {name: _Written(path, package) for name, path in placed.items()}
+    reads = keys(scope, "reads", _render(scope, template.reads, names))
+    writes = keys(scope, "writes", _render(scope, template.writes, names))
     inner = {**names, "inputs": inputs, "outputs": shown}
-    parts = KINDS.get(template.kind, _plain)(scope, template, inner)
+    parts = KINDS.get(template.kind, _plain)(scope, template, inner, (reads, writes))
     env = _late(scope, template.env, inner) if template.env else {}
     secrets = _render(scope, template.secrets, inner) or {}
     timeout = _render(scope, template.timeout, inner)
@@ -133,6 +137,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         secrets=secrets,
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         retry=_retry(scope, template, inner),
+        pool=_pool(scope, template, inner),
         applies=applies,
         idempotency_key=idempotency_key,
         remembers=bool(_render(scope, template.remember, inner)),
@@ -141,9 +146,22 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         code=parts.code,
         title=_title(scope, template, parts.title, suffix),
         accepts_missing=template.missing == "allowed",
+        after=after(scope, _render(scope, template.after, names)),
+        reads=reads,
+        writes=writes,
     )
+    check_keys(scope, state, template.kind == "python")
     scope.add(state)
     return number
+
+
+def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> str | None:
+    name: str | None = _render(scope, template.pool, names)
+    known = scope.catalog.workspace.config.pools
+    if name is not None and name not in known:
+        remedy = did_you_mean(name, known) if known else f"write `pools: {{{name}: 1}}`"
+        raise scope.fault(BadAttribute(f"flowbuild.yaml has no pool {name!r}", remedy=remedy), "pool")
+    return name
 
 
 def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
@@ -214,11 +232,11 @@ class _Parts(NamedTuple):
     inputs: Mapping[str, Input] = {}
 
 
-def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
+def _plain(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: Keys) -> _Parts:
     return _Parts(_late(scope, template.with_, names))
 
 
-def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
+def _exec(scope: Scope, template: StateTemplate, names: Mapping[str, Any], _: Keys) -> _Parts:
     given = template.with_ if isinstance(template.with_, Mapping) else _render(scope, template.with_, names)
     command, script = (_template_text(scope, given.get(key), names) for key in ("command", "script"))
     try:
@@ -239,20 +257,24 @@ def _template_text(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
     return _render(scope, value, names) if isinstance(value, str) and is_whole(value) else value
 
 
-def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> _Parts:
+def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any], declared: Keys) -> _Parts:
     given = _late(scope, template.with_, names)
     inputs, outputs, values = names["inputs"], names["outputs"], given.get("with") or {}
     clash = [name for name in values if name in inputs or name in outputs]
     if clash:
         raise scope.fault(BadAttribute(f"{clash[0]!r} is the name of an input or output too"), "with", clash[0])
-    code = code_of(scope, given["handler"], given.get("modules") or [], [*inputs, *outputs, *values])
+    code = code_of(scope, given["handler"], given.get("modules") or [], [*inputs, *outputs, *values], declared)
     arguments: dict[str, Any] = {}
     for name, files in inputs.items():
         arguments[name] = {"paths": list(map(str, files))} if isinstance(files, list) else {"path": str(files)}
     arguments |= {name: {"path": str(path)} for name, path in outputs.items()}
     arguments |= {name: {"value": value} for name, value in values.items()}
-    return _Parts({**code.doc(), "arguments": arguments}, code.function, code)
+    handed = {name: list(found) for name, found in zip(("reads", "writes"), declared, strict=True) if found}
+    return _Parts({**code.doc(), "arguments": arguments, **handed}, code.function, code)
 
 
 # kind -> how its `with` is made. Other kinds are rendered as they are.
-KINDS: Mapping[str, Callable[[Scope, StateTemplate, Mapping[str, Any]], _Parts]] = {"exec": _exec, "python": _python}
+KINDS: Mapping[str, Callable[[Scope, StateTemplate, Mapping[str, Any], Keys], _Parts]] = {
+    "exec": _exec,
+    "python": _python,
+}

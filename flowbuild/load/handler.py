@@ -46,11 +46,20 @@ def parse(text: str, location: Location | None = None) -> Handler:
     return Handler(function, module=place)
 
 
+class Use(NamedTuple):
+    """One call of the handler's `context` whose key stands in the text."""
+
+    method: str
+    key: str
+    where: Location
+
+
 class Checked(NamedTuple):
-    """What is wrong with a handler, and which of `io`, `context` and `emit` it asks for."""
+    """What is wrong with a handler, which of `io`, `context` and `emit` it asks for, and its use of `context`."""
 
     faults: list[FlowError]
     doors: tuple[str, ...] = ()
+    uses: tuple[Use, ...] = ()
 
 
 def check(source: str, path: str, function: str, given: Iterable[str]) -> Checked:
@@ -65,7 +74,17 @@ def check(source: str, path: str, function: str, given: Iterable[str]) -> Checke
     node = functions[function]
     where = place(source, path, node)
     doors = sorted({argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)} & RESERVED_ARGUMENTS)
-    return Checked([*_shape(node, where), *_arguments(node, where, sorted(given))], tuple(doors))
+    uses = tuple(_uses(node, source, path)) if "context" in doors else ()
+    return Checked([*_shape(node, where), *_arguments(node, where, sorted(given))], tuple(doors), uses)
+
+
+def _uses(node: Function, source: str, path: str) -> Iterator[Use]:
+    for call in ast.walk(node):
+        match call:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="context"), attr=method), args=[ast.Constant(value=str(key)), *_]
+            ):
+                yield Use(method, key, place(source, path, call))
 
 
 def _shape(node: Function, where: Location) -> Iterator[FlowError]:

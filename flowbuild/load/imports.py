@@ -128,7 +128,7 @@ def tree(source: str, path: str) -> ast.Module | FlowError:
         return BadAttribute(f"not valid Python: {getattr(error, 'msg', None) or error}", location=where)
 
 
-def place(source: str, path: str, node: ast.stmt | ast.alias | ast.arg) -> Location:
+def place(source: str, path: str, node: ast.stmt | ast.alias | ast.arg | ast.expr) -> Location:
     """Where a piece of a source stands, with the line itself."""
     text = source.splitlines()[node.lineno - 1]
     before = text.encode()[: node.col_offset].decode(errors="replace")  # the parser counts bytes

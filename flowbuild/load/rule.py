@@ -70,6 +70,9 @@ class StateTemplate:
     idempotency_key: str | None
     remember: bool | str
     tags: tuple[str, ...]
+    after: JSON
+    reads: JSON
+    writes: JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import EMPTY_CONTEXT
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.retry import Retry
@@ -56,11 +55,10 @@ def retried(
     action: Action,
     perform: Callable[[], Performance],
     first: int = 0,
-    entered: str = EMPTY_CONTEXT,
 ) -> Performance:
     """Perform an action as often as it may be, and only after errors for which that may help.
 
-    `first` is the number of the first attempt, and `entered` the snapshot that every attempt starts from.
+    `first` is the number of the first attempt. Every attempt starts from the same snapshot.
     """
     number = first
     while True:
@@ -69,7 +67,7 @@ def retried(
             return outcome
         yield from _pause(retry.pause_ms(number), None)  # the attempt stays open: a cancel closes it
         yield from _again(action, number, outcome.error)
-        yield from _entered(action, number + 1, entered)
+        yield from _entered(action, number + 1)
         number += 1
 
 
@@ -86,9 +84,9 @@ def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, No
     yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
 
 
-def _entered(action: Action, number: int, base: str = EMPTY_CONTEXT) -> Generator[Event, None, None]:
+def _entered(action: Action, number: int) -> Generator[Event, None, None]:
     """Begin an attempt."""
-    yield StateEntered(action.state_id, number, base)
+    yield StateEntered(action.state_id, number, action.base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
 
 

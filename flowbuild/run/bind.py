@@ -15,15 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
-from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.core.canonical import Digest, canonical, digest, sha256
 from flowbuild.graph.state import APPLY, Code, Input, Item, Source, State
-from flowbuild.store.tree import Artifact, Entry, listing_bytes
+from flowbuild.run.context import UNTOUCHED, Beginning, Products
+from flowbuild.store.tree import Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
 IDEMPOTENT_VERSION = "flowbuild.idempotent.v1"
-
-# The documents of the outputs of states that are done, by state number.
-Products = Mapping[int, Mapping[str, Artifact]]
 
 
 class Facts(Protocol):
@@ -54,8 +52,10 @@ def bind(
     engine: Mapping[str, Any],
     facts: Facts,
     values: Mapping[str, Any] | None = None,
+    base: Beginning = UNTOUCHED,
 ) -> Action:
-    """The action of a state whose inputs are all known. `values` is its `with` where that was known only now."""
+    """The action of a state whose inputs are all known. `values` is its `with` where that was known only now; `base`
+    is the context that it begins with, of which the document holds what it reads."""
     staged: list[Staged] = []
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
@@ -85,6 +85,9 @@ def bind(
         staged += [Staged(path, None) for path in _code_files(state.code)]
     if state.observes_host:
         doc["world"] = facts.world()
+    seen = {key: base.values[key] for key in state.reads if key in base.values}
+    if state.reads:
+        doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
     if state.applies:
         doc["effect"] = APPLY
     return Action(
@@ -97,6 +100,9 @@ def bind(
         state.outputs,
         state.timeout_ms,
         tuple(listings),
+        context=seen,
+        base=base.snapshot,
+        refused=base.conflict,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 

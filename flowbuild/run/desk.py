@@ -25,6 +25,7 @@ from flowbuild.run import idempotent, values
 from flowbuild.run.attempt import attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.context import Contexts, kept, never
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
@@ -58,6 +59,7 @@ class RunDesk:
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
+        contexts: Contexts,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,6 +74,7 @@ class RunDesk:
         self._record = record
         self._signals = signals
         self._door = door
+        self.contexts = contexts
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
         self._io = RunIo(workspace, search_path, cas, directory, door)
@@ -82,7 +85,14 @@ class RunDesk:
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         with_ = None if state.step is None else values.resolved(state, products, self._read)
-        return bind(self._engines.seen(state), products, self._engines.doc(state), self._facts, with_)
+        return bind(
+            self._engines.seen(state),
+            products,
+            self._engines.doc(state),
+            self._facts,
+            with_,
+            self.contexts.base(state, products),
+        )
 
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
         return state.step is None or values.is_selected(state.step, products, self._read)
@@ -99,7 +109,7 @@ class RunDesk:
 
     def known(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
-        if self.is_forced(state):
+        if self.is_forced(state) or action.refused is not None:
             return None
         record = self._memo.lookup(action.key)
         if record is None:
@@ -116,11 +126,15 @@ class RunDesk:
         self._record.begin()
         for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
             self._cas.put(data)
+        self._snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
+        if action.refused is not None:
+            return never(action.refused)
         engine, step = self._engines.of(state), state.step
         if step is None:
-            return self._steps(state, action, lambda: self._door.secrets.performed(action, engine, self._io))
+            secrets = self._door.secrets
+            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -140,6 +154,9 @@ class RunDesk:
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
         return (yield from retried(state.retry, action, perform, first))
+
+    def _once(self, state: State, steps: Performance) -> Performance:
+        return kept(state.writes, steps, self._keep) if state.writes else steps
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""
@@ -181,6 +198,16 @@ class RunDesk:
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
+
+    def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
+        found = self.contexts.after(number, products)
+        if self._record.begun:  # what was reused before that is kept when the run completes
+            self._snapshot(found)
+        return found
+
+    def _snapshot(self, digest: Digest) -> None:
+        if digest in self.contexts.snapshots:
+            self._cas.put(self.contexts.snapshots[digest])
 
     def _may_remember(self, state: State, action: Action) -> bool:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""

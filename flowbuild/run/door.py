@@ -234,7 +234,7 @@ def _derived(kind: str, action: Action, ordinal: int) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    if _has_float(value):
+    if has_float(value):
         raise Refused("artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it")
     try:
         return canonical(value)
@@ -242,11 +242,12 @@ def _canonical(value: Any) -> bytes:
         raise Refused("io_request_invalid", error.message) from None
 
 
-def _has_float(value: Any) -> bool:
+def has_float(value: Any) -> bool:
+    """Whether a float stands anywhere in a JSON value."""
     if isinstance(value, dict):
-        return any(map(_has_float, value.values()))
+        return any(map(has_float, value.values()))
     if isinstance(value, list):
-        return any(map(_has_float, value))
+        return any(map(has_float, value))
     return isinstance(value, float)
 
 

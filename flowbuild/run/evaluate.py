@@ -14,7 +14,6 @@ Source:  Build Systems à la Carte: the topological scheduler.
 
 from __future__ import annotations
 
-import heapq
 import selectors
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -23,18 +22,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import EMPTY_CONTEXT
-from flowbuild.core.event import (
-    LIFECYCLE,
-    Domain,
-    Event,
-    StateCompleted,
-    StateEntered,
-    StateFailed,
-    StateStatus,
-)
+from flowbuild.core.canonical import Digest
+from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.ready import Ready
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
 
@@ -68,6 +60,9 @@ class Desk(Protocol):
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
+
+    def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
+        """The snapshot of the context that a state ended with."""
 
     def interrupt(self) -> None:
         """Ask all that is under way to end."""
@@ -123,6 +118,7 @@ class Evaluation:
         desk: Desk,
         *,
         jobs: int,
+        pools: Mapping[str, int] | None = None,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
@@ -137,7 +133,7 @@ class Evaluation:
         self._stopping = False
         self._waiting: dict[int, int] = {}
         self._followers: dict[int, list[int]] = {number: [] for number in wanted}
-        self._ready: list[int] = []
+        self._ready = Ready(self._states, pools or {})
         for number in wanted:
             needs = set(self._states[number].needs)
             self._waiting[number] = len(needs)
@@ -145,7 +141,7 @@ class Evaluation:
                 self._followers[need].append(number)
             if not needs:
                 self._move(number, StateStatus.READY)
-                self._ready.append(number)
+                self._ready.push(number)
 
     def run(self) -> Generator[list[Event], None, Result]:
         """Perform what must be performed; every yield is what happened in one step."""
@@ -153,8 +149,8 @@ class Evaluation:
             self._selector.register(self._desk.wakeup, selectors.EVENT_READ, None)
         try:
             while self._ready or self._open:
-                while self._may_start():
-                    yield self._start(heapq.heappop(self._ready))
+                while self._may_start() and (number := self._ready.pop()) is not None:
+                    yield self._start(number)
                 if self._desk.signalled() is not None:
                     break
                 if not self._open:
@@ -198,7 +194,7 @@ class Evaluation:
             self._move(number, StateStatus.REUSED)
             self._free(number)
             return []
-        events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), EMPTY_CONTEXT)]
+        events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), action.base)]
         record = self._desk.remembered(state, action)
         if record is not None:
             self._result.products[number] = record.outputs
@@ -211,9 +207,10 @@ class Evaluation:
                 "performed_in": record.run_id,
                 "state_id": state.id,
             }
-            return [*events, Domain("reused", payload), StateCompleted(state.id, EMPTY_CONTEXT)]
+            return [*events, Domain("reused", payload), self._completed(number)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
+        self._ready.take(number)
         self._open[number] = _Open(number, action, self._desk.perform(state, action), time.monotonic())
         return [*events, Domain("action_bound", bound), *self._advance(self._open[number], None)]
 
@@ -249,6 +246,7 @@ class Evaluation:
         except StopIteration as end:
             self._watch(one, ())
             del self._open[one.number]
+            self._ready.leave(one.number)
             return events + self._settle(one, end.value)
         self._watch(one, step.descriptors)
         one.deadline = step.deadline
@@ -282,7 +280,10 @@ class Evaluation:
             for name, one in sorted(artifacts.items())
         ]
         recorded = {"action": one.action.key, "outputs": _digests(artifacts), "state_id": state.id}
-        return [*events, *notes, Domain("outcome_recorded", recorded), StateCompleted(state.id, EMPTY_CONTEXT)]
+        return [*events, *notes, Domain("outcome_recorded", recorded), self._completed(number)]
+
+    def _completed(self, number: int) -> StateCompleted:
+        return StateCompleted(self._states[number].id, self._desk.ended(number, self._result.products))
 
     def _fail(self, one: _Open, outcome: Outcome, status: StateStatus) -> list[Event]:
         state = self._states[one.number]
@@ -308,7 +309,7 @@ class Evaluation:
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)
-                heapq.heappush(self._ready, follower)
+                self._ready.push(follower)
 
     def _free_tolerant(self, lost: int) -> None:
         """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
@@ -319,7 +320,7 @@ class Evaluation:
             self._waiting[follower] -= 1
             if not self._waiting[follower]:
                 self._move(follower, StateStatus.READY)
-                heapq.heappush(self._ready, follower)
+                self._ready.push(follower)
 
     def _cancel(self) -> Generator[list[Event], None, None]:
         """End every open performance; each state's attempt is closed as cancelled."""

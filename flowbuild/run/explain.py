@@ -65,6 +65,8 @@ def explain(graph: StateGraph, wanted: Sequence[int], desk: RunDesk, last: LastT
 
 def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: LastTable, why: Why) -> Verdict:
     before = last.get(state.id)
+    if action.refused is not None:
+        return Verdict(state, Would.RUN, f"and fail: {action.refused.message}", key=action.key)
     if is_known:
         return Verdict(state, Would.REUSE, "its action key is remembered", key=action.key)
     if desk.is_forced(state):

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowbuild.core.action import Action, Outcome, Staged
-from flowbuild.core.canonical import Digest
+from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
+from flowbuild.run.context import OUTPUT, kept
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
 from flowbuild.run.secret import Secrets
@@ -73,14 +74,25 @@ class Replay:
             return Verdict(told, Found.TAKEN, "what it did outside is not done again")
         if doc["with"].get("stage") is False:
             return Verdict(told, Found.ABSENT, "it ran in place, where its inputs were is not recorded")
+        if told.error is not None and told.error["code"] == "context_conflict":
+            return Verdict(told, Found.TAKEN, "it was never performed: its needs disagreed about the context")
         missing = [name for name, sha in inputs(doc) if not self._cas.intact(sha)]
         if missing:
             return Verdict(told, Found.ABSENT, f"the bundle does not hold {', '.join(missing)}")
+        if doc.get("context") and not self._cas.intact(Digest(told.base)):
+            return Verdict(told, Found.ABSENT, "the bundle does not hold its context")
         action = rebuilt(told, doc, self._cas)
-        outcome = drive(_waits(self._secrets.performed(action, self._engine, self._io)))
+        steps = self._secrets.performed(action, self._engine, self._io)
+        if OUTPUT in told.outputs and OUTPUT not in doc["outputs"]:
+            steps = kept(doc["with"]["writes"], steps, self._keep)
+        outcome = drive(_waits(steps))
         if outcome.error is not None and outcome.error.code == "secret_missing":
             return Verdict(told, Found.ABSENT, outcome.error.message)
         return self._compared(told, doc, outcome)
+
+    def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        data = canonical(document)
+        return Artifact(self._cas.put(data), len(data)).doc()
 
     def _compared(self, told: Told, doc: Mapping[str, Any], outcome: Outcome) -> Verdict:
         if outcome.error is not None:
@@ -131,8 +143,18 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
             sources[with_["source"]] = handler["source"]
         staged += [_file(path, sha, False, cas) for path, sha in sources.items()]
     outputs = {name: f"out/bin/{label.directory}/{path}" for name, path in doc["outputs"].items()}
-    key = told.action or Digest("")
-    return Action(key, doc, told.label, told.state_id, label.package, tuple(staged), outputs, None)
+    key, seen = told.action or Digest(""), _context(told, doc, cas)
+    return Action(key, doc, told.label, told.state_id, label.package, tuple(staged), outputs, None, context=seen)
+
+
+def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
+    """What a state reads of the snapshot that it began with."""
+    asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
+    snapshot = json.loads(cas.read(Digest(told.base))) if asked else {}
+    for key, sha in asked.items():
+        if key not in snapshot or digest(snapshot[key]) != sha:
+            raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")
+    return {key: snapshot[key] for key in asked}
 
 
 def _file(path: str, sha256: str, executable: bool, cas: Cas) -> Staged:

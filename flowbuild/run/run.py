@@ -18,6 +18,7 @@ from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, Sta
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
 from flowbuild.graph.state import StateGraph
+from flowbuild.run.context import Contexts
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
@@ -100,11 +101,18 @@ class Run:
                 secrets=secrets,
                 on_first=self._mark,
             ),
+            contexts=Contexts(graph.states, session.cas.read),
             told=story.states if story else None,
             on_effect=self._mark,
         )
         self._evaluation = Evaluation(
-            graph, wanted, self.desk, jobs=jobs or os.cpu_count() or 1, keep_going=keep_going, tick_s=tick_s
+            graph,
+            wanted,
+            self.desk,
+            jobs=jobs or os.cpu_count() or 1,
+            pools=session.workspace.config.pools,
+            keep_going=keep_going,
+            tick_s=tick_s,
         )
 
     def check(self) -> None:
@@ -145,7 +153,10 @@ class Run:
         result = self.result
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.record.begin()
-        events = self._keep([RunCompleted(status, EMPTY_CONTEXT)])
+        final = self.desk.contexts.final(result.products)
+        for data in self.desk.contexts.snapshots.values():
+            self._session.cas.put(data)
+        events = self._keep([RunCompleted(status, final)])
         self.record.seal()
         self._unfinished.clear(self.run_id)
         if not result.errors:

@@ -125,8 +125,8 @@ class Why(Documents):
     def classify(self, number: int, last: Last, found: tuple[Change, ...]) -> Cause:
         """Tell what is a root of its own from what followed from another state's output."""
         state = self._graph.states[number]
-        followed = [change for change in found if producers(state, change.field)]
-        states = {need for change in followed for need in producers(state, change.field)}
+        followed = [change for change in found if producers(self._graph, state, change.field)]
+        states = {need for change in followed for need in producers(self._graph, state, change.field)}
         return Cause(state, last, found, tuple(c for c in found if c not in followed), tuple(sorted(states)))
 
     def roots(self, number: int) -> Iterator[tuple[Cause, tuple[State, ...]]]:
@@ -155,8 +155,10 @@ def _unrolled(way: _Way) -> Iterator[State]:
         yield state
 
 
-def producers(state: State, field: str) -> list[int]:
-    """The states behind the input that a changed field belongs to; none for a source or any other field."""
+def producers(graph: StateGraph, state: State, field: str) -> list[int]:
+    """The states behind the input or context key that a changed field belongs to; none for any other field."""
+    if field.startswith("context."):
+        return writers(graph, state, field.removeprefix("context."))
     return [item.state for item in items(state, field) if isinstance(item, Product)]
 
 
@@ -168,6 +170,21 @@ def items(state: State, field: str) -> list[Item]:
     one = state.inputs.get(name.partition(".")[0])
     wanted = path.rstrip("]")
     return [item for item in one.items if not bracket or item.path == wanted] if one is not None else []
+
+
+def writers(graph: StateGraph, state: State, key: str) -> list[int]:
+    """The states before this one that write a context key, and whose value nothing later has replaced."""
+    found, todo, seen = [], list(state.needs), set[int]()
+    while todo:
+        number = todo.pop()
+        if number not in seen:
+            seen.add(number)
+            if key in graph.states[number].writes:
+                found.append(number)
+            else:
+                todo += graph.states[number].needs
+    replaced = set(graph.behind(need for number in found for need in graph.states[number].needs))
+    return sorted(set(found) - replaced)
 
 
 def describe(state: State, change: Change) -> str:
@@ -182,6 +199,8 @@ def describe(state: State, change: Change) -> str:
         if what[1] == "distributions":
             return f"distribution {what[2].partition('.')[0]} {_verb(change)}"
         return "Python changed" if what[1] == "python" else "handler changed"
+    if field.startswith("context."):
+        return f"context {field.removeprefix('context.')} {_verb(change)}"
     if field.startswith("with.env."):
         return f"variable {field.removeprefix('with.env.')} {_verb(change)}"
     if field.startswith("program"):

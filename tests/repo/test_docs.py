@@ -120,7 +120,7 @@ def test_named_things_exist(path: Path) -> None:
 
 def test_every_decision_has_a_number_of_its_own() -> None:
     names = sorted(path.name for path in (ROOT / "docs/adr").glob("*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert len({name[:4] for name in names}) == len(names)
     for name in names:
         assert page(f"docs/adr/{name}").startswith(f"# {name[:4]} ")
 

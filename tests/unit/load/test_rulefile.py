@@ -139,7 +139,7 @@ def test_a_fault_has_its_very_place(loading: Loading, old: str, new: str, fault:
         ("lower: a:b", "1:1: a rule file needs 'rule'; it is a string: the rule's name"),
         ("rule: report\nstates: ${{ x }}", "2:9: 'states' holds no expression; write a mapping"),
         ("rule: report\nlower: a:b\nattributes: ${{ x }}", "3:13: 'attributes' holds no expression"),
-        ("rule: report\nstates: {s: {kind: exec, pool: '${{ x }}'}}", "2:32: 'pool' holds no expression"),
+        ("rule: report\nstates: {s: {kind: exec, tags: '${{ x }}'}}", "2:32: 'tags' holds no expression"),
         ("- a", "1:1: a rule file is a mapping, and here stands a list"),
         ("", "a rule file is a mapping, and here stands nothing"),
     ],

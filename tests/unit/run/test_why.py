@@ -88,7 +88,7 @@ READER = State(
     ],
 )
 def test_producers(field: str, states: list[int]) -> None:
-    assert producers(READER, field) == states
+    assert producers(StateGraph((), {}), READER, field) == states
 
 
 @pytest.mark.parametrize(

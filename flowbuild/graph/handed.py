@@ -1,0 +1,103 @@
+"""What states hand on without a file: the context keys that one reads and writes, and what it comes after.
+
+Knows nothing of values. A key that a state reads is written by some state before it, or the reader is at fault.
+
+Errors:  BadAttribute, UnknownName, BadRule, each with the place of the value in its BUILD.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from flowbuild.core.errors import BadAttribute, BadLabel, BadRule, FlowError, UnknownName
+from flowbuild.core.ids import context_key
+from flowbuild.core.label import parse
+from flowbuild.core.secrets import looks_secret
+from flowbuild.core.suggest import did_you_mean
+from flowbuild.graph.scope import Scope
+from flowbuild.graph.state import Built, State, StateGraph
+from flowbuild.load.handler import Use
+
+
+def keys(scope: Scope, attribute: str, value: Any) -> tuple[str, ...]:
+    """The context keys that a value of `reads` or `writes` names, sorted."""
+    if not isinstance(value, list):
+        raise scope.fault(BadAttribute(f"`{attribute}` is a list of context keys"), attribute)
+    for place, key in enumerate(value):
+        try:
+            if not isinstance(key, str):
+                raise BadLabel(f"invalid context_key: {key!r}")
+            context_key(key)
+        except BadLabel as error:
+            error.remedy = "up to three words of small letters, digits and '_', joined by dots"
+            raise scope.fault(error, attribute, place) from None
+        if looks_secret(key):
+            message = f"context key {key!r} looks like the name of a secret"
+            raise scope.fault(BadAttribute(message, remedy="no secret belongs in a context"), attribute, place)
+    return tuple(sorted(set(value)))
+
+
+def after(scope: Scope, value: Any) -> tuple[int, ...]:
+    """The states of the targets that a value of `after` names."""
+    found: dict[int, None] = {}
+    for place, text in enumerate(value):
+        label = parse(text, scope.package).target
+        if label not in scope.built:
+            raise scope.fault(BadRule(f"rule {scope.rule.name}: `after` names {label}, which no attribute names"))
+        try:
+            found |= dict.fromkeys(_roots(scope, scope.built[label]))
+        except FlowError as error:
+            raise scope.fault(error, "after", place) from None
+    return tuple(found)
+
+
+def _roots(scope: Scope, built: Built) -> Iterator[int]:
+    if built.fold is not None:
+        raise BadAttribute(f"{built.label} is made of a committed run: no state can wait for it")
+    yield from StateGraph.roots(built)
+    for member in built.members:
+        yield from _roots(scope, scope.built[member])
+
+
+def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
+    """Refuse keys that can't be written or read as they are declared."""
+    if not state.reads and not state.writes:
+        return
+    attribute = "reads" if state.reads else "writes"
+    if not is_handler:
+        raise scope.fault(BadRule(f"rule {scope.rule.name}: only a state of kind python has a context"), attribute)
+    if state.code is not None and "context" not in state.code.doors:
+        remedy = "give it an argument `context`"
+        raise scope.fault(BadAttribute(f"{state.code.function}() does not ask for `context`", remedy=remedy), attribute)
+    before = _written_before(scope, state) if state.reads else set()
+    for key in state.reads:
+        if key not in before:
+            remedy = did_you_mean(key, before) if before else "name the one that writes it in `inputs` or `after`"
+            error = UnknownName(f"no state that comes before writes the context key {key!r}", remedy=remedy)
+            raise scope.fault(error, "reads")
+
+
+def _written_before(scope: Scope, state: State) -> set[str]:
+    found, seen, todo = set[str](), set[int](), list(state.needs)
+    while todo:
+        number = todo.pop()
+        if number not in seen:
+            seen.add(number)
+            found.update(scope.states[number].writes)
+            todo += scope.states[number].needs
+    return found
+
+
+# Method of the handler's `context` -> the attribute that must name its key.
+_DECLARED = {"read": "reads", "read_typed": "reads", "write": "writes", "delete": "writes"}
+
+
+def undeclared(uses: Iterable[Use], reads: Sequence[str], writes: Sequence[str]) -> Iterator[FlowError]:
+    """What a handler's text does with keys that its target does not declare."""
+    for use in uses:
+        attribute = _DECLARED.get(use.method)
+        known = {*writes, *(reads if attribute == "reads" else ())}
+        if attribute is not None and use.key not in known:
+            message = f"context.{use.method}({use.key!r}): the key is not declared"
+            yield UnknownName(message, remedy=f"add it to `{attribute}`", location=use.where)

@@ -1,0 +1,84 @@
+"""The join of contexts: in any order and grouping the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowbuild.core.action import ErrorInfo, Outcome
+from flowbuild.core.canonical import canonical, sha256
+from flowbuild.core.errors import StoreCorrupt
+from flowbuild.core.ids import StateId
+from flowbuild.core.label import Label
+from flowbuild.graph.state import State
+from flowbuild.run.context import Context, Contexts, joined, kept, written
+from flowbuild.store.tree import Artifact
+
+VALUES = st.one_of(st.none(), st.sampled_from([b"1", b"2"]))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Context]:
+    """Contexts that came of each other, as those of a graph's states do."""
+    found: list[Context] = [{}]
+    for number in range(draw(st.integers(1, 6))):
+        before = joined(draw(st.lists(st.sampled_from(found), max_size=3)))
+        found.append(written(before, number, draw(st.dictionaries(st.sampled_from("kl"), VALUES, max_size=2))))
+    return found
+
+
+@given(histories(), st.data())
+def test_a_join_is_the_same_in_any_order_and_grouping(found: list[Context], data: st.DataObject) -> None:
+    one, two, three = (data.draw(st.sampled_from(found)) for _ in range(3))
+    assert joined([one, two]) == joined([two, one])
+    assert joined([one, joined([two, three])]) == joined([joined([one, two]), three])
+    assert joined([one, one]) == joined([one]) == one
+
+
+def test_a_later_write_replaces_what_it_came_after() -> None:
+    first = written({}, 0, {"k": b"1"})
+    later = written(first, 1, {"k": b"2"})
+    assert joined([first, later]) == joined([later, first]) == later
+    aside = written({}, 2, {"k": b"3"})
+    assert joined([first, later, aside])["k"].live == {1: b"2", 2: b"3"}
+
+
+def writer() -> State:
+    return State(StateId("w.main.x"), Label("", "w"), "python", "", {}, {}, {}, {}, writes=("k",))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"write":{},"delete":1}',
+        b'{"write":{"other":1},"delete":[]}',
+        b'{"write":[],"delete":[[]]}',
+    ],
+)
+def test_an_artifact_that_holds_no_changes_is_damage(data: bytes) -> None:
+    products = {0: {"context": Artifact(sha256(data), len(data))}}
+    with pytest.raises(StoreCorrupt):
+        Contexts([writer()], lambda _: data).after(0, products)
+
+
+def test_a_snapshot_is_the_digest_of_all_keys() -> None:
+    data = canonical({"write": {"k": [1]}, "delete": []})
+    contexts = Contexts([writer()], lambda _: data)
+    assert contexts.after(0, {0: {"context": Artifact(sha256(data), len(data))}}) == sha256(b'{"k":[1]}')
+    assert list(contexts.snapshots.values()) == [b'{"k":[1]}']
+
+
+def test_a_failure_keeps_nothing() -> None:
+    failed = Outcome(error=ErrorInfo("x", "y"), context={"write": {"k": 1}, "delete": []})
+
+    def steps():  # type: ignore[no-untyped-def]
+        yield from ()
+        return failed
+
+    with pytest.raises(StopIteration) as end:
+        next(kept(("k",), steps(), lambda _: pytest.fail("kept")))
+    assert end.value.value is failed
