@@ -20,7 +20,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 HANDLER = """
 import base64, json, os, sys, urllib.parse
 from pathlib import Path
-from flowbuild.io import Emit, HandlerFailed, Io
+from flowbuild.io import Context, Emit, HandlerFailed, Io
 
 T = os.environ["TOKEN"]
 
@@ -67,6 +67,10 @@ def hides(out):
     (out / T.replace("/", "")).mkdir(parents=True)
     (out / "a").write_text(urllib.parse.quote(T, safe=""))
 
+def hands_on(out, context: Context):
+    out.write_text("made\\n")
+    context.write("session", {"cookie": T})
+
 def seals(out, io: Io):
     cookie = "-".join(["brand", "new", "cookie", "31337"])
     io.record_secret("session", {"cookie": cookie})
@@ -76,7 +80,20 @@ def seals(out, io: Io):
     print("got", cookie)
     out.write_text("sealed\\n")
 """
-FAILING = ("raises", "fails", "ends", "exits", "emits", "names", "records", "keys", "asks", "writes", "hides")
+FAILING = (
+    "raises",
+    "fails",
+    "ends",
+    "exits",
+    "emits",
+    "names",
+    "records",
+    "keys",
+    "asks",
+    "writes",
+    "hides",
+    "hands_on",
+)
 
 
 def forms(value: str) -> Iterator[bytes]:
@@ -119,6 +136,7 @@ def planted(space: Space) -> Space:
         }
         for name, path in names.items()
     }
+    targets["hands_on"]["writes"] = ["session"]
     shell = {"rule": "exec", "secrets": ["TOKEN"], "outputs": {"o": "shell"}}
     targets["shell"] = {**shell, "script": 'echo "$TOKEN"; echo "$TOKEN" | base64 -w 7 >&2; env > dump; exit 4'}
     targets["traced"] = {**shell, "script": 'set -x; : "$TOKEN" > ${{ outputs.o }}', "outputs": {"o": "traced"}}
