@@ -8,6 +8,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ UnknownTarget  UnknownRule  UnknownName
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
     │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
+    │  ├─ SecretsDetected          what looks like a secret, or is one, would be written down
     │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
@@ -122,6 +123,9 @@ class UndeclaredModule(UserError): ...
 
 
 class BadFlow(UserError): ...
+
+
+class SecretsDetected(UserError): ...
 
 
 class CycleFound(UserError): ...

@@ -38,7 +38,10 @@ MARKS = (
     "authorization",
     "bearer ",
 )
+LINE = "[a line that looks like a secret]"
 _PHRASE = re.compile(r"\s*(?:[a-z]+\s+){11,23}[a-z]+\s*")
+# `scheme://user:password@`, where the password is no reference such as $TOKEN or ${{ params.x }}.
+_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*:[^\s/?#@$]+@")
 _CAPITALS = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -46,6 +49,18 @@ def looks_secret(text: str) -> bool:
     """Whether a text names a secret, or is a phrase of words that may be one."""
     small = text.translate(_CAPITALS)
     return any(mark in small for mark in MARKS) or _PHRASE.fullmatch(text) is not None
+
+
+def holds_password(text: str) -> bool:
+    """Whether a URL in a text has a password written out."""
+    return _USERINFO.search(text) is not None
+
+
+def hide_lines(text: str) -> str:
+    """A text with each line that looks secret replaced."""
+    if not looks_secret(text) and not any(map(looks_secret, text.split("\n"))):
+        return text
+    return "\n".join(LINE if looks_secret(line) else line for line in text.split("\n"))
 
 
 def find_secret(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """What a child prints: kept in bounded memory and on bounded disk, for people.
 
 Knows nothing of processes. Of one stream the log holds the first half and the last half of a limit, with a line
-between them that says how many bytes are not there.
+between them that says how many bytes are not there. Secrets are masked before anything is kept.
 
 Shapes:  the log's file appears with the first byte; a stream that said nothing leaves none.
 Errors:  DiskRefused when the log cannot be written.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from flowbuild.core.mask import Mask, Stream
 from flowbuild.store.refusal import refused
 
 LIMIT = 1 << 20
@@ -21,7 +22,9 @@ TAIL = 2048
 class Capture:
     """One stream of one child."""
 
-    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = LIMIT, mask: Mask | None = None) -> None:
+        self.mask = mask or Mask()
+        self._stream = Stream(self.mask)
         self.path = path
         self.total = 0
         self._half = limit // 2
@@ -31,6 +34,11 @@ class Capture:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        self._keep(self._stream.feed(data))
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
         self.total += len(data)
         room = self._half - self._head
         if room > 0:
@@ -43,6 +51,7 @@ class Capture:
 
     def close(self) -> None:
         """Write what belongs behind the head, and close the log. Twice is once."""
+        self._keep(self._stream.end())
         if self._file is None:
             return
         behind = min(self.total - self._head, self._half)
@@ -59,7 +68,7 @@ class Capture:
     @property
     def tail(self) -> str:
         """The end of what was said, for messages."""
-        return bytes(self._tail[-TAIL:]).decode("utf-8", "replace")
+        return (self._tail[-TAIL:] + self._stream.rest())[-TAIL:].decode("utf-8", "replace")
 
     @property
     def log(self) -> Path | None:

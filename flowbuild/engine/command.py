@@ -84,7 +84,7 @@ def _run(
 
 def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
     """The logs of an action."""
-    return Capture(io.log(action, "stdout")), Capture(io.log(action, "stderr"))
+    return tuple(Capture(io.log(action, name), mask=io.mask) for name in ("stdout", "stderr"))  # type: ignore[return-value]
 
 
 def told(outcome: Outcome, captures: tuple[Capture, Capture], io: Io) -> Outcome:

@@ -94,6 +94,14 @@ class Io:
         """Keep a value as a fact; the artifact id of the first one kept under this key."""
         return str(self._put({"op": "record_value", "fact_key": fact_key, "value": value})["payload_id"])
 
+    def record_secret(self, fact_key: str, value: Any) -> str:
+        """Keep a value as a fact that only this run can read: on the disk it is ciphertext."""
+        return str(self._put({"op": "record_secret", "fact_key": fact_key, "value": value})["payload_id"])
+
+    def read_secret(self, fact_key: str) -> Any:
+        """The value of a fact that was recorded as a secret in this run."""
+        return self._put({"op": "read_secret", "fact_key": fact_key})["value"]
+
     def get_recorded_fact(self, fact_key: str) -> str | None:
         """The artifact id of a fact, if the run has it."""
         found = self._put({"op": "get_recorded_fact", "fact_key": fact_key})["payload_id"]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest, digest
 from flowbuild.core.event import Event
+from flowbuild.core.mask import Mask
 
 
 class Wait(NamedTuple):
@@ -74,6 +75,10 @@ class Io(Protocol):
 
     def environment(self, action: Action) -> Mapping[str, str]:
         """The variables an action sees: the declared ones and the fixed few."""
+
+    @property
+    def mask(self) -> Mask:
+        """The secrets that an action must not be heard saying."""
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """Answer what a handler asks of the outside, and record it: see `run.door`."""

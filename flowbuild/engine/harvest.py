@@ -3,7 +3,8 @@
 Knows nothing of how it was made. A trailing slash declares a directory. An output may be a link inside the root; one
 that points out of it would name bytes that no key covers.
 
-Shapes:  {name: artifact document}, or ErrorInfo with code `output_missing`, `output_kind` or `output_escapes`.
+Shapes:  {name: artifact document}, or ErrorInfo with code `output_missing`, `output_kind`, `output_escapes` or
+         `secret_in_output`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.engine.engine import Io
+from flowbuild.engine.leak import leaks
 from flowbuild.engine.place import Place
 
 SHOWN = 8  # undeclared files that a message names
@@ -33,6 +35,12 @@ def harvest(action: Action, io: Io, place: Place) -> Mapping[str, Mapping[str, A
     faults = [
         fault for name, path in action.outputs.items() if (fault := _fault(name, path, place.output(path), place.root))
     ]
+    if not faults and _may_leak(action, io):
+        faults = [
+            Fault("secret_in_output", f"output {name!r} holds the value of a secret, and would be kept")
+            for name, path in action.outputs.items()
+            if next(leaks(io.mask, place.output(path)), None) is not None
+        ]
     found: dict[str, Mapping[str, Any]] = {}
     for name, path in action.outputs.items() if not faults else ():
         doc = io.collect(place.output(path).resolve())
@@ -46,6 +54,11 @@ def harvest(action: Action, io: Io, place: Place) -> Mapping[str, Mapping[str, A
     if place.staged and any(fault.code == "output_missing" for fault in faults):
         message += _undeclared(action, place)
     return ErrorInfo(faults[0].code, message, details={"outputs": sorted(action.outputs)})
+
+
+def _may_leak(action: Action, io: Io) -> bool:
+    """Whether an action may have seen the value of a secret."""
+    return bool(io.mask) and bool(action.with_.get("secrets") or action.with_.get("doors"))
 
 
 def _fault(name: str, path: str, place: Path, root: Path) -> Fault | None:

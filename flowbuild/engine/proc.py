@@ -26,11 +26,13 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import BadAttribute, CapabilitiesMismatch, EngineError
 from flowbuild.core.event import Domain, Event
+from flowbuild.core.mask import Mask
 from flowbuild.engine import rep
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.command import seconds
 from flowbuild.engine.engine import Capabilities, Io, Performance, Ready, Wait
 from flowbuild.engine.executor import Executor, environment
+from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import shown
 from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
@@ -73,7 +75,7 @@ class ProcEngine:
 
     def perform(self, action: Action, io: Io) -> Performance:
         """Perform one action. Closing the generator cancels its run; an executor that goes on with it is ended."""
-        bell, log = Bell(), Capture(io.log(action, "stderr"))
+        bell, log = Bell(), Capture(io.log(action, "stderr"), mask=io.mask)
         try:
             finished = yield from self._in_turn(action, log, bell)
         finally:
@@ -133,7 +135,7 @@ class ProcEngine:
         try:
             while True:
                 step = steps.send(ready)
-                ready = yield step if isinstance(step, Wait) else _event(step, action)
+                ready = yield step if isinstance(step, Wait) else _event(step, action, log.mask)
         except StopIteration as end:
             finished: Finished = end.value
             return finished
@@ -220,12 +222,14 @@ def _refers(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip().startswith("$")
 
 
-def _event(told: Mapping[str, Any], action: Action) -> Domain:
-    """An event for the journal."""
+def _event(told: Mapping[str, Any], action: Action, mask: Mask) -> Domain:
+    """An event for the journal; of one that holds a secret only that there was one."""
     try:
         canonical(told)
     except BadAttribute as error:
         rep.broken(f"an event of {rep.POLL} can't be kept: {error.message}")
+    if is_secret(told, action, mask):
+        told = {"refused": "secrets_detected"}
     return Domain("executor_event", {"event": told, "label": action.label, "state_id": action.state_id})
 
 
@@ -237,9 +241,12 @@ def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
     if finished.status == "failed":
         return Outcome(error=_failure(finished))
     try:
-        data = canonical(_result(action, finished.summary))
+        result = _result(action, finished.summary)
+        data = canonical(result)
     except BadAttribute as error:
         return Outcome(error=ErrorInfo("result_refused", f"the result can't be kept: {error.message}"))
+    if is_secret(result, action, io.mask):
+        return Outcome(error=secret_result())
     outputs = {}
     for name in action.outputs:
         path = io.scratch(action) / "result.json"

@@ -32,6 +32,7 @@ from flowbuild.engine.command import failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance, Ready, Wait
 from flowbuild.engine.harvest import harvest
+from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import Place, prepare
 from flowbuild.engine.process import conclude, end, exited, until_said
 from flowbuild.engine.reaper import Reaper
@@ -69,10 +70,11 @@ class Worker:
         os.set_blocking(self.replies, False)
         self._said = bytearray()
 
-    def tell(self, document: Path) -> None:
-        """Hand over a task, or an answer: its path only, so that no pipe fills up."""
+    def tell(self, said: Path | Mapping[str, Any]) -> None:
+        """Hand over a task, or an answer: its path only, so that no pipe fills up; a small secret as it is."""
+        line = json.dumps(str(said) if isinstance(said, Path) else said)
         with contextlib.suppress(BrokenPipeError):  # it is gone, as the pump finds out
-            os.write(self._requests, json.dumps(str(document)).encode() + b"\n")
+            os.write(self._requests, line.encode() + b"\n")
 
     def answer(self) -> dict[str, Any] | None:
         """The reply or the question, when it is there."""
@@ -111,8 +113,10 @@ class _Answers:
         self._io = io
         self._file = place.scratch / "answer.json"
 
-    def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path]:
+    def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path | Mapping[str, Any]]:
         answer = yield from self._io.ask(self._action, question)
+        if question["op"] == "read_secret":
+            return answer
         with disk_refused(self._file):
             self._file.write_text(json.dumps(answer), encoding="utf-8")
         return self._file
@@ -143,6 +147,8 @@ class Workers:
             worker = self._take(key, environment)
         called = yield from self._call(worker, key, request, captures, seconds(action), _Answers(action, io, place))
         error = in_clean(called.error, called.said or "") if self._is_clean else called.error
+        if error is None and _returns_secret(action, io, place):
+            error = secret_result()
         outputs = harvest(action, io, place) if error is None else {}
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
@@ -220,6 +226,14 @@ class Workers:
     def _end(self, worker: Worker) -> None:
         worker.close()
         self._reaper.finish(worker.child)
+
+
+def _returns_secret(action: Action, io: Io, place: Place) -> bool:
+    """Whether the object that a step's handler returned holds a secret."""
+    if not action.with_.get("returns"):
+        return False
+    path = place.cwd / action.with_["returns"]
+    return path.is_file() and is_secret(json.loads(path.read_bytes()), action, io.mask)
 
 
 def _until_replied(

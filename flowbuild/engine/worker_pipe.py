@@ -1,6 +1,6 @@
 """The two pipes of a worker: tasks and answers come in, replies and questions go out. Standard library only.
 
-Knows nothing of what is asked. A line that comes in is the path of a JSON document; one that goes out is a document.
+Knows nothing of what is asked. A line that comes in is a JSON document or the path of one; one that goes out is one.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def failed(code: str, message: str) -> dict[str, Any]:
 
 
 def read(line: str) -> dict[str, Any]:
-    """The document that a line names."""
-    doc: dict[str, Any] = json.loads(Path(json.loads(line)).read_bytes())
+    """The document that a line names, or is: what may not be on the disk."""
+    said = json.loads(line)
+    doc: dict[str, Any] = said if isinstance(said, dict) else json.loads(Path(said).read_bytes())
     return doc
 
 

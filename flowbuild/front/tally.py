@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.event import Domain, Event, StateCompleted, StateFailed, StateStatus
 from flowbuild.core.label import Label
+from flowbuild.core.secrets import hide_lines
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.evaluate import Result, blocked_by
 
@@ -103,7 +104,7 @@ class Tally:
             info, captured = self._failures[ids[0]]
             path = captured.get("log")
             log = _end(os.path.join(self._root, path)) if path else str(captured.get("stderr_tail") or "")
-            return Ended(label, status, seconds, str(info["message"]), str(info["code"]), log, path)
+            return Ended(label, status, seconds, str(info["message"]), str(info["code"]), hide_lines(log), path)
         if status is StateStatus.NOT_STARTED:
             guilty = next((self._guilty[one] for one in ids if one in self._guilty), None)
             return Ended(label, status, seconds, f"needs {guilty}" if guilty else "the build ended before it")

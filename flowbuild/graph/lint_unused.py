@@ -126,7 +126,17 @@ def _of_rule(rule: Rule) -> list[Any]:
 
 
 def _of_template(state: StateTemplate) -> list[Any]:
-    return [state.each, state.when, state.with_, state.inputs, state.outputs, state.env, state.stage, state.timeout]
+    return [
+        state.each,
+        state.when,
+        state.with_,
+        state.inputs,
+        state.outputs,
+        state.env,
+        state.secrets,
+        state.stage,
+        state.timeout,
+    ]
 
 
 def _parts(root: str, values: Iterable[Any]) -> set[str]:

@@ -20,10 +20,12 @@ from flowbuild.core.errors import (
     FlowError,
     Location,
     OutputClash,
+    SecretsDetected,
     UnknownTarget,
     raise_all,
 )
 from flowbuild.core.label import Label, is_label, parse
+from flowbuild.core.secrets import looks_secret
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph import builtin
 from flowbuild.graph.cycle import cycle_found
@@ -32,6 +34,7 @@ from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
+from flowbuild.load.secret import REMEDY, allowed
 
 # A set value: the target it is for (None: those named on the command line), the name, the text.
 Setting = tuple[Label | None, str, str]
@@ -159,6 +162,8 @@ def _settings(
             raise BadFlag(f"--set {shown}={text}: no target asked for has this parameter", remedy=remedy)
         for one in reached:
             target = catalog.target(one)
+            if looks_secret(text) and not allowed(target.tags):
+                raise SecretsDetected(f"--set {name}: its value looks like a secret", remedy=REMEDY)
             values.setdefault(one, _defaults(target))[name] = target.params[name].read(text)
     return values
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, NoMatch, UnknownName
@@ -23,6 +23,7 @@ from flowbuild.load.catalog import Catalog
 from flowbuild.load.expression import render
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
+from flowbuild.load.secret import allowed
 from flowbuild.load.types import Attribute
 
 Files = File | list[File] | dict[str, Any]
@@ -160,7 +161,8 @@ class Scope:
 
     def add(self, state: State) -> int:
         """Append a state; its number."""
-        self.states.append(state)
+        excused = allowed(self.target.tags)
+        self.states.append(replace(state, allows=excused) if excused else state)
         self.own.append(len(self.states) - 1)
         return self.own[-1]
 

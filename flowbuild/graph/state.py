@@ -100,7 +100,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One node: static, before any digest is known. `with_` is rendered; `env` maps None to what is passed through."""
+    """One node: static, before any digest is known. `with_` is rendered; `env` maps None to what is passed through.
+
+    `secrets` maps the names of variables to their versions; `allows` says what its target is excused from.
+    """
 
     id: StateId
     label: Label
@@ -111,6 +114,8 @@ class State:
     declared: Mapping[str, str]  # output name -> path as the target says it
     outputs: Mapping[str, str]  # output name -> path from the workspace root
     env: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    allows: tuple[str, ...] = ()
     stage: bool = True
     timeout_ms: int | None = None
     observes_host: bool = False

@@ -116,6 +116,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     inner = {**names, "inputs": inputs, "outputs": shown}
     parts = KINDS.get(template.kind, _plain)(scope, template, inner, (reads, writes))
     env = _late(scope, template.env, inner) if template.env else {}
+    secrets = _render(scope, template.secrets, inner) or {}
     timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
     applies = _render(scope, template.side_effects, inner) == APPLY
@@ -133,6 +134,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         declared=declared,
         outputs=placed,
         env=_environment(env),
+        secrets=secrets,
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         retry=_retry(scope, template, inner),
         pool=_pool(scope, template, inner),

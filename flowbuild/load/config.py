@@ -46,6 +46,7 @@ _IO = {
     "credentials": Attribute(
         "credentials", "map", "names for requests, and where each value is", {}, items=Attribute("credential", "map")
     ),
+    "secret_key": Attribute("secret_key", "string", "the variable that holds the key of secret payloads"),
 }
 _CREDENTIAL = {
     "variable": Attribute("variable", "string", "the environment variable that holds it", required=True),
@@ -74,6 +75,7 @@ class Outside:
 
     programs: tuple[str, ...]
     credentials: Mapping[str, Mapping[str, str]]
+    secret_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
-        outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials),
+        outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials, outside["secret_key"]),
         digest=digest,
     )
 

@@ -33,6 +33,9 @@ class ParsedFiles(Protocol):
 
     def put(self, path: str, parsed: Parsed) -> None: ...
 
+    def drop(self, path: str) -> None:
+        """Forget a document: it holds what may not be written."""
+
 
 def parse_file(file: Path, shown: str, cache: ParsedFiles | None = None) -> Parsed:
     """The document of a file; `shown` is how messages name it. What is wrong is never put into the cache."""

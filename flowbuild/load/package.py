@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowbuild.core.canonical import Digest
-from flowbuild.core.errors import BadLabel, Location, UnknownRule, UnknownTarget
+from flowbuild.core.errors import BadLabel, Location, SecretsDetected, UnknownRule, UnknownTarget
 from flowbuild.core.label import Label, Pattern, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.attributes import Attribute, Checker
@@ -26,6 +26,7 @@ from flowbuild.load.params import Param, read_params
 from flowbuild.load.position import Pointer, raise_found
 from flowbuild.load.rule import UNIVERSAL, Rule
 from flowbuild.load.scope import RESERVED_ARGUMENTS, TARGET, Scope, check_names
+from flowbuild.load.secret import check_secrets
 from flowbuild.load.source import JSON
 from flowbuild.load.workspace import Workspace, is_inside, packages
 
@@ -82,6 +83,8 @@ def load_package(
     reading = _Reading(package, path, rules)
     top = reading.to.fields(_TOP, {} if parsed.doc is None else parsed.doc, (), "a BUILD.yaml")
     targets = reading.targets(top["targets"] if isinstance(top["targets"], dict) else {})
+    if cache is not None and any(found.kind is SecretsDetected for found in reading.to.findings):
+        cache.drop(str(file))
     raise_found(reading.to.findings, file, path)
     return Package(package, top["doc"], targets, path, parsed.digest)
 
@@ -141,6 +144,7 @@ class _Reading:
         self._check_together(rule, spec, pointer)
         self._check_expressions(rule, spec, attrs, params, pointer)
         tags = tuple(map(str, tags)) if isinstance(tags, list) else ()
+        check_secrets(self.to, rule, spec, tags, pointer)
         return Target(label, rule.name, attrs, params, doc, tags, self.path, pointer)
 
     def _check_together(self, rule: Rule, spec: dict[str, JSON], pointer: Pointer) -> None:

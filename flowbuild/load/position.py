@@ -10,10 +10,11 @@ Errors:  none: a pointer that leads nowhere gives the nearest place above it, a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.core.errors import FlowError, Location, UserError, raise_all
+from flowbuild.core.errors import FlowError, Location, SecretsDetected, UserError, raise_all
 from flowbuild.load.source import Lines, decode, parser
 
 Pointer = tuple[str | int, ...]
@@ -80,10 +81,15 @@ def raise_found(findings: Iterable[Finding], file: Path, shown: str) -> None:
     except OSError:  # gone since it was parsed: the faults are still worth their message
         data = b""
     positions = Positions(data, shown)
-    faults: list[FlowError] = [
-        f.kind(f.message, remedy=f.remedy, location=positions.find(f.pointer, key=f.key)) for f in found
-    ]
+    faults = [_fault(one, positions.find(one.pointer, key=one.key)) for one in found]
     raise_all(sorted(faults, key=_order))
+
+
+def _fault(one: Finding, where: Location) -> FlowError:
+    """The fault at its place. The line of a secret is not shown."""
+    if one.kind is SecretsDetected:
+        where = replace(where, text="")
+    return one.kind(one.message, remedy=one.remedy, location=where)
 
 
 def _order(fault: FlowError) -> tuple[int, int]:

@@ -59,6 +59,7 @@ class StateTemplate:
     inputs: Mapping[str, JSON] | str
     outputs: Mapping[str, JSON] | str
     env: Mapping[str, JSON] | list[str] | str
+    secrets: Mapping[str, JSON] | str
     stage: bool | str | None
     timeout: float | str | None
     observes: str | None

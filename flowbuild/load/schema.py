@@ -79,6 +79,21 @@ SHAPES: Mapping[str, Schema] = {
     "path": _matching("^[^/:]"),
     "pointer": _matching("^$|^/"),
     "seconds": {"type": "number", "exclusiveMinimum": 0},
+    "secrets": {
+        "anyOf": [
+            {"type": "array", "items": _VARIABLES},
+            {
+                "type": "object",
+                "propertyNames": _VARIABLES,
+                "additionalProperties": {
+                    "type": ["object", "null"],
+                    "required": ["version"],
+                    "additionalProperties": False,
+                    "properties": {"version": _WORD},
+                },
+            },
+        ]
+    },
     "string": _TEXT,
     "word": _WORD,
 }

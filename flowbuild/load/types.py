@@ -10,6 +10,7 @@ Knows nothing of rules and targets. A check gives the normal value, or tells its
     inputs    names to files                                    outputs   names to paths in the output directory
     command   a list of words                                   env       names to values, null to pass through
     handler   `package/file.py:function` or `module:function`   word      text; an integer becomes its digits
+    secrets   names of variables to versions, null for none
 
 Errors:  through Checks: BadAttribute, BadLabel, BadPath, OutputClash.
 """
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, UnknownName, UserError
+from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, SecretsDetected, UnknownName, UserError
 from flowbuild.core.label import is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.expression import Names, render
@@ -291,6 +292,17 @@ def _env(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
     return done
 
 
+def _secrets(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
+    if to.names is not None or type(value) is not dict:
+        return value if to.names is not None else _env(to, attribute, value, at)
+    found: dict[str, JSON] = {}
+    for name, item in value.items():
+        if item is not None and not (type(item) is dict and item.keys() == {"version"}):
+            to.fault((*at, name), f"{name!r} is a name only", "write {NAME: {version: 1}}", SecretsDetected)
+        found[name] = item["version"] if type(item) is dict and "version" in item else None
+    return _env(to, attribute, found, at)
+
+
 def _handler(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
     found = _HANDLER.fullmatch(value) if type(value) is str else None
     if not found or bool(found["file"]) == bool(found["module"]):
@@ -325,6 +337,7 @@ TYPES: dict[str, Type] = {
     "path": Type("a path", _path, is_text=True),
     "pointer": Type("a JSON pointer", _pointer, is_text=True),
     "seconds": Type("a number of seconds above zero", _seconds),
+    "secrets": Type("a list of variables, or a mapping of their names to {version: ...}", _secrets),
     "string": Type("a string", _string, is_text=True),
     "word": Type("text or an integer", _word, is_text=True),
     "output": Type("a path below the target's output directory", _output, is_text=True),

@@ -64,6 +64,8 @@ def bind(
     if kind in ("exec", "python"):
         with_["env"] = {n: v for n, v in _environment(state, facts) if v is not None}
         with_["stage"] = state.stage
+        if state.secrets:
+            with_["secrets"] = {name: {"version": version} for name, version in state.secrets.items()}
     doc: dict[str, Any] = {
         "schema_version": KEY_VERSION,
         "step_kind": state.kind,
@@ -72,6 +74,8 @@ def bind(
         "outputs": dict(state.declared),
         "engine": engine,
     }
+    if state.allows:
+        doc["allows"] = list(state.allows)
     if kind == "exec":
         doc["program"] = _program(state, facts)
     if kind == "probe":

@@ -134,10 +134,17 @@ class RunDesk:
             return never(action.refused)
         engine, step = self._engines.of(state), state.step
         if step is None:
-            return self._steps(state, action, lambda: self._once(state, engine.perform(action, self._io)))
+            secrets = self._door.secrets
+            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
-        return attempted(step, action, lambda: engine.perform(action, self._io), self._keep, deadline)
+        return attempted(
+            step,
+            action,
+            lambda: self._door.secrets.performed(action, engine, self._io),
+            self._keep,
+            deadline,
+        )
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""

@@ -4,6 +4,7 @@ Knows nothing of processes or of time's passing. A fact belongs to its run: the 
 the disk before anybody sees the reply. With `live=None` nothing outside is ever asked: what isn't recorded is missing.
 
 Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
+         {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
          {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
          "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
@@ -27,7 +28,10 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused
+from flowbuild.load.secret import excuses
+from flowbuild.run import vault
 from flowbuild.run.record import now_millis
+from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
@@ -57,7 +61,9 @@ class Door:
         on_first: Callable[[], None] = lambda: None,
         missing_is_retryable: bool = False,
         clock: Callable[[], int] = now_millis,
+        secrets: Secrets | None = None,
     ) -> None:
+        self.secrets = secrets or Secrets({})
         self._cas = cas
         self._live = live
         self._flushes = flushes
@@ -71,6 +77,8 @@ class Door:
         self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
             "call": self._call,
             "record_value": self._record_value,
+            "record_secret": self._record_secret,
+            "read_secret": self._read_secret,
             "get_recorded_fact": self._get_recorded_fact,
             "now_millis": self._now_millis,
             "random_bytes": self._random_bytes,
@@ -94,26 +102,51 @@ class Door:
             if self._live is None:
                 raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
             return {"response": (yield from self._live.call(namespace, request)), "payload_id": None}
-        _check_key(key)
+        self._check_key(key)
         if key not in self.facts:
             if self._live is None:
                 raise self._missing(key)
             response = yield from self._live.call(namespace, request)
-            yield from self._bind(action, key, _payload(response), {"namespace": namespace})
+            yield from self._bind(action, key, self._payload(action, response), {"namespace": namespace})
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
         key = question["fact_key"]
-        _check_key(key)
+        self._check_key(key)
         if self._live is None:
             if key not in self.facts:
                 raise self._missing(key)
         else:
-            data = _payload(question["value"])
+            data = self._payload(action, question["value"])
             if self.facts.get(key, sha256(data)) != sha256(data):
                 raise Refused("fact_payload_conflict", f"the fact {key!r} is bound to another payload", "Storage")
             yield from self._bind(action, key, data, {})
         return {"payload_id": self.facts[key]}
+
+    def _record_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        key = question["fact_key"]
+        self._check_key(key)
+        plain = _canonical(question["value"])
+        self.secrets.mask.add_all(question["value"])
+        if key in self.facts:
+            if self._live is not None and vault.opened(self.secrets, key, self._cas.read(self.facts[key])) != plain:
+                raise Refused("fact_payload_conflict", f"the fact {key!r} is bound to another payload", "Storage")
+        elif self._live is None:
+            raise self._missing(key)
+        else:
+            yield from self._bind(
+                action, key, vault.sealed(self.secrets, action, key, plain), {"kind": "secret_payload"}
+            )
+        return {"payload_id": self.facts[key]}
+
+    def _read_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        yield from ()
+        key = question["fact_key"]
+        if key not in self.facts:
+            raise self._missing(key)
+        value = json.loads(vault.opened(self.secrets, key, self._cas.read(self.facts[key])))
+        self.secrets.mask.add_all(value)
+        return {"value": value}
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
@@ -149,9 +182,9 @@ class Door:
             name, payload = event["name"], event["payload"]
             if not isinstance(name, str) or not name or name in RESERVED_EVENTS:
                 raise Refused("event_invalid", f"{name!r} is no name for an event of a handler")
-            if looks_secret(name) or find_secret(payload) is not None:
+            if not excuses(action.doc) and (looks_secret(name) or find_secret(payload) is not None):
                 raise Refused("secrets_detected", "an event holds what looks like a secret")
-            _payload(payload)
+            self._payload(action, [name, payload])
         for event in question["events"]:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
         return {}
@@ -172,6 +205,21 @@ class Door:
         yield Domain("fact_recorded", payload)
         yield Wait((), 0.0)
 
+    def _check_key(self, key: Any) -> None:
+        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+            raise Refused("io_request_invalid", f"{key!r} is no fact key")
+        if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
+            raise Refused("secrets_detected", "a fact key looks like a secret")
+
+    def _payload(self, action: Action, value: Any) -> bytes:
+        """A value as a fact: canonical JSON, no floats, nothing that looks secret, and no secret that is known."""
+        data = _canonical(value)
+        if not excuses(action.doc) and find_secret(value) is not None:
+            raise Refused("secrets_detected", "a fact holds what looks like a secret")
+        if self.secrets.mask.finds(data):
+            raise Refused("secrets_detected", "a fact or an event holds the value of a secret")
+        return data
+
     def _json(self, key: str) -> Any:
         return json.loads(self._cas.read(self.facts[key]))
 
@@ -185,21 +233,9 @@ def _derived(kind: str, action: Action, ordinal: int) -> str:
     return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
 
 
-def _check_key(key: Any) -> None:
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
-        raise Refused("io_request_invalid", f"{key!r} is no fact key")
-    if looks_secret(key):
-        raise Refused("secrets_detected", "a fact key looks like a secret")
-
-
-def _payload(value: Any) -> bytes:
-    """A value as a fact: canonical JSON, no floats, nothing that looks secret."""
+def _canonical(value: Any) -> bytes:
     if has_float(value):
-        raise Refused(
-            "artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it", "ParsingInput"
-        )
-    if find_secret(value) is not None:
-        raise Refused("secrets_detected", "a fact holds what looks like a secret")
+        raise Refused("artifact_float_not_allowed", "a fact holds no floats; keep the text, or scale it")
     try:
         return canonical(value)
     except BadAttribute as error:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.action import Action, Staged
+from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Answering
+from flowbuild.engine.leak import leaks
 from flowbuild.run.door import Door
 from flowbuild.store.cas import Cas
 from flowbuild.store.files import copy_file, ensure_directory, refused, remove_tree
@@ -33,6 +35,10 @@ class RunIo:
         self._door = door or Door(cas, None)
         self._made: set[Path] = set()
 
+    @property
+    def mask(self) -> Mask:
+        return self._door.secrets.mask
+
     def scratch(self, action: Action) -> Path:
         place = self._directory / "stage" / _place(action)
         if place.exists():
@@ -43,6 +49,11 @@ class RunIo:
     def release(self, action: Action) -> None:
         """Remove what `scratch` made, once nobody needs it."""
         remove_tree(self._directory / "stage" / _place(action))
+
+    def scrub(self, action: Action) -> None:
+        """Remove what holds the value of a secret from what is left of an action."""
+        for path in list(leaks(self.mask, self._directory / "stage" / _place(action))):
+            remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         base = os.fspath(root)
@@ -76,9 +87,15 @@ class RunIo:
         return self._door.ask(action, question)
 
     def environment(self, action: Action) -> Mapping[str, str]:
-        """The declared variables, and the fixed few; HOME and TMPDIR are the engine's to choose."""
+        """The declared variables and secrets, and the fixed few; HOME and TMPDIR are the engine's to choose."""
         declared: Mapping[str, str] = action.with_.get("env", {})
-        return {"PATH": ":".join(self.search_path), "LANG": "C.UTF-8", "TZ": "UTC", **declared}
+        return {
+            "PATH": ":".join(self.search_path),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            **declared,
+            **self._door.secrets.given(action),
+        }
 
 
 def _make(directory: str, made: set[str]) -> None:

@@ -47,6 +47,13 @@ class ParsedTable:
         self._rows[path] = (parsed.digest, parsed.doc)
         self._is_changed = True
 
+    def drop(self, path: str) -> None:
+        self._is_changed |= self._rows.pop(path, None) is not None
+
+    def clear(self) -> None:
+        """Forget every document."""
+        self._rows, self._is_changed = {}, True
+
     def save(self) -> None:
         if self._is_changed:
             body = marshal.dumps({path: row for path, row in self._rows.items() if Path(path).exists()})

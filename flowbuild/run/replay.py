@@ -11,6 +11,7 @@ Source:  DESIGN, section 1, policy `replay`; seed 001, replay rules.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Generator, Iterator, Mapping
 from enum import StrEnum
@@ -26,6 +27,7 @@ from flowbuild.engine.process import drive
 from flowbuild.run.context import OUTPUT, kept
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
+from flowbuild.run.secret import Secrets
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact, entries
@@ -56,7 +58,9 @@ class Replay:
         self._story = story
         self._cas = cas
         self._engine = engine
-        self._io = RunIo(root, search_path, cas, root / ".flowbuild", Door(cas, None, story.facts))
+        door = Door(cas, None, story.facts, secrets=Secrets(os.environ, run_id=story.run_id))
+        self._secrets = door.secrets
+        self._io = RunIo(root, search_path, cas, root / ".flowbuild", door)
 
     def run(self) -> Iterator[Verdict]:
         """Every state, in the order in which the run entered them."""
@@ -78,10 +82,12 @@ class Replay:
         if doc.get("context") and not self._cas.intact(Digest(told.base)):
             return Verdict(told, Found.ABSENT, "the bundle does not hold its context")
         action = rebuilt(told, doc, self._cas)
-        steps = self._engine.perform(action, self._io)
+        steps = self._secrets.performed(action, self._engine, self._io)
         if OUTPUT in told.outputs and OUTPUT not in doc["outputs"]:
             steps = kept(doc["with"]["writes"], steps, self._keep)
         outcome = drive(_waits(steps))
+        if outcome.error is not None and outcome.error.code == "secret_missing":
+            return Verdict(told, Found.ABSENT, outcome.error.message)
         return self._compared(told, doc, outcome)
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
-from flowbuild.core.errors import FlowError
+from flowbuild.core.errors import FlowError, SecretsDetected
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
@@ -27,6 +27,7 @@ from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
 from flowbuild.run.resume import check, closing, lost
+from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
@@ -71,6 +72,13 @@ class Run:
         executor = (lambda: session.facts.executor(argv)) if argv else None
         engines = Engines(session.engine, session.steps, executor, session.channel)
         engines.check(graph.states[number] for number in wanted)
+        secrets = Secrets(session.variables, run_id=run_id, key_name=session.workspace.config.outside.secret_key)
+        secrets.know(one["variable"] for one in session.workspace.config.outside.credentials.values())
+        try:
+            secrets.check((graph.states[number] for number in wanted), session.facts.variable, manifest)
+        except SecretsDetected:
+            session.parsed.clear()
+            raise
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -90,6 +98,7 @@ class Run:
                 Outside(session.workspace.config.outside, session.reaper, self._directory / "io", session.variables),
                 story.facts if story else None,
                 flushes=flushes,
+                secrets=secrets,
                 on_first=self._mark,
             ),
             contexts=Contexts(graph.states, session.cas.read),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flowbuild.core.errors import DiskRefused
+from flowbuild.core.mask import Mask
 from flowbuild.engine.capture import Capture
 
 
@@ -49,3 +50,16 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskRefused, match=r"file/log"):
         Capture(tmp_path / "file" / "log").feed(b"x")
+
+
+def test_a_secret_is_masked_before_it_is_kept_however_it_arrives(tmp_path: Path) -> None:
+    mask = Mask()
+    mask.add("a value of a secret")
+    capture = Capture(tmp_path / "log", mask=mask)
+    for letter in b"<a value of a secret> a value of":
+        capture.feed(bytes([letter]))
+    assert capture.tail == "<***> a value of"
+    capture.close()
+    capture.close()
+    assert (tmp_path / "log").read_text() == capture.tail == "<***> a value of"
+    assert capture.total == len(capture.tail)

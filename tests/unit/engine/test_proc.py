@@ -125,6 +125,20 @@ def test_events_of_every_poll_are_kept_in_order(make: Make, io: TinyIo) -> None:
     assert [event["message"] for event in told] == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize("said", ["the password is x", "sent a value of a secret"])
+def test_an_event_or_a_result_that_holds_a_secret_is_not_kept(make: Make, io: TinyIo, said: str) -> None:
+    io.mask.add("a value of a secret")
+    engine = make(
+        replaced=f"""
+        def poll(id, params):
+            reply(id, {{"status": "completed", "events": [{{"type": "log", "message": {said!r}}}], "summary": {{"result": {{"k": {said!r}}}}}}})
+        """
+    )
+    outcome, told = perform(engine, action("a", {}), io)
+    assert told == [{"refused": "secrets_detected"}]
+    assert outcome.error is not None and outcome.error.code == "secrets_detected"
+
+
 def test_the_first_terminal_status_is_the_last_word(make: Make, io: TinyIo) -> None:
     engine = make(
         replaced="""

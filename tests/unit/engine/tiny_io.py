@@ -12,6 +12,7 @@ from typing import Any
 
 from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import digest
+from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.engine.process import drive
 
@@ -25,6 +26,7 @@ class TinyIo:
         self.search_path: tuple[str, ...] = PATH
         self.kept: dict[str, bytes] = {}
         self._count = 0
+        self.mask = Mask()
         (root / "ws").mkdir()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused, Replying
 from flowbuild.run.door import MOST_RANDOM, Door, bound_facts
+from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 
 ACTION = Action(Digest("0" * 64), {"step_kind": "python", "with": {}}, "//:a", "a.main.call", "")
@@ -219,3 +221,38 @@ def test_facts_of_a_journal() -> None:
 def test_damaged_facts_of_a_journal(events: list[Event], said: str) -> None:
     with pytest.raises(StoreCorrupt, match=said):
         bound_facts(events)
+
+
+def test_a_secret_that_is_known_is_no_fact_no_key_and_no_event(cas: Cas) -> None:
+    secrets = Secrets({"TOKEN": "an-ordinary-value"})
+    secrets.know(["TOKEN"])
+    door = Door(cas, Outside({"echo": "is an-ordinary-value"}), secrets=secrets)
+    excused = dataclasses.replace(ACTION, doc={**ACTION.doc, "allows": ["secret-words"]})
+    for question in (
+        call("page"),
+        call("an-ordinary-value"),
+        {"op": "record_value", "fact_key": "k", "value": ["YW4tb3JkaW5hcnktdmFsdWU="]},
+        {"op": "emit", "events": [{"name": "seen", "payload": "an-ordinary-value"}]},
+        {"op": "emit", "events": [{"name": "an-ordinary-value", "payload": 1}]},
+    ):
+        assert code(ask(door, question, excused)[0]) == "secrets_detected"
+    assert door.facts == {}
+    assert "error" not in ask(door, {"op": "record_value", "fact_key": "k", "value": "password"}, excused)[0]
+
+
+def test_a_secret_is_kept_as_ciphertext_and_bound_once(cas: Cas) -> None:
+    secrets = Secrets({"BOX": base64.b64encode(b"k" * 32).decode()}, run_id="r", key_name="BOX")
+    door = Door(cas, Outside(), secrets=secrets)
+    record = {"op": "record_secret", "fact_key": "s", "value": {"cookie": "a-cookie-of-ours"}}
+    answer, events = ask(door, record)
+    assert [event.payload["meta"]["kind"] for event in events if isinstance(event, Domain)] == ["secret_payload"]
+    assert b"cookie" not in cas.read(door.facts["s"]) and secrets.mask.finds(b"a-cookie-of-ours")
+    assert ask(door, record) == (answer, [])
+    assert code(ask(door, {**record, "value": "another"})[0]) == "fact_payload_conflict"
+    assert code(ask(door, {**record, "value": 0.5})[0]) == "artifact_float_not_allowed"
+    read = {"op": "read_secret", "fact_key": "s"}
+    assert ask(door, read, OTHER)[0] == {"value": {"cookie": "a-cookie-of-ours"}}
+    replay = Door(cas, None, door.facts, secrets=Secrets(secrets.variables, run_id="r"))
+    assert (ask(replay, record)[0], ask(replay, read)[0]) == (answer, {"value": {"cookie": "a-cookie-of-ours"}})
+    assert code(ask(replay, {**record, "fact_key": "t"})[0]) == "missing_fact"
+    assert code(ask(replay, {**read, "fact_key": "t"})[0]) == "missing_fact"
