@@ -20,9 +20,7 @@ from flowbuild.bundle.layout import COMMITTED, latest, runs
 from flowbuild.bundle.read import load_bundle
 from flowbuild.testing import Space
 
-CALLS = (
-    "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,mkdir,unlink,unlinkat,fsync,fdatasync,syncfs,ftruncate"
-)
+CALLS = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,fsync,fdatasync,syncfs,ftruncate"
 SLICES = 8
 RUN = "//lab:run"
 
