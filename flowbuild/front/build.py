@@ -31,6 +31,7 @@ from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
 from flowbuild.front.runtime import open_steps
 from flowbuild.front.tally import Tally
+from flowbuild.front.verify import before, compare
 from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
@@ -68,6 +69,7 @@ class Build:
         open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
         self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
+        self._compared = 0
         self.resumed: Going | None = None  # the run to go on with, when one is named
         self.report = Report(request, console, self.workspace.root)
         self.bundles: dict[Label, Path] = {}
@@ -117,7 +119,7 @@ class Build:
         result = self._follow(run, chosen)
         if run.performed:
             run.complete()
-        return result, _code(result)
+        return result, self._code(result)
 
     def build(self) -> int:
         """Build and commit what is asked for; the exit code."""
@@ -159,6 +161,9 @@ class Build:
             self.catalog.target(label)
             raise BadFlag(f"--force {label}: nothing that is asked for needs it", remedy="ask for it too")
         return {*forced, *self.graph.spread(forced)}  # a group stands for its members
+
+    def _code(self, result: Result) -> int:
+        return 128 + result.signal if result.signal is not None else self._compared if result.ok else 1
 
     def _settings(self) -> Iterator[Setting]:
         for text in self.request.sets:
@@ -210,7 +215,7 @@ class Build:
                 self.session.rows.stored(self.session.cas.path(artifact.sha256))
         if committed.warning:  # it is whole, and may not outlive the power
             return DiskRefused.exit_code
-        return 1 if self.request.strict and committed.status != "ok" else max(_code(result), committed.code)
+        return 1 if self.request.strict and committed.status != "ok" else max(self._code(result), committed.code)
 
     def _show_committed(self, label: Label, committed: Committed) -> None:
         path = os.path.relpath(committed.path / SUMMARY_TEXT, self.workspace.root) if committed.path else ""
@@ -292,6 +297,7 @@ class Build:
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
         """Drive a run to its end, showing each batch of events."""
         progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph), self.report.way)
+        last = before(self, numbers) if self.request.policy == Policy.VERIFY else None
         steps = run.events()
         try:
             while True:
@@ -302,6 +308,8 @@ class Build:
             result: Result = end.value
         self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
+        if last is not None:
+            self._compared = compare(self, last, result)
         if run.desk.forgot:
             self.session.rows.spoil()
         return result
@@ -318,10 +326,6 @@ def start(directory: str) -> Path:
     return here
 
 
-def _code(result: Result) -> int:
-    return 128 + result.signal if result.signal is not None else 0 if result.ok else 1
-
-
 def _made(directory: Path) -> Path:
     ensure_directory(directory)
     return directory
@@ -330,6 +334,10 @@ def _made(directory: Path) -> Path:
 def build(request: Request) -> int:
     """The command."""
     check_host(request)
+    if request.policy == "replay":
+        from flowbuild.front.replay import replay_all
+
+        return replay_all(request)
     if request.policy == "dry":
         from flowbuild.front.explain import explain
 

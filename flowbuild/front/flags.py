@@ -39,7 +39,7 @@ ExecutorPath = Annotated[
 RuntimeConfig = Annotated[
     str | None, typer.Option("--runtime-config", metavar="FILE", help="Read `runtime:` from this file.")
 ]
-Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="build, live or dry.")]
+Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="build, live, replay, verify or dry.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A partial run exits 1.")]
 OnlyProfile = Annotated[list[str], typer.Option("--only-profile", metavar="ID", help="Run these profiles only.")]
 OnlyScenario = Annotated[list[str], typer.Option("--only-scenario", metavar="ID", help="Run these scenarios only.")]

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from flowbuild.core.errors import CapabilitiesMismatch
-from flowbuild.front.arguments import CHOICES, Request
+from flowbuild.front.arguments import Request
 from flowbuild.run.channel import resolve
 
-LATER = {"policy": ("replay", "verify")}
 LATER_FLAGS = {"config": "--config", "timeout_s": "--timeout"}
 
 
 def check_host(request: Request) -> None:
     """Refuse what is asked for and not there, before anything is read."""
     resolve(request.channel)
-    for name, words in LATER.items():
-        asked = getattr(request, name)
-        if asked in words:
-            known = [word for word in CHOICES[name] if word not in words]
-            raise CapabilitiesMismatch(f"this version has no {name} {asked!r}", remedy=f"it has {', '.join(known)}")
     for name, flag in LATER_FLAGS.items():
         if getattr(request, name) is not None:
             raise CapabilitiesMismatch(f"this version has no flag {flag}", remedy="leave it out")

@@ -46,6 +46,17 @@ def replay(request: Request, text: str) -> int:
     return 1 if found[Found.DIFFERS] or found[Found.ABSENT] else 0
 
 
+def replay_all(request: Request) -> int:
+    """`--policy replay`: the last bundle of each run that is asked for."""
+    from flowbuild.front.build import Build
+
+    with Build(request, console(request)) as build:
+        runs = [label for label in build.wanted if build.graph.targets[label].bundle is not None]
+    if not runs:
+        raise BadFlag("--policy replay: no run is asked for", remedy="a target of rule `run` commits what is replayed")
+    return max(replay(request, str(label)) for label in runs)
+
+
 def _bundle(request: Request, text: str) -> Path:
     """The bundle that a text means."""
     place = Path(request.directory or ".", text)

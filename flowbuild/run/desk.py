@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.action import Action, Outcome
+from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
@@ -132,6 +132,8 @@ class RunDesk:
             self.replaced.add(action.key)
         if action.refused is not None:
             return never(action.refused)
+        if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
+            return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
             secrets = self._door.secrets
@@ -245,6 +247,12 @@ class RunDesk:
     @property
     def wakeup(self) -> int | None:
         return self._signals.descriptor
+
+
+def _unverified() -> Performance:
+    """What changes the world is not done again to see what it comes to."""
+    yield from ()
+    return Outcome(error=ErrorInfo("unverified", "it changes the world outside, and is not done again to compare"))
 
 
 def is_believed(made: str, asked: str) -> bool:
