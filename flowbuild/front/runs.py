@@ -63,6 +63,14 @@ def resume(
 
 
 @app.command()
+def cancel(run: Run, directory: Directory = "", out: Below = "out", json: Json = False) -> int:
+    """End a run that is at work, from another terminal."""
+    from flowbuild.front.cancel import cancel as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run)
+
+
+@app.command()
 def diff(
     old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
 ) -> int:

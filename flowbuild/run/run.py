@@ -33,6 +33,9 @@ from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
 
+PID = "pid"
+"""The file, beside the journal of a run without a bundle, that names the process at work on it."""
+
 
 class Run:
     """See the module. `place` makes the directory of the journal when there is something to write."""
@@ -173,6 +176,8 @@ class Run:
         """The manifest is kept as soon as the journal names it."""
         self._session.cas.put(canonical(self.manifest))
         place = self._place()
+        if place == self._directory:  # a bundle's status names its writer
+            (place / PID).write_text(f"{os.getpid()}\n")
         self._journal = place / "journal.jsonl"
         return place
 

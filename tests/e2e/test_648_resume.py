@@ -200,3 +200,25 @@ def test_a_run_stopped_after_any_event_comes_to_the_same(gated: Space, gate: Pat
             assert outputs == {key: row["outputs"] for key, row in whole.items()}, count
             assert story(read(run / "journal.jsonl")).status == "Completed"
     assert Counting.seen == 1 + sum(b'"fact_recorded"' not in b"".join(lines[:n]) for n in range(1, len(lines)))
+
+
+@pytest.mark.parametrize("label", ["//:report", "//:page"])
+def test_a_run_is_cancelled_from_another_terminal(gated: Space, gate: Path, label: str) -> None:
+    process = gated.start(label)
+    until = time.monotonic() + 60
+    while not (gate / "page").exists():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.01)
+    listed = gated.run("runs", "list", "--json").out.splitlines()
+    run_id = json.loads(listed[-1])["run_id"]
+    ran = gated.run("runs", "cancel", run_id)
+    assert (ran.code, ran.out) == (0, f"{run_id[:8]} is cancelled\n"), ran
+    process.communicate()
+    assert process.returncode == 143
+    again = gated.run("runs", "cancel", run_id)
+    assert again.code == 2 and "is not at work" in again.err
+    status = json.loads(gated.run("runs", "list", "--json").out.splitlines()[-1])["status"]
+    assert status == ("failed" if label == "//:report" else "cancelled")  # a bundle's own word for it
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    assert "going on" not in gated.run(label).out  # what was cancelled is not gone on with
