@@ -38,6 +38,7 @@ from flowbuild.load.secret import REMEDY, allowed
 
 # A set value: the target it is for (None: those named on the command line), the name, the text.
 Setting = tuple[Label | None, str, str]
+OWN = "write `states`: no text of a workspace makes flowbuild import and call just anything"
 
 
 def lower(catalog: Catalog, wanted: Sequence[Label], settings: Sequence[Setting] = ()) -> StateGraph:
@@ -70,7 +71,7 @@ def _lowering(scope: Scope) -> Lowering:
     function: Lowering | None = getattr(builtin, name, None) if module == builtin.__name__ else None
     if function is None:  # no text of a workspace makes us import and call just anything
         where = scope.catalog.place(scope.rule.path, ("lower",))
-        raise BadRule(f"`lower: {scope.rule.lower}` is none of flowbuild's own functions", location=where)
+        raise BadRule(f"`lower: {scope.rule.lower}` is none of flowbuild's own functions", remedy=OWN, location=where)
     return function
 
 

@@ -164,6 +164,8 @@ class Run:
         events = self._keep([RunCompleted(status, final)])
         self.record.seal()
         self._unfinished.clear(self.run_id)
+        with suppress(OSError):
+            (self._directory / PID).unlink()
         if not result.errors:
             self._clear_stage()
         return events

@@ -95,14 +95,19 @@ class Secrets:
                 message=message if excused or not looks_secret(message) else REDACTED,
                 details=error.details if is_kept else None,
             )
-        elif outcome.context is not None and (
-            self._holds(outcome.context) or (not excused and find_secret(outcome.context) is not None)
-        ):
-            said = "the context that it writes holds what looks like a secret"
-            return replace(outcome, outputs={}, context=None, error=ErrorInfo("secrets_detected", said))
+        elif outcome.context is not None and (key := self._told(outcome.context, excused)) is not None:
+            said = f"context key {self.mask.text(key)!r} holds what looks like a secret"
+            return replace(outcome, outputs={}, context=None, error=ErrorInfo("secrets_detected", said, "Context"))
         stdout, stderr = (self._lines(text, excused) for text in (outcome.stdout_tail, outcome.stderr_tail))
         reproduce = None if outcome.reproduce is None else self.mask.text(outcome.reproduce)
         return replace(outcome, error=error, stdout_tail=stdout, stderr_tail=stderr, reproduce=reproduce)
+
+    def _told(self, changes: Mapping[str, Any], excused: bool) -> str | None:
+        """The first key of a context's changes that tells a secret."""
+        for key, value in {**dict.fromkeys(changes["delete"]), **changes["write"]}.items():
+            if self._holds({key: value}) or (not excused and find_secret({key: value}) is not None):
+                return str(key)
+        return None
 
     def _lines(self, text: str, excused: bool) -> str:
         shown = self.mask.text(text)

@@ -56,7 +56,7 @@ def fault(space: Workshop) -> FlowError:
         ("{handler: h.py:write, writes: [K]}", "bad_label", "invalid context_key: K; up to three words"),
         ("{handler: h.py:write, writes: [a.b.c.d]}", "bad_label", "invalid context_key: a.b.c.d"),
         ("{handler: h.py:write, writes: ['']}", "bad_label", "invalid context_key: "),
-        ("{handler: h.py:write, writes: [api_key]}", "bad_attribute", "looks like the name of a secret"),
+        ("{handler: h.py:write, writes: [api_key]}", "secrets_detected", "looks like a secret"),
         ("{handler: h.py:plain, after: [':gone']}", "unknown_target", "gone"),
         ("{rule: odd, keys: [k]}", "bad_rule", "only a state of kind python has a context"),
         ("{rule: odd, keys: {k: 1}}", "bad_attribute", "list"),

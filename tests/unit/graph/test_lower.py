@@ -195,5 +195,6 @@ def test_a_rule_that_names_code_which_is_not_ours_has_its_place(workshop: Worksh
         lowered(workshop)
     assert caught.value.report() == (
         "rules/mine.rule.yaml:2:8: `lower: os:system` is none of flowbuild's own functions\n"
-        "    lower: os:system\n           ^"
+        "    lower: os:system\n           ^\n"
+        "  write `states`: no text of a workspace makes flowbuild import and call just anything"
     )
