@@ -119,4 +119,4 @@ def _expected(template: Doc) -> Doc:
 
 def _files() -> dict[str, Path]:
     """The templates that ship, by id."""
-    return {path.stem: path for path in sorted(shipped("plan_templates").glob("*.json"))}
+    return {path.stem: path for path in sorted((shipped("templates") / "plans").glob("*.json"))}

@@ -170,3 +170,16 @@ LATER = {"--config", "--timeout"}
 def test_flags_for_later_are_refused_by_the_slow_road(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FlowError, match=f"no flag {flag}"):
         slow(f"//a {flag} 1", monkeypatch)
+
+
+# What the project's own description fixes, and what may join it.
+TOP = {"flowbuild", "rules", "examples", "tests", "templates", "docs", "benchmarks", "pyproject.toml"}
+PAGES = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
+
+
+def test_nothing_else_stands_at_the_top() -> None:
+    if not (ROOT.parent / ".git").exists():
+        pytest.skip("only a checkout says what belongs to it")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT.parent, capture_output=True, text=True, check=True).stdout
+    tops = {path.partition("/")[0] for path in listed.splitlines()}
+    assert {name for name in tops if not name.startswith(".")} <= TOP | PAGES
