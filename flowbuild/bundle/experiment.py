@@ -19,11 +19,12 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
-from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.bundle.read import RunBundle
+from flowbuild.bundle.said import already_said
 from flowbuild.bundle.summary import headline, reasons
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
-from flowbuild.core.errors import EngineLost, StoreError, UnknownName
-from flowbuild.core.event import Domain, StateStatus, from_doc
+from flowbuild.core.errors import EngineLost, UnknownName
+from flowbuild.core.event import StateStatus
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
 from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
@@ -33,7 +34,6 @@ from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
-from flowbuild.store.journal import read
 
 PREFLIGHT_SECONDS = 10
 
@@ -252,27 +252,16 @@ class Draft:
 
         What a plan expects is in no action, since no answer depends on it; but a bundle is judged by it.
         """
-        if self._experiment.is_filtered or layout.latest(self._out_root) is None:
+        if self._experiment.is_filtered:
             return None
         asked = {"plan.json": evidence.plan, "probes.json": evidence.probes, "profiles.json": evidence.profiles}
-        try:
-            bundle = load_bundle(self._out_root)
-            if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
-                return None
-            if any(bundle.document(name) != doc for name, doc in asked.items()):
-                return None
-            keys = dict(_actions(bundle))
-        except (StoreError, KeyError, ValueError):
-            return None
-        return bundle if keys == {self._graph.states[n].id: key for n, key in result.keys.items()} else None
-
-
-def _actions(bundle: RunBundle) -> Iterator[tuple[str, str]]:
-    """The action key of every state in a bundle's journal."""
-    for envelope in read(bundle.out_dir / layout.JOURNAL):
-        event = from_doc(envelope["event"])
-        if isinstance(event, Domain) and event.name in ("action_bound", "reused"):
-            yield event.payload["state_id"], event.payload["action"]
+        keys: dict[str, str] = {self._graph.states[number].id: key for number, key in result.keys.items()}
+        return already_said(
+            self._out_root,
+            run.manifest,
+            keys,
+            lambda bundle: all(bundle.document(name) == doc for name, doc in asked.items()),
+        )
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,7 +9,6 @@ Errors:  StoreError from the commit.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -21,10 +20,10 @@ from flowbuild.bundle.commit import Durability, Writer, begin, reopen
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.experiment import Committed
 from flowbuild.bundle.objects import Objects
-from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.bundle.read import RunBundle
+from flowbuild.bundle.said import already_said
 from flowbuild.core.canonical import canonical, digest
-from flowbuild.core.errors import StoreError
-from flowbuild.core.event import Domain, StateStatus, from_doc
+from flowbuild.core.event import StateStatus
 from flowbuild.core.world import world_id
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.evaluate import Result
@@ -32,7 +31,6 @@ from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
-from flowbuild.store.journal import read
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
 EXTERNAL = "external.json"
@@ -146,22 +144,8 @@ class Pipeline:
 
     def _already_said(self, run: Run, result: Result) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and records just these actions with these parameters."""
-        if layout.latest(self._out_root) is None:
-            return None
-        try:
-            bundle = load_bundle(self._out_root)
-            if json.loads(bundle.read(layout.MANIFEST))["input_params"] != run.manifest["input_params"]:
-                return None
-            keys = dict(_actions(bundle))
-        except (StoreError, KeyError, ValueError):
-            return None
-        return bundle if keys == {self._graph.states[n].id: key for n, key in result.keys.items()} else None
-
-
-def _actions(bundle: RunBundle) -> list[tuple[str, str]]:
-    events = (from_doc(envelope["event"]) for envelope in read(bundle.out_dir / layout.JOURNAL))
-    bound = (event for event in events if isinstance(event, Domain) and event.name in ("action_bound", "reused"))
-    return [(event.payload["state_id"], event.payload["action"]) for event in bound]
+        keys: dict[str, str] = {self._graph.states[number].id: key for number, key in result.keys.items()}
+        return already_said(self._out_root, run.manifest, keys)
 
 
 def _failure(result: Result) -> tuple[str | None, str | None]:

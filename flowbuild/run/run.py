@@ -72,17 +72,7 @@ class Run:
         self._marked = story is not None
         self._unfinished = Unfinished(session.workspace.root)
         self.record = Record(run_id, self._begin, flushes=flushes)
-        argv = session.executor
-        executor = (lambda: session.facts.executor(argv)) if argv else None
-        engines = Engines(session.engine, session.steps, executor, session.channel)
-        engines.check(graph.states[number] for number in wanted)
-        secrets = Secrets(session.variables, run_id=run_id, key_name=session.workspace.config.outside.secret_key)
-        secrets.know(one["variable"] for one in session.workspace.config.outside.credentials.values())
-        try:
-            secrets.check((graph.states[number] for number in wanted), session.facts.variable, manifest)
-        except SecretsDetected:
-            session.parsed.clear()
-            raise
+        engines, door = self._engines(), self._door(flushes)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -97,14 +87,7 @@ class Run:
             workspace=session.workspace.root,
             search_path=session.workspace.config.path,
             directory=self._directory,
-            door=Door(
-                session.cas,
-                Outside(session.workspace.config.outside, session.reaper, self._directory / "io", session.variables),
-                story.facts if story else None,
-                flushes=flushes,
-                secrets=secrets,
-                on_first=self._mark,
-            ),
+            door=door,
             contexts=Contexts(graph.states, session.cas.read),
             told=story.states if story else None,
             on_effect=self._mark,
@@ -117,6 +100,34 @@ class Run:
             pools=session.workspace.config.pools,
             keep_going=keep_going,
             tick_s=tick_s,
+        )
+
+    def _engines(self) -> Engines:
+        """The engines of the session, which have every step kind that is wanted."""
+        session, argv = self._session, self._session.executor
+        executor = (lambda: session.facts.executor(argv)) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel)
+        engines.check(self.graph.states[number] for number in self._wanted)
+        return engines
+
+    def _door(self, flushes: bool) -> Door:
+        """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
+        session, settings = self._session, self._session.workspace.config.outside
+        secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)
+        secrets.know(one["variable"] for one in settings.credentials.values())
+        try:
+            states = (self.graph.states[number] for number in self._wanted)
+            secrets.check(states, session.facts.variable, self.manifest)
+        except SecretsDetected:
+            session.parsed.clear()
+            raise
+        return Door(
+            session.cas,
+            Outside(settings, session.reaper, self._directory / "io", session.variables),
+            self._story.facts if self._story else None,
+            flushes=flushes,
+            secrets=secrets,
+            on_first=self._mark,
         )
 
     def check(self) -> None:

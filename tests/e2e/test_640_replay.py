@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counting import Counting
 
 from flowbuild.testing import Space
 
@@ -29,20 +30,6 @@ def page(page, io: Io, emit: Emit):
     emit("page_read", {"status": reply["status"]})
     page.write_text(f"{reply['body']} {io.now_millis()} {io.random_bytes(4).hex()}\\n")
 """
-
-
-class Counting(http.server.BaseHTTPRequestHandler):
-    seen = 0
-
-    def do_GET(self) -> None:
-        Counting.seen += 1
-        body = f"answer {Counting.seen}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words: Any) -> None: ...
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counting import Counting
 
 from flowbuild.run.story import story
 from flowbuild.store.journal import read
@@ -43,20 +44,6 @@ def wait(gate, name):
     while not os.path.exists(f"{gate}/go-{name}"):
         time.sleep(0.01)
 """
-
-
-class Counting(http.server.BaseHTTPRequestHandler):
-    seen = 0
-
-    def do_GET(self) -> None:
-        Counting.seen += 1
-        body = f"answer {Counting.seen}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words: Any) -> None: ...
 
 
 @pytest.fixture
