@@ -165,6 +165,19 @@ def read(path: Path, first: int = 1, last: int | None = None) -> Iterator[dict[s
                 return
 
 
+def is_live(path: Path) -> bool:
+    """Whether somebody is writing a journal: its writer holds the file's lock."""
+    with refused(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not try_hold(descriptor, exclusive=False)
+        finally:
+            os.close(descriptor)
+
+
 def _lock(descriptor: int, path: Path) -> int:
     try:
         if not try_hold(descriptor):

@@ -13,7 +13,7 @@ import pytest
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 from flowbuild.store import draft
-from flowbuild.store.journal import Journal, now_ms, read
+from flowbuild.store.journal import Journal, is_live, now_ms, read
 
 RUN = "0b7d41c2-9d0e-4f6b-8a3e-5f0c2b1d7a90"
 
@@ -187,3 +187,10 @@ def test_events_that_are_no_json_add_nothing(path: Path) -> None:
 
 def test_the_clock_is_in_milliseconds() -> None:
     assert 1_700_000_000_000 < now_ms() < 5_000_000_000_000
+
+
+def test_a_journal_is_live_while_its_writer_holds_it(path: Path) -> None:
+    with Journal.open(path):
+        assert is_live(path)
+    assert not is_live(path)
+    assert not is_live(path.with_name("none"))
