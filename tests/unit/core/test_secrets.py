@@ -50,7 +50,9 @@ def test_a_value_is_searched_through(value: Any, pointer: str | None) -> None:
     assert find_secret(value) == pointer
 
 
-PARTS = st.sampled_from([*MARKS, *(mark.upper() for mark in MARKS), " ", "\n", "\u00a0", "\x1c", "k", "\u212a", "a" * 3])
+PARTS = st.sampled_from(
+    [*MARKS, *(mark.upper() for mark in MARKS), " ", "\n", "\u00a0", "\x1c", "k", "\u212a", "a" * 3]
+)
 TEXTS = st.one_of(
     st.text(max_size=8),
     st.lists(PARTS, max_size=4).map("".join),
