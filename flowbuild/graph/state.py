@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
-from flowbuild.graph.retry import ONCE, Retry
+from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"

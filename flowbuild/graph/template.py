@@ -14,10 +14,10 @@ from itertools import product as crossed
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
+from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import after, check_keys, keys
-from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import described, render_attribute

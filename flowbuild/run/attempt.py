@@ -16,8 +16,8 @@ from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
+from flowbuild.core.retry import Retry
 from flowbuild.engine.engine import Performance, Ready, Wait
-from flowbuild.graph.retry import Retry
 from flowbuild.graph.step import ERROR, Step
 
 
