@@ -164,9 +164,10 @@ def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> st
     return name
 
 
-def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
+def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry | None:
+    value = _render(scope, template.retry, names)
     try:
-        return read_retry(_render(scope, template.retry, names))
+        return None if value is None else read_retry(value)
     except FlowError as error:
         raise scope.fault(error, "retry") from None
 

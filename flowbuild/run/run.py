@@ -72,11 +72,12 @@ class Run:
         self._journal = journal
         self._marked = story is not None
         self._unfinished = Unfinished(session.workspace.root)
-        self.record = Record(run_id, self._begin, flushes=flushes)
+        self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
         engines, door = self._engines(), self._door(flushes)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
+            config=start.config,
             forced=forced,
             channel=session.channel,
             engines=engines,
@@ -146,7 +147,7 @@ class Run:
             check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
-            self.result = lost(self.graph, self._wanted, self._story)
+            self.result = lost(self.graph, self._wanted, self._story, self.start.config.retry)
             if self.result is not None:
                 return self.result
         else:
