@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from posixpath import relpath
 from typing import Any
 
-from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
+from flowbuild.core.errors import BadAttribute, BadPath, FlowError, InvalidPlan, raise_all
 from flowbuild.core.label import Label, parse
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.graph.declared import registry_id
@@ -27,9 +27,11 @@ from flowbuild.graph.evidence import (
 from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
 from flowbuild.graph.flow import flow_built
 from flowbuild.graph.scope import Scope, as_input
-from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State
+from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State, StateGraph
 from flowbuild.graph.template import resolve_attributes
+from flowbuild.load.attributes import Checker
 from flowbuild.load.package import Target
+from flowbuild.load.run_settings import read_settings
 
 # What a promotion leaves; its folds name the same.
 PACKET, STATEMENTS = "promotion_packet.json", "promotion_packet.intoto.jsonl"
@@ -132,7 +134,7 @@ def run(scope: Scope) -> Built:
     forbidden = restrictions(attrs)
     rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix, probes)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
-    return scope.finish({}, bundle=bundle)
+    return scope.finish({}, bundle={**bundle, "config": _config(scope)})
 
 
 def _pipeline(scope: Scope) -> Built:
@@ -144,7 +146,21 @@ def _pipeline(scope: Scope) -> Built:
         labels += built.members or (label,)
         if built.bundle is not None:
             raise scope.fault(BadAttribute(f"{label} commits a bundle of its own"), "targets")
-    return scope.finish({}, bundle={"targets": tuple(dict.fromkeys(labels))})
+    bundle = {"targets": tuple(dict.fromkeys(labels)), "config": _config(scope)}
+    if not any(True for label in labels for _ in StateGraph.roots(scope.built[label])):
+        problem = "EmptyPlan: none of its targets has a state to perform"
+        raise scope.fault(InvalidPlan(problem, remedy="name a target that is built"), "targets")
+    return scope.finish({}, bundle=bundle)
+
+
+def _config(scope: Scope) -> dict[str, Any]:
+    """What a run target says of its run's configuration."""
+    to = Checker(scope.package)
+    found = read_settings(
+        to, scope.render(scope.target.attrs["config"], scope.names(), "config"), ("config",), "config"
+    )
+    raise_all(scope.fault(one.kind(one.message, remedy=one.remedy), *one.pointer) for one in to.findings)
+    return found
 
 
 def promotion(scope: Scope) -> Built:
