@@ -54,14 +54,20 @@ def sha256(data: bytes) -> Digest:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the fast encoder gives the canonical form of a value. The guard of the fast road."""
+    """Whether the fast encoder gives the canonical form of a value: the guard of the fast road, and so plain loops."""
     kind: type = type(value)
     if kind is str:
         return bool(value.isascii() and "\x7f" not in value)
     if kind is dict:
-        return all(type(k) is str and k.isascii() and "\x7f" not in k and _is_plain(v) for k, v in value.items())
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or "\x7f" in key or not _is_plain(item):
+                return False
+        return True
     if kind is list or kind is tuple:
-        return all(map(_is_plain, value))
+        for item in value:  # noqa: SIM110
+            if not _is_plain(item):
+                return False
+        return True
     if kind is int:
         return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
     return value is None or kind is bool

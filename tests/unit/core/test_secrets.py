@@ -50,7 +50,9 @@ def test_a_value_is_searched_through(value: Any, pointer: str | None) -> None:
     assert find_secret(value) == pointer
 
 
-PARTS = st.sampled_from([*MARKS, *(mark.upper() for mark in MARKS), " ", "\n", "\u00a0", "\x1c", "k", "\u212a", "a" * 3])
+PARTS = st.sampled_from(
+    [*MARKS, *(mark.upper() for mark in MARKS), " ", "\n", "\u00a0", "\x1c", "k", "\u212a", "a" * 3]
+)
 TEXTS = st.one_of(
     st.text(max_size=8),
     st.lists(PARTS, max_size=4).map("".join),
@@ -64,6 +66,11 @@ VALUES = st.recursive(TEXTS | st.integers(0, 99), lambda of: st.lists(of, max_si
 def test_clear_bytes_hold_no_secret(value: Any) -> None:
     if is_clear(canonical(value)):
         assert find_secret(value) is None
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_mark_is_clear(mark: str) -> None:
+    assert not is_clear(canonical({"a": mark})) and not is_clear(canonical({mark.upper(): 1}))
 
 
 @pytest.mark.parametrize("value", [{"state": "started", "at": "2026-11-21T09:43:01.587Z"}, ["a few words here"], 3, {}])
