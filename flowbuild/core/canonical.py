@@ -59,10 +59,7 @@ def _is_plain(value: Any) -> bool:
     if kind is str:
         return bool(value.isascii() and "\x7f" not in value)
     if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not key.isascii() or "\x7f" in key or not _is_plain(item):
-                return False
-        return True
+        return _has_plain_items(value)
     if kind is list or kind is tuple:
         for item in value:  # noqa: SIM110
             if not _is_plain(item):
@@ -71,6 +68,18 @@ def _is_plain(value: Any) -> bool:
     if kind is int:
         return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
     return value is None or kind is bool
+
+
+def _has_plain_items(doc: dict[Any, Any]) -> bool:
+    for key, item in doc.items():
+        if type(key) is not str or not key.isascii() or "\x7f" in key:
+            return False
+        if type(item) is str:  # most are, and need no call
+            if not item.isascii() or "\x7f" in item:
+                return False
+        elif not _is_plain(item):
+            return False
+    return True
 
 
 EMPTY_CONTEXT = digest({})
