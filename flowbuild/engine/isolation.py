@@ -41,10 +41,7 @@ COVERS: Mapping[str, tuple[str, ...]] = {
     "network:none": (*confine.COVERS["network:none"], LOCAL),
 }
 # What the door does beside confining: the steps that no apply report has.
-_OF_THE_DOOR = (
-    restrict.step("environment:declared", "fresh-environment"),
-    restrict.step("descriptors:closed", "close-range"),
-)
+_BESIDE = {"environment:declared": "fresh-environment", "descriptors:closed": "close-range"}
 _OUTSIDE = {
     "file-read-data": "outside/file",
     "file-read-directory": "outside/directory",
@@ -72,19 +69,29 @@ class Canaries(NamedTuple):
     asked: list[dict[str, Any]]
 
 
-def check() -> dict[str, Any]:
-    """Send the canaries, and say what became of each."""
+class Passage(NamedTuple):
+    """What came of each canary, None if the program was not even begun; the launcher's report; launchd's refusal."""
+
+    held: dict[str, int | None] | None
+    report: list[dict[str, Any]]
+    refused: str | None
+
+
+def check(channel: str = "clean") -> dict[str, Any]:
+    """Send the canaries through a channel's door, and say what became of each."""
     os.environ[VARIABLE] = "planted"
+    reaper = _reaper(channel)
     reading, writing = os.pipe()
     try:
         with _standing() as canaries:
             free = _without_door(canaries, reading)
         with _standing() as canaries:
-            held, report = _through_door(canaries, reading)
+            held, report, refused = _through_door(canaries, reading, reaper)
     finally:
+        reaper.close()
         os.close(reading)
         os.close(writing)
-    steps = [*(step._asdict() for step in _OF_THE_DOOR), *report]
+    steps = [*(step._asdict() for step in _of_the_door(channel, refused)), *report]
     return {
         "operations": {name: _entry(name, free, held, steps) for name in COVERS},
         "apply_report": report,
@@ -146,24 +153,43 @@ def _without_door(canaries: Canaries, planted: int) -> dict[str, int | None]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def _through_door(canaries: Canaries, planted: int) -> tuple[dict[str, int | None] | None, list[dict[str, Any]]]:
-    """What came of each, None if the program was not even begun; and the launcher's report."""
+def _through_door(canaries: Canaries, planted: int, reaper: Reaper) -> Passage:
+    """Send the canaries through the door that a reaper opens."""
     staged, outside = f"{canaries.tree}/staged", f"{canaries.tree}/outside"
-    argv, reaper = _argv(canaries), Reaper()
+    argv = _argv(canaries)
     package = argv[-2]  # the canary is found in it
     what = clean.confinement(staged, outside, (*clean.library(), package), clean.interpreter())
     start = Start(argv[0], tuple(argv), Path(staged), {"TMPDIR": staged}, descriptors={DESCRIPTOR: planted})
-    with clean.Launch(start, what) as launch, contextlib.closing(reaper):
+    with clean.Launch(start, what) as launch:
         child = reaper.start(launch.start)
         os.set_blocking(child.stdout, True)
         said = b"".join(iter(lambda: os.read(child.stdout, 65536), b""))
         reaper.finish(child)
         held = json.loads(said) if launch.refusal() is None and said else None
-        return held, launch.report()
+        return Passage(held, launch.report(), child.refused)
+
+
+def _reaper(channel: str) -> Reaper:
+    """Who starts the processes of a channel."""
+    if channel != "launchd_clean":
+        return Reaper()
+    from flowbuild.engine.launchd import ByLaunchd
+
+    return ByLaunchd()
 
 
 def _argv(canaries: Canaries) -> list[str]:
     return [*probe.command("isolation"), json.dumps(canaries.asked)]
+
+
+def _of_the_door(channel: str, refused: str | None) -> Iterator[restrict.Step]:
+    if refused:
+        print(refused, file=sys.stderr)  # which is kept beside the record
+    for name, own in _BESIDE.items():
+        if channel == "launchd_clean":
+            born = restrict.step(name, "launchd")
+            yield born._replace(status=restrict.UNAVAILABLE) if refused else born
+        yield restrict.step(name, own)
 
 
 def _entry(
