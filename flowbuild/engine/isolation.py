@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.engine import clean, confine, fixtures, operations, probe, restrict
+from flowbuild.engine import clean, confine, fixtures, operations, probe, restrict, shared
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 
@@ -31,14 +31,15 @@ VARIABLE, DESCRIPTOR = "FLOWBUILD_CANARY", 200
 INHERITED, LOCAL = (
     "descriptor-inherited",
     "socket-local",
-)  # no operations of a probe: the channel alone answers for them
+)  # no operations of a probe, as those of `shared`: the channel alone answers for them
+_SHARED = (shared.MEMORY, shared.QUEUE, shared.KEY)
 
 # A test asserts that there is a canary for each.
 COVERS: Mapping[str, tuple[str, ...]] = {
     "environment:declared": ("environment-read",),
     "descriptors:closed": (INHERITED,),
     **confine.COVERS,
-    "network:none": (*confine.COVERS["network:none"], LOCAL),
+    "network:none": (*confine.COVERS["network:none"], LOCAL, *_SHARED),
 }
 # What the door does beside confining: the steps that no apply report has.
 _BESIDE = {"environment:declared": "fresh-environment", "descriptors:closed": "close-range"}
@@ -56,6 +57,7 @@ _OUTSIDE = {
     "environment-read": VARIABLE,
     INHERITED: str(DESCRIPTOR),
     LOCAL: "",
+    **dict.fromkeys(_SHARED, ""),
     "file-write-truncate": "outside/file",
     "file-write-unlink": "outside/file",
 }
@@ -113,6 +115,8 @@ def _try(asked: Mapping[str, Any]) -> int | None:
             os.fstat(int(asked["name"]))
         elif asked["operation"] == LOCAL:
             socket.socket(socket.AF_UNIX).close()
+        elif asked["operation"] in _SHARED:
+            shared.reach(asked["operation"], asked["name"])
         else:
             place = operations.Place(asked["name"], asked["port"], asked["pid"])
             operations.OPERATIONS[asked["operation"]].perform(place, [])
@@ -125,6 +129,7 @@ def _try(asked: Mapping[str, Any]) -> int | None:
 def _standing() -> Iterator[Canaries]:
     """Fixtures for one round, since some canaries eat theirs."""
     with contextlib.ExitStack() as stack:
+        names = stack.enter_context(shared.planted())
         stands = {
             operation: stack.enter_context(fixtures.standing(operation, target))
             for operation, target in _OUTSIDE.items()
@@ -139,7 +144,8 @@ def _standing() -> Iterator[Canaries]:
             for operation, target in table.items():
                 stand = stands["signal"] if target == "victim" else stands.get(operation, own)
                 place = (own if stand.port == stand.victim == 0 else stand).place(target)
-                asked.append({"key": f"{prefix} {operation}", "operation": operation, **place._asdict()})
+                told = place._asdict() | {"name": names.get(operation, place.name)}
+                asked.append({"key": f"{prefix} {operation}", "operation": operation, **told})
         yield Canaries(own.tree, asked)
 
 
