@@ -83,3 +83,6 @@ def _is_plain(doc: Any) -> bool:
         elif value is not None and kind is not bool:
             return False
     return True
+
+
+EMPTY_CONTEXT = digest({})
