@@ -15,7 +15,7 @@ from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.core.errors import RunStale
 from flowbuild.core.event import Event, StateFailed, StateStatus
 from flowbuild.graph.state import State, StateGraph
-from flowbuild.run.evaluate import Result
+from flowbuild.run.result import Result
 from flowbuild.run.story import Story, Told
 from flowbuild.store.tree import Artifact
 
