@@ -30,9 +30,9 @@ from flowbuild.graph.state import Built, StateGraph
 from flowbuild.load.plan import plan_faults
 from flowbuild.load.tree import is_workspace
 from flowbuild.run.channel import ChannelName, ChannelSpec
-from flowbuild.run.evaluate import Result
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stopped
