@@ -18,11 +18,12 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
 from flowbuild.run import idempotent, values
-from flowbuild.run.attempt import attempted, retried
+from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.context import Contexts, kept, never
@@ -47,6 +48,7 @@ class RunDesk:
         *,
         run_id: RunId,
         policy: Policy,
+        config: RunConfig,
         forced: Collection[Label],
         channel: str,
         engines: Engines,
@@ -65,6 +67,7 @@ class RunDesk:
     ) -> None:
         self._run_id = run_id
         self._policy = policy
+        self._config = config
         self._forced = forced
         self._channel = channel
         self._engines = engines
@@ -156,7 +159,7 @@ class RunDesk:
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
-        return (yield from retried(state.retry, action, perform, first))
+        return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
     def _once(self, state: State, steps: Performance) -> Performance:
         return kept(state.writes, steps, self._keep) if state.writes else steps
@@ -183,6 +186,13 @@ class RunDesk:
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
+        notes = self._remember(state, action, outcome, wall_ms)
+        if self._config.event_profile.keeps("state_timed"):
+            timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
+            notes.append(Domain("state_timed", timed))
+        return notes
+
+    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         if ERROR in outcome.outputs:
             self.forgot = True
             return []
