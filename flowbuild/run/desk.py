@@ -88,6 +88,15 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        action = self._bound(state, products)
+        if self._engines.presumes(state) and self._policy is not Policy.DRY:
+            if self.remembered(state, action) is not None:
+                self._engines.rest()
+            elif self._engines.ask():  # it is to be performed, and by whom is something else than it seemed
+                return self._bound(state, products)
+        return action
+
+    def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),

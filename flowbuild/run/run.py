@@ -23,6 +23,7 @@ from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
@@ -109,7 +110,8 @@ class Run:
         """The engines of the session, which have every step kind that is wanted."""
         session, argv = self._session, self._session.executor
         executor = (lambda: session.facts.executor(argv)) if argv else None
-        engines = Engines(session.engine, session.steps, executor, session.channel)
+        offers = Offers(session.state_directory / "offers", is_kept=self._policy is not Policy.DRY) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel, offers)
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
