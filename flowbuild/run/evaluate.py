@@ -109,7 +109,8 @@ class Evaluation:
         self._keep_going = keep_going
         self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
-        self._selector = selectors.DefaultSelector()
+        # Few descriptors, which come and go with every state: poll(2) is told of them in the call that waits.
+        self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
         self._waiting: dict[int, int] = {}
