@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+# Statuses that say "later" are no answer to keep: a recorded one would be given to every attempt that follows.
+PATIENCE = frozenset({429, 503})
 # Headers that differ from reply to reply, or that hold credentials, say nothing that a handler should depend on.
 DROPPED = frozenset({"set-cookie", "date", "server", "connection", "keep-alive", "transfer-encoding", "authorization"})
 
@@ -56,8 +58,8 @@ def send(httpx: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _said(reply: Any, data: bytes) -> dict[str, Any]:
-    if reply.status_code == 429:
-        return _error("rate_limited", "the server asks for patience (status 429)")
+    if reply.status_code in PATIENCE:
+        return _error("rate_limited", f"the server asks for patience (status {reply.status_code})")
     said = {
         "status": reply.status_code,
         "url": str(reply.url),

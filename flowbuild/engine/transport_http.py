@@ -6,7 +6,7 @@ that process, and into no request, reply, error or fact.
 Shapes:  {"method", "url", "headers": {}, "body": null, "timeout_ms": 30000, "max_bytes": 1048576, "redirects": 5,
          "credential": null}; the reply is {"status", "url", "redirects", "headers": {}, "body" or "body_base64"}.
 Errors:  io_request_invalid; http_refused, http_timeout (both retryable), http_too_large, http_redirects,
-         http_credential_missing, http_unavailable; rate_limited for status 429, retryable.
+         http_credential_missing, http_unavailable; rate_limited for status 429 or 503, retryable.
 """
 
 from __future__ import annotations

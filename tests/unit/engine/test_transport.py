@@ -163,8 +163,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(302, b"", Location=f"/hop{left - 1}" if left else "/plain")
         if self.path == "/slow":
             time.sleep(3)
-        if self.path == "/busy":
-            return self.answer(429, b"")
+        if self.path in ("/429", "/503"):
+            return self.answer(int(self.path[1:]), b"")
         if self.path == "/zip":
             return self.answer(200, gzip.compress(b"x" * 100_000), **{"Content-Encoding": "gzip"})
         if self.path == "/raw":
@@ -230,7 +230,8 @@ def test_a_credential_goes_by_name(fetch: Callable[..., Replying]) -> None:
     ("path", "more", "code", "is_retryable"),
     [
         ("/slow", {"timeout_ms": 200}, "http_timeout", True),
-        ("/busy", {}, "rate_limited", True),
+        ("/429", {}, "rate_limited", True),
+        ("/503", {}, "rate_limited", True),
         ("/hop3", {"redirects": 2}, "http_redirects", False),
         ("/zip", {"max_bytes": 99_999}, "http_too_large", False),
         ("/plain", {"url": "http://127.0.0.1:9/"}, "http_refused", True),
