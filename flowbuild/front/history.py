@@ -104,7 +104,7 @@ def show(request: Request, text: str) -> int:
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
     """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
-    doc = bundle.document(layout.MISMATCH_SUMMARY)
+    doc = bundle.document(layout.MISMATCH_SUMMARY) if bundle.has(layout.MISMATCH_SUMMARY) else None
     rows = doc.get("mismatches") if isinstance(doc, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

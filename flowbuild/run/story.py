@@ -31,7 +31,10 @@ from flowbuild.run.door import bound_facts
 
 @dataclass(slots=True)
 class Told:
-    """One state: its last attempt, and what it came to. `open` while an attempt has no end."""
+    """One state: its last attempt, and what it came to. `open` while an attempt has no end.
+
+    `said` is the event that says what it came to, its number and name; `facts` are all that it recorded, in order.
+    """
 
     state_id: str
     label: str = ""
@@ -45,6 +48,8 @@ class Told:
     written: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     snapshot: str | None = None
+    said: tuple[int, str] | None = None
+    facts: dict[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,6 +63,13 @@ class Story:
     status: str | None = None
     states: dict[str, Told] = field(default_factory=dict)
     facts: dict[str, Digest] = field(default_factory=dict)
+
+    def recorded(self, payload: Mapping[str, Any]) -> None:
+        """Note whose a fact is. Whether it is one at all, `bound_facts` says."""
+        meta = payload.get("meta")
+        state = self.states.get(str(meta.get("state_id"))) if isinstance(meta, Mapping) else None
+        if state is not None:
+            state.facts[str(payload.get("key"))] = Digest(str(payload.get("payload_id")))
 
 
 def story(envelopes: Iterable[Mapping[str, Any]]) -> Story:
@@ -91,6 +103,7 @@ def _entered(told: Story, event: StateEntered) -> None:
     if event.attempt <= state.attempt:
         raise _broken(told, f"{event.state_id}: attempt {event.attempt} after {state.attempt}")
     again = Told(event.state_id, state.label, None, event.attempt, event.base_snapshot_id, open=True)
+    again.facts = state.facts
     told.states[event.state_id] = again
 
 
@@ -102,6 +115,7 @@ def _completed(told: Story, event: StateCompleted) -> None:
 def _failed(told: Story, event: StateFailed) -> None:
     state = _open(told, event.state_id)
     state.open, state.error = False, event.error["info"]
+    state.said = told.head, "StateFailed"
 
 
 def _ended(told: Story, event: RunCompleted) -> None:
@@ -112,7 +126,10 @@ def _ended(told: Story, event: RunCompleted) -> None:
 
 
 def _said(told: Story, event: Domain) -> None:
-    state = told.states.get(str(event.payload.get("state_id"))) if isinstance(event.payload, Mapping) else None
+    payload = event.payload if isinstance(event.payload, Mapping) else {}
+    if event.name == "fact_recorded":
+        told.recorded(payload)
+    state = told.states.get(str(payload.get("state_id")))
     if state is None:
         return
     if event.name in ("action_bound", "reused"):
@@ -121,6 +138,7 @@ def _said(told: Story, event: Domain) -> None:
         state.reused_from = event.payload["performed_in"]
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = {name: Digest(sha) for name, sha in event.payload["outputs"].items()}
+        state.said = told.head, event.name
     if event.name == "artifact_written" and "artifact" in event.payload:
         state.written[event.payload["name"]] = event.payload["artifact"]
 
