@@ -312,7 +312,7 @@ class Build:
         self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if last is not None:
-            self._compared = compare(self, last, result)
+            self._compared = compare(self, last, result, run.run_id)
         if run.desk.forgot:
             self.session.rows.spoil()
         return result

@@ -22,6 +22,7 @@ from flowbuild.front.arguments import Request
 from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.graph.step import CONTROL
+from flowbuild.run.resume import ORPHAN
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
 Remark = Callable[[State, str, dict[str, str]], tuple[str, str]]
@@ -158,6 +159,8 @@ class Progress:
             self._take_domain(event)
         elif isinstance(event, StateFailed) and event.state_id in self._retried:
             self._retried.discard(event.state_id)
+        elif isinstance(event, StateFailed) and event.error["info"]["code"] == ORPHAN.code:
+            self._show_step("again  ", event.state_id, "the kill cut its attempt off")
         elif isinstance(event, StateFailed):
             self.failed += 1
             self._running.pop(event.state_id, None)

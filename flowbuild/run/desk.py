@@ -113,14 +113,22 @@ class RunDesk:
     def remembered(self, state: State, action: Action) -> Record | None:
         if state.applies and state.idempotency_key is None:
             return None
-        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
+            done = self._recorded(state, action)
+            return done and idempotent.plain(done)
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
+        """What may stand for an action: a record of the same inputs."""
+        record = self._recorded(state, action)
+        return record and idempotent.checked(state, action, record)
+
+    def _recorded(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state) or action.refused is not None:
             return None
@@ -133,7 +141,7 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return idempotent.checked(state, action, record)
+        return record
 
     def perform(self, state: State, action: Action) -> Performance:
         self._record.begin()

@@ -220,7 +220,8 @@ class Evaluation:
         deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
         if self._is_guest:
             is_starved = bool(self._ready) or any(one.since is not None for one in self._open.values())
-            self.waiting = Wait((self._selector.fileno(),), deadline, is_starved)
+            watched = (fd for one in self._open.values() for fd in one.descriptors)
+            self.waiting = Wait(tuple(watched), deadline, is_starved)
             yield []
             self.waiting = None
             return 0.0
