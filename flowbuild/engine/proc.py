@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import shown
 from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote
+from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote, Told
 from flowbuild.engine.turns import Bell, Turns
 from flowbuild.store.refusal import refused as disk_refused
 
@@ -135,7 +135,11 @@ class ProcEngine:
         try:
             while True:
                 step = steps.send(ready)
-                ready = yield step if isinstance(step, Wait) else _event(step, action, log.mask)
+                if isinstance(step, Wait):
+                    ready = yield step
+                else:
+                    yield from _events(step, action, log.mask)
+                    ready = None
         except StopIteration as end:
             finished: Finished = end.value
             return finished
@@ -222,15 +226,15 @@ def _refers(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip().startswith("$")
 
 
-def _event(told: Mapping[str, Any], action: Action, mask: Mask) -> Domain:
-    """An event for the journal; of one that holds a secret only that there was one."""
+def _events(told: Told, action: Action, mask: Mask) -> Iterator[Domain]:
+    """What one Poll told, for the journal; of an event that holds a secret only that there was one."""
     try:
-        canonical(told)
+        holds = is_secret(told, action, mask)
     except BadAttribute as error:
         rep.broken(f"an event of {rep.POLL} can't be kept: {error.message}")
-    if is_secret(told, action, mask):
-        told = {"refused": "secrets_detected"}
-    return Domain("executor_event", {"event": told, "label": action.label, "state_id": action.state_id})
+    for event in told:
+        shown = {"refused": "secrets_detected"} if holds and is_secret(event, action, mask) else event
+        yield Domain("executor_event", {"event": shown, "label": action.label, "state_id": action.state_id})
 
 
 def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
@@ -245,7 +249,7 @@ def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
         data = canonical(result)
     except BadAttribute as error:
         return Outcome(error=ErrorInfo("result_refused", f"the result can't be kept: {error.message}"))
-    if is_secret(result, action, io.mask):
+    if is_secret(result, action, io.mask, data):
         return Outcome(error=secret_result())
     outputs = {}
     for name in action.outputs:

@@ -25,7 +25,7 @@ PAUSE = (0.001, 0.1)  # seconds between polls: first, last
 CANCEL_GRACE = 4.0  # seconds; REP allows five, and `close` promises that the end of the process is within them
 STEP_GRACE = 1.0  # seconds that an executor has to tell of a step's time-out before we do
 
-Told = Mapping[str, Any] | Wait
+Told = tuple[Mapping[str, Any], ...]  # the events of one Poll
 
 
 class Ids(NamedTuple):
@@ -72,7 +72,7 @@ class Remote:
         """Whether nothing of it runs any more."""
         return not self._is_started or self._is_terminal or self._executor.is_over
 
-    def follow(self, ir: Mapping[str, Any], inputs: Mapping[str, Any]) -> Generator[Told, Ready, Finished]:
+    def follow(self, ir: Mapping[str, Any], inputs: Mapping[str, Any]) -> Generator[Told | Wait, Ready, Finished]:
         """Start it, and see it to its end."""
         self._is_started = True
         options = {"run_id": self.run_id, "trace_id": self._trace_id, "allow_shell": False}
@@ -87,7 +87,8 @@ class Remote:
                 return self._finished("failed", {}, reply.refusal)
             assert reply.result is not None
             status, events, summary = rep.progress(reply.result)
-            yield from events
+            if events:
+                yield events
             if status in rep.TERMINAL:
                 error = rep.refusal(summary.get("error")) if status == "failed" else None
                 return self._finished(status, summary, error)

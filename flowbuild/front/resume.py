@@ -10,12 +10,11 @@ from flowbuild.core.errors import BadFlag, BadManifest, RunStale
 from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
-from flowbuild.run.account import is_live
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.story import story
 from flowbuild.run.unfinished import Going, Unfinished, killed
-from flowbuild.store.journal import read
+from flowbuild.store.journal import is_live, read
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build

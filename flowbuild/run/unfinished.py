@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.ids import RunId
-from flowbuild.run.account import is_live
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import atomic_write, ensure_directory
-from flowbuild.store.journal import read
+from flowbuild.store.journal import is_live, read
 
 
 class Mark(NamedTuple):
