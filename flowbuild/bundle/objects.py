@@ -17,7 +17,7 @@ from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.bind import hashed
-from flowbuild.run.evaluate import Result
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.store.tree import Artifact, entries

@@ -22,6 +22,7 @@ from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import raise_all
 from flowbuild.core.ids import new_run_id
 from flowbuild.core.run_config import RunConfig
+from flowbuild.engine.launchd import Jobs
 from flowbuild.graph.documented import lower_documents
 from flowbuild.graph.library import library_of
 from flowbuild.graph.plans import in_order
@@ -29,9 +30,9 @@ from flowbuild.graph.state import Built, StateGraph
 from flowbuild.load.plan import plan_faults
 from flowbuild.load.tree import is_workspace
 from flowbuild.run.channel import ChannelName, ChannelSpec
-from flowbuild.run.evaluate import Result
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stopped
@@ -65,7 +66,8 @@ def run_plan(
     filtered(built.bundle or {}, *filters)
     with spec.held(out):
         ensure_directory(root)
-        session = Session(root, channel=name, world=lambda: experiment.world(), is_bare=is_bare)
+        jobs = Jobs(spec.label_prefix, spec.staging_base)
+        session = Session(root, channel=name, jobs=jobs, world=lambda: experiment.world(), is_bare=is_bare)
         experiment = Experiment(session, *filters)
         with session:
             return load_bundle(_perform(experiment, graph, built, out, dry_run=dry_run))

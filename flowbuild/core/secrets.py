@@ -40,7 +40,7 @@ MARKS = (
 )
 LINE = "[a line that looks like a secret]"
 _MARK = re.compile("|".join(MARKS))
-_MARK_BYTES = re.compile(_MARK.pattern.encode())
+_STEMS = (b"pass", b"key", b"mnem", b"seed", b"token", b"auth", b"bearer")  # every mark has one of them
 _PHRASE = re.compile(r"\s*(?:[a-z]+\s+){11,23}[a-z]+\s*")
 _SPACES = 11  # at least, in a phrase
 # `scheme://user:password@`, where the password is no reference such as $TOKEN or ${{ params.x }}.
@@ -60,8 +60,13 @@ def is_clear(data: bytes) -> bool:
     No mark is written otherwise in JSON than it is. Of the white space between the words of a phrase only the space
     is: all other needs a backslash, or is beyond ASCII.
     """
-    is_phrase = data.count(b" ") >= _SPACES or b"\\" in data or not data.isascii()
-    return not is_phrase and _MARK_BYTES.search(data.lower()) is None
+    if data.count(b" ") >= _SPACES or b"\\" in data or not data.isascii():
+        return False
+    small = data.lower()
+    for stem in _STEMS:  # noqa: SIM110 - twice as fast as `any`, and asked for every event
+        if stem in small:
+            return False
+    return True
 
 
 def holds_password(text: str) -> bool:

@@ -39,11 +39,11 @@ from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
 from flowbuild.run.channel import resolve
-from flowbuild.run.evaluate import Continue, Result, blocked_by
 from flowbuild.run.explain import Verdict
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.remark import remarks
+from flowbuild.run.result import Continue, Result, blocked_by
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.shown import show, shown_paths

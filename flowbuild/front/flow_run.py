@@ -39,9 +39,9 @@ from flowbuild.graph.step import RESULT
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.load.workspace import find_root
-from flowbuild.run.evaluate import Result
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.start import start_run

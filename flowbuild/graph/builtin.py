@@ -16,6 +16,7 @@ from flowbuild.core.label import Label, parse
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.graph.declared import registry_id
 from flowbuild.graph.evidence import (
+    NEUTRAL_WORLD,
     Cell,
     cells,
     expected_matrix,
@@ -114,9 +115,13 @@ def registry(scope: Scope) -> Built:
 
 
 def plan(scope: Scope) -> Built:
-    """Which profiles of a registry to run in which lanes, as the document of seed 003."""
-    found, _ = _plan(scope, scope.target)
-    return scope.finish({"plan": _written(scope, "plan", found)})
+    """Which profiles of a registry to run in which lanes, as the document of seed 003; and what is expected of each."""
+    found, source = _plan(scope, scope.target)
+    documents = {"plan": found}
+    if scope.target.attrs["expected_matrix"]:
+        read = probes_document(registry_id(source), source.attrs), profiles_document(registry_id(source), source.attrs)
+        documents["expected_matrix"] = expected_matrix(found, *read, NEUTRAL_WORLD)
+    return scope.finish({key: _written(scope, key, doc) for key, doc in documents.items()})
 
 
 def run(scope: Scope) -> Built:

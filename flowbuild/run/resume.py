@@ -17,7 +17,7 @@ from flowbuild.core.event import Event, StateFailed, StateStatus
 from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.attempt import allowed
-from flowbuild.run.evaluate import Result
+from flowbuild.run.result import Result
 from flowbuild.run.story import Story, Told
 from flowbuild.store.tree import Artifact
 

@@ -22,10 +22,11 @@ from flowbuild.run.context import Contexts
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
-from flowbuild.run.evaluate import Continue, Evaluation, Result
+from flowbuild.run.evaluate import Evaluation
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
+from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session

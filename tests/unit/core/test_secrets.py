@@ -68,6 +68,11 @@ def test_clear_bytes_hold_no_secret(value: Any) -> None:
         assert find_secret(value) is None
 
 
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_mark_is_clear(mark: str) -> None:
+    assert not is_clear(canonical({"a": mark})) and not is_clear(canonical({mark.upper(): 1}))
+
+
 @pytest.mark.parametrize("value", [{"state": "started", "at": "2026-11-21T09:43:01.587Z"}, ["a few words here"], 3, {}])
 def test_most_of_what_is_told_is_clear(value: Any) -> None:
     assert is_clear(canonical(value))
