@@ -20,7 +20,9 @@ from flowbuild.core.retry import Retry
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
-"""What a state says that changes the world outside."""
+"""What a state says that changes the world outside. It has this tag then."""
+STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
+"""Tags with a meaning that everybody shares."""
 
 
 class Source(NamedTuple):
@@ -131,6 +133,7 @@ class State:
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
     step: Step | None = None  # of a flow
+    tags: tuple[str, ...] = ()  # its target's, and those of its own
 
     @property
     def needs(self) -> Iterator[int]:

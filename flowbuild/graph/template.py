@@ -149,6 +149,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         after=after(scope, _render(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
     )
     check_keys(scope, state, template.kind == "python")
     scope.add(state)

@@ -22,7 +22,7 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import idempotent, values
+from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
@@ -34,7 +34,7 @@ from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
-from flowbuild.run.story import Told
+from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -62,6 +62,7 @@ class RunDesk:
         directory: Path,
         door: Door,
         contexts: Contexts,
+        skipped: Mapping[int, skip.Skipped],
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -78,6 +79,7 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self.skipped = skipped
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
@@ -107,7 +109,21 @@ class RunDesk:
             self.contexts.base(state, products),
         )
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        state, why = self.contexts.states[number], self.skipped.get(number)
+        if why is None and self.is_selected(state, products):
+            return None
+        if (known := self._told.get(state.id)) is not None and known.how == SKIPPED:  # the journal says it already
+            return []
+        if why is None:
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+        base = self.contexts.base(state, products).snapshot
+        if self._record.begun:
+            self.snapshot(base)
+        return skip.told(state, why, self.attempt(state), base)
+
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended. Other states always do."""
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:

@@ -38,8 +38,8 @@ class Desk(Protocol):
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
 
-    def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
-        """Whether a step of a flow runs, now that all it waits for has ended."""
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        """What is said of a state that is not performed, now that all it waits for has ended; None for another."""
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         """The outputs of a state that completed in this very run, before it was killed and gone on with."""
@@ -164,10 +164,11 @@ class Evaluation:
     def _start(self, number: int) -> list[Event]:
         """Bind one ready state; reuse what is remembered, or open its performance."""
         state = self._states[number]
-        if state.step is not None and not self._desk.is_selected(state, self._result.products):
+        passed_over = self._desk.passed_over(number, self._result.products)
+        if passed_over is not None:
             self._move(number, StateStatus.SKIPPED)
             self._free(number)
-            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+            return passed_over
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
         done = self._desk.done(state, action)

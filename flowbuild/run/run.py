@@ -31,6 +31,7 @@ from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
+from flowbuild.run.skip import skipped
 from flowbuild.run.start import StartRun, check_held, check_start
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
@@ -76,6 +77,8 @@ class Run:
         self._unfinished = Unfinished(session.workspace.root)
         self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
         engines, door = self._engines(), self._door(flushes)
+        passed_over = skipped(graph.states, wanted, start.config.skip_tags)
+        self.is_filtered = bool(passed_over)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -92,7 +95,8 @@ class Run:
             search_path=session.workspace.config.path,
             directory=self._directory,
             door=door,
-            contexts=Contexts(graph.states, session.cas.read),
+            contexts=Contexts(graph.states, session.cas.read, passed_over),
+            skipped=passed_over,
             told=story.states if story else None,
             on_effect=self._mark,
         )

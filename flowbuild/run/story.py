@@ -140,7 +140,8 @@ def _entered(told: Story, event: StateEntered) -> None:
 
 def _completed(told: Story, event: StateCompleted) -> None:
     state = _ended(told, event.state_id)
-    state.how = REUSED if state.reused_from is not None else PERFORMED
+    if state.how != SKIPPED:
+        state.how = REUSED if state.reused_from is not None else PERFORMED
     state.snapshot = event.context_snapshot_id
 
 
@@ -175,8 +176,9 @@ def _said(told: Story, event: Domain) -> None:
     payload = event.payload
     if event.name == "fact_recorded":
         _bound(told, payload)
-    if event.name == "skipped":  # it was never entered
-        told.states[payload["state_id"]] = Told(payload["state_id"], SKIPPED, payload["label"])
+    if event.name == "skipped":  # most were never entered
+        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
+        found.how, found.label = SKIPPED, payload["label"]
     state = told.states.get(payload.get("state_id", ""))
     if state is None:
         return
