@@ -12,6 +12,7 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
 from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
@@ -82,6 +83,8 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
+    if entry.status == "damaged" and not (entry.path / layout.INDEX).is_file():
+        raise StoreCorrupt(entry.problem)
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
@@ -99,7 +102,7 @@ def show(request: Request, text: str) -> int:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
         out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
     _more(out, len(mismatches), "mismatches")
-    return 0
+    return StoreCorrupt.exit_code if found.fault else 0
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:

@@ -3,25 +3,53 @@
 Knows nothing of disks or of people. Resume is a build whose memo starts with the run's own journal: what completed
 there is there, facts stay bound, and an attempt that has no end is closed and made again.
 
-Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone.
+Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone. StoreCorrupt
+         for a manifest that is not what the journal names.
 Source:  seed 001, resume after a crash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo
-from flowbuild.core.errors import RunStale
+from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import RunStale, StoreCorrupt
 from flowbuild.core.event import Event, StateFailed, StateStatus
+from flowbuild.core.structured import structured
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.evaluate import Result
 from flowbuild.run.story import Story, Told
+from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact
 
 ORPHAN = ErrorInfo("orphan_attempt_recovered", "orphaned state attempt recovered during resume", retryable=True)
 
 Products = Mapping[int, Mapping[str, Artifact]]
+
+
+def manifest_of(told: Story, cas: Cas) -> Mapping[str, Any]:
+    """The manifest that a journal names, checked. A damaged one stays where it is: there is no other."""
+    digest = Digest(told.manifest_id)
+    if not cas.verify(digest):
+        code = "manifest_id_mismatch" if cas.path(digest).exists() else "manifest_not_found"
+        raise _lost(code, told, "the store does not hold it any more" if code[9:12] == "not" else "it is damaged")
+    found: Mapping[str, Any] = structured(cas.read(digest), digest)
+    try:
+        op, asked = found["op_id"], found["input_params"]
+        if not isinstance(asked["label"], str) or not isinstance(asked["params"], dict):
+            raise TypeError
+    except (KeyError, TypeError):
+        raise _lost("manifest_malformed", told, "it does not say what was asked") from None
+    if op != told.op_id:
+        raise _lost("run_started_op_id_mismatch", told, f"it is of {op!r:.80}, the journal of {told.op_id!r:.80}")
+    return found
+
+
+def _lost(code: str, told: Story, what: str) -> StoreCorrupt:
+    message = f"{code}: the manifest {told.manifest_id[:64]} of run {told.run_id}: {what}"
+    return StoreCorrupt(message, remedy="build its target again")
 
 
 def closing(story: Story) -> list[Event]:
