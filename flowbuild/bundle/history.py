@@ -192,6 +192,7 @@ def _evaluations(root: Path, cas: Cas) -> Iterator[Entry]:
 def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
     asked, problem = _asked(journal, cas), ""
     try:
+        _opening(journal)
         status = _ENDED.get(_ending(journal) or "") or ("in progress" if is_live(journal) else "killed")
         if status == "killed":
             recorded(journal, path.name)

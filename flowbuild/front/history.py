@@ -50,7 +50,7 @@ class Runs:
 def list_(request: Request) -> int:
     """Print one line a run, oldest first."""
     out, runs = console(request), Runs(request)
-    entries = list(_chosen(runs, request.patterns))
+    entries = list(chosen(runs, request.patterns))
     for entry in entries:
         out.emit(_doc(entry, runs))
     wide = {"status": max((len(entry.status) for entry in entries), default=0)}
@@ -65,7 +65,8 @@ def list_(request: Request) -> int:
     return 0
 
 
-def _chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+def chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+    """The runs of the targets that are asked for; all without a pattern."""
     wanted = [parse_pattern(text, runs.package) for text in patterns]
     for entry in runs.entries:
         labels = [parse_pattern(text) for text in entry.label.split(" ") if text.startswith("//")]

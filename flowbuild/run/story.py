@@ -50,6 +50,9 @@ class Told:
     reused_from: str | None = None
     written: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     snapshot: str | None = None
+    remembered: bool = True  # unless it is said that another run may not reuse it
+    deed: bool = False  # it was about to change the outside
+    document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
 
     @property
     def completed(self) -> bool:
@@ -175,6 +178,10 @@ def _said(told: Story, event: Domain) -> None:
         state.how, state.reused_from = REUSED, payload["performed_in"]
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = dict(payload["outputs"])
+    if event.name == "not_remembered":
+        state.remembered = False
+    if event.name == "effect_intended":
+        state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
 

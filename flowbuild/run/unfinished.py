@@ -86,13 +86,20 @@ class Unfinished:
 
     def of(self, manifest: Mapping[str, Any]) -> list[Mark]:
         """The runs of which just this was asked, newest first."""
-        wanted, found = asked(manifest), []
+        wanted = asked(manifest)
+        return [mark for found, mark in self._marks() if found == wanted]
+
+    def journals(self) -> list[Path]:
+        """Where the journals of all such runs lie."""
+        return [mark.journal for _, mark in self._marks()]
+
+    def _marks(self) -> list[tuple[str, Mark]]:
+        found = []
         with suppress(OSError):
             for path in sorted(self._directory.iterdir(), key=lambda one: one.stat().st_mtime_ns, reverse=True):
                 with suppress(OSError, ValueError, KeyError, TypeError):
                     doc = json.loads(path.read_bytes())
-                    if doc["asked"] == wanted:
-                        found.append(Mark(RunId(path.name), self._root / doc["journal"]))
+                    found.append((doc["asked"], Mark(RunId(path.name), self._root / doc["journal"])))
         return found
 
 
