@@ -190,7 +190,7 @@ class Progress:
         elif event.name == "step_failed":
             self._caught.add(state_id)
             self._show_step("caught ", state_id, payload["error"]["message"])
-        elif event.name == "not_remembered":
+        elif event.name == "not_remembered" and payload["reason"]:
             word = self._console.paint("warning", "warning")
             text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)

@@ -26,9 +26,9 @@ from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
+from flowbuild.core.structured import has_float
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import State
-from flowbuild.run.door import has_float
 from flowbuild.store.tree import Artifact
 
 OUTPUT = "context"  # under this name changes stand among a state's outputs

@@ -191,7 +191,13 @@ class RunDesk:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
         first = self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
@@ -229,14 +235,11 @@ class RunDesk:
         return notes
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        if ERROR in outcome.outputs:
-            self.forgot = True
-            return []
         moved = self._facts.moved(list(state.sources))
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
+        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}

@@ -55,6 +55,9 @@ class Told:
     snapshot: str | None = None
     said: tuple[int, str] | None = None
     facts: dict[str, Digest] = field(default_factory=dict)
+    remembered: bool = True  # unless it is said that another run may not reuse it
+    deed: bool = False  # it was about to change the outside
+    document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
 
     @property
     def completed(self) -> bool:
@@ -189,6 +192,10 @@ def _said(told: Story, event: Domain) -> None:
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = dict(payload["outputs"])
         state.said = told.head, event.name
+    if event.name == "not_remembered":
+        state.remembered = False
+    if event.name == "effect_intended":
+        state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
 
