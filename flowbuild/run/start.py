@@ -97,7 +97,10 @@ def check_held(start: StartRun, cas: Cas) -> None:
 
 def _held(cas: Cas, manifest_id: Digest) -> bytes:
     try:
-        return cas.read(manifest_id)
+        data = cas.read(manifest_id)
+        if sha256(data) != manifest_id:
+            raise StoreCorrupt(f"object {manifest_id} is damaged")
+        return data
     except StoreCorrupt as error:
         what = "manifest_artifact_mismatch" if "damaged" in error.message else "manifest_not_found"
         raise BadManifest(f"{what}: {error.message}", remedy=_AGAIN) from None

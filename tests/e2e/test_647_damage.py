@@ -62,7 +62,7 @@ def run_of(space: Space) -> Path:
 
 
 def tree(
-    space: Space, *, but: tuple[str, ...] = ("stamps", "packages", "last", "null", "unfinished")
+    space: Space, *, but: tuple[str, ...] = ("stamps", "packages", "last", "null", "memo", "unfinished")
 ) -> dict[str, bytes]:
     """Every file of the workspace by its bytes, but for tables that only save work."""
     files = (path for path in space.root.rglob("*") if path.is_file() and path.name != ".latest.lock")
