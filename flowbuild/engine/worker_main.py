@@ -69,6 +69,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].__dict__["tempdir"] = None  # it remembers the last task's
     guard = Guard(request["modules"], request["root"], request["workspace"], request["package"])
+    before = set(sys.modules)
     sys.meta_path.insert(0, guard)
     try:
         os.chdir(request["cwd"])
@@ -76,7 +77,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
     finally:
         sys.meta_path.remove(guard)
         os.chdir("/")
-        _forget(request)
+        _forget(request, before)
     return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
 
 
@@ -177,11 +178,11 @@ def _flush() -> None:
             stream.flush()
 
 
-def _forget(request: Request) -> None:
-    """Drop the code of the workspace, so that the next task reads its own."""
+def _forget(request: Request, before: set[str]) -> None:
+    """Drop the code of the workspace, so that the next task reads its own. None of it was there before."""
     staged = os.path.dirname(request["root"]) + os.sep
-    for name, module in list(sys.modules.items()):
-        if name in request["modules"] or str(getattr(module, "__file__", None) or "").startswith(staged):
+    for name in sys.modules.keys() - before | sys.modules.keys() & request["modules"].keys():
+        if name in request["modules"] or str(getattr(sys.modules[name], "__file__", None) or "").startswith(staged):
             del sys.modules[name]
     for name in request["modules"]:  # and the namespaces that only led to it
         while name := name.rpartition(".")[0]:
