@@ -2,7 +2,7 @@
 
 Knows nothing of targets. A worker serves tasks of one package, one set of variables and one set of modules; what ends
 a task by force (time-out, cancel, crash) ends the worker, and the next task gets a new one. In the channel `clean`
-every task has a worker of its own, which confines itself before the task is read.
+every task has a worker of its own, which the launcher confines before it begins.
 
 Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
          "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env", "returns"}. `source` and `modules` are paths
@@ -41,6 +41,17 @@ from flowbuild.load.imports import import_name
 from flowbuild.store.refusal import refused as disk_refused
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
+# Confined, the directory that holds flowbuild can't be listed, only flowbuild itself.
+CONFINED = (
+    """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("flowbuild", sys.argv[1] + "/flowbuild/__init__.py")
+sys.modules["flowbuild"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["flowbuild"])
+"""
+    + BOOT
+)
 # -P: the current directory is not searched. utf8: what a handler reads does not depend on the locale.
 FLAGS = ("-P", "-s", "-X", "utf8")
 IDLE = 8  # workers that may wait for another task
@@ -56,11 +67,14 @@ class Worker:
     def __init__(self, reaper: Reaper, environment: Mapping[str, str], what: Confinement | None = None) -> None:
         asking, answering = os.pipe(), os.pipe()
         root = str(Path(engine_package.__path__[0]).parent.parent)
-        argv = (sys.executable, *FLAGS, "-c", BOOT, root, *([what.text] if what else []))
+        argv = (sys.executable, *FLAGS, "-c", CONFINED if what else BOOT, root)
+        start = Start(argv[0], argv, Path("/"), environment, descriptors={3: asking[0], 4: answering[1]})
+        self._launch = clean.Launch(start, what, keeps=4) if what else None
         try:
-            descriptors = {3: asking[0], 4: answering[1]}
-            self.child: Child = reaper.start(Start(argv[0], argv, Path("/"), environment, descriptors=descriptors))
+            self.child: Child = reaper.start(self._launch.start if self._launch else start)
         except BaseException:
+            if self._launch:
+                self._launch.close()
             os.close(asking[1])
             os.close(answering[0])
             raise
@@ -92,8 +106,15 @@ class Worker:
             return {"ok": False, "retire": True, "code": "worker_lost", "message": message, "traceback": ""}
         return reply
 
+    def refusal(self) -> str | None:
+        """Why it could not begin, once it has ended; None if it did."""
+        said = self._launch.refusal() if self._launch else None
+        return self.child.refused or (str(said["message"]) if said else None)
+
     def close(self) -> None:
         """Close the pipes."""
+        if self._launch:
+            self._launch.close()
         os.close(self._requests)
         os.close(self.replies)
 
@@ -200,14 +221,15 @@ class Workers:
             timed_out = reply is None and not child.has_exited()
             if timed_out:
                 yield from end(child, captures)
-            spent = child.seconds
+            spent, refused = child.seconds, worker.refusal() if reply is None else None
         finally:
             if reply is not None and not reply["retire"] and key is not None:
                 self._rest(worker, key, captures)
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _Called(cannot(child.refused) if child.refused else _lost(status, spent, timed_out))
+            refused = refused or child.refused  # which is known now
+            return _Called(cannot(refused) if refused else _lost(status, spent, timed_out))
         if reply["ok"]:
             return _Called(context=reply.get("context"))
         more = {name: reply[name] for name in ("category", "retryable") if name in reply}

@@ -35,29 +35,15 @@ def serve() -> None:
     for descriptor in (REQUESTS, REPLIES):
         os.set_inheritable(descriptor, False)
     faulthandler.enable()
-    refused = confined(sys.argv[2]) if len(sys.argv) > 2 else None
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
         ask = asking(requests)
         while line := requests.readline():
             pid = os.getpid()
-            reply = refused or perform(read(line), variables, search, ask)
+            reply = perform(read(line), variables, search, ask)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
             write(reply)
-
-
-def confined(what: str) -> Reply | None:
-    """Confine this process. None, or the reply to a task that may not be begun."""
-    from flowbuild.engine import confine
-    from flowbuild.engine.restrict import PolicyUnavailable
-
-    try:
-        confine.enter(confine.Confinement.parse(what), keeps=REPLIES)
-    except PolicyUnavailable as error:
-        said = confine.unavailable(error)
-        return {"ok": False, "retire": True, "code": "channel_refused", "message": said, "traceback": ""}
-    return None
 
 
 def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = nobody) -> Reply:
