@@ -9,7 +9,7 @@ Shapes:  with: {"source": path | null, "module": dotted | null, "function", "mod
          from the workspace's root, and staged; argument paths are relative to the package's directory. `returns` is
          where the JSON object that it returns is written; without, a handler returns None.
          Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `channel_refused`,
-         `timeout`, and those of `harvest`.
+         `timeout`, `heartbeat_timeout`, and those of `harvest`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Event
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
+from flowbuild.engine.clock import Clock
 from flowbuild.engine.command import cannot, failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance, Ready, Wait
@@ -177,7 +178,8 @@ class Workers:
         else:
             key = _key(action, given)
             worker = self._take(key, environment)
-        called = yield from self._call(worker, key, request, captures, seconds(action), _Answers(action, io, place))
+        clock = Clock(seconds(action), None if action.heartbeat_ms is None else action.heartbeat_ms / 1000)
+        called = yield from self._call(worker, key, request, captures, clock, _Answers(action, io, place))
         error = in_clean(called.error, called.said or "") if self._is_clean else called.error
         if error is None and _returns_secret(action, io, place):
             error = secret_result()
@@ -203,22 +205,23 @@ class Workers:
         key: Key | None,
         request: _Asked,
         captures: tuple[Capture, Capture],
-        timeout: float | None,
+        clock: Clock,
         answers: _Answers,
     ) -> Generator[Event | Wait, Ready, _Called]:
         """One task of one worker, which rests under its key if it has one."""
         child, reply = worker.child, None
         child.begin()
-        deadline = None if timeout is None else child.started + timeout
+        clock.begin(child.started)
         timed_out = False
         try:
             worker.tell(request.text if len(request.text) < TOLD else request.kept())
-            reply = yield from _until_replied(worker, captures, deadline, answers)
+            reply = yield from _until_replied(worker, captures, clock, answers)
             if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
                 shown = reply["traceback"] or captures[1].tail
                 last = (reply["traceback"] or reply["message"]).rstrip("\n")
                 captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
             timed_out = reply is None and not child.has_exited()
+            silent = clock.silent if timed_out else None
             if timed_out:
                 yield from end(child, captures)
             spent, refused = child.seconds, worker.refusal() if reply is None else None
@@ -229,7 +232,7 @@ class Workers:
                 status = self._lose(worker, captures)
         if reply is None:
             refused = refused or child.refused  # which is known now
-            return _Called(cannot(refused) if refused else _lost(status, spent, timed_out))
+            return _Called(cannot(refused) if refused else silent or _lost(status, spent, timed_out))
         if reply["ok"]:
             return _Called(context=reply.get("context"))
         more = {name: reply[name] for name in ("category", "retryable") if name in reply}
@@ -271,14 +274,15 @@ def _returns_secret(action: Action, io: Io, place: Place) -> bool:
 
 
 def _until_replied(
-    worker: Worker, captures: tuple[Capture, Capture], deadline: float | None, answers: _Answers
+    worker: Worker, captures: tuple[Capture, Capture], clock: Clock, answers: _Answers
 ) -> Generator[Event | Wait, Ready, dict[str, Any] | None]:
-    """Answer questions until the reply is there; None when the worker's end or the deadline came first."""
+    """Answer questions until the reply is there; None when the worker's end or a deadline came first."""
     while True:
-        said = yield from until_said(worker.child, captures, deadline, worker.replies, worker.answer)
+        said = yield from until_said(worker.child, captures, clock.deadline, worker.replies, worker.answer)
         if said is None or "ask" not in said:
             return said
         worker.tell((yield from answers.answer(said["ask"])))
+        clock.hear()  # while others worked for it, it could not say anything
 
 
 def _key(action: Action, given: Mapping[str, str]) -> Key:

@@ -128,6 +128,7 @@ class State:
     allows: tuple[str, ...] = ()
     stage: bool = True
     timeout_ms: int | None = None
+    heartbeat_ms: int | None = None  # how long its handler may be silent
     observes_host: bool = False
     code: Code | None = None
     title: str = ""

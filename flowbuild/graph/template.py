@@ -17,7 +17,7 @@ from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
-from flowbuild.graph.handed import after, check_keys, keys
+from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State, seen_from
 from flowbuild.load.attributes import described, render_attribute
@@ -118,7 +118,6 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     parts = KINDS.get(template.kind, _plain)(scope, template, inner, (reads, writes))
     env = _late(scope, template.env, inner) if template.env else {}
     secrets = _render(scope, template.secrets, inner) or {}
-    timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
     applies = _render(scope, template.side_effects, inner) == APPLY
     idempotency_key = _late(scope, template.idempotency_key, inner)
@@ -142,7 +141,8 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         applies=applies,
         idempotency_key=idempotency_key,
         remembers=bool(_render(scope, template.remember, inner)),
-        timeout_ms=None if timeout is None else round(float(timeout) * 1000),
+        timeout_ms=_milliseconds(_render(scope, template.timeout, inner)),
+        heartbeat_ms=_milliseconds(_render(scope, template.heartbeat_timeout, inner)),
         observes_host=template.observes == "host",
         code=parts.code,
         title=_title(scope, template, parts.title, suffix),
@@ -153,8 +153,13 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
     )
     check_keys(scope, state, template.kind == "python")
+    check_heartbeat(scope, state)
     scope.add(state)
     return number
+
+
+def _milliseconds(seconds: Any) -> int | None:
+    return None if seconds is None else round(float(seconds) * 1000)
 
 
 def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,8 @@ the disk before anybody sees the reply. With `live=None` nothing outside is ever
 Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
          {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
          {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
-         "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
+         "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
+         was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
 Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
          artifact_float_not_allowed, io_request_invalid; those of transports.
@@ -24,7 +25,7 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
-from flowbuild.core.event import Domain, Event
+from flowbuild.core.event import NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
@@ -37,9 +38,11 @@ from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
-RESERVED_EVENTS = frozenset(
-    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
-)
+# Names that only we write: a fold believes them.
+RESERVED_EVENTS = NEEDED | {
+    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *("not_remembered", "output_captured", "state_timed", "step_failed"),
+}
 
 
 class Transports(Protocol):
@@ -84,11 +87,12 @@ class Door:
             "now_millis": self._now_millis,
             "random_bytes": self._random_bytes,
             "emit": self._emit,
+            "heartbeat": self._heartbeat,
         }
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
-        if question["op"] != "emit":
+        if question["op"] not in ("emit", "heartbeat"):
             self.asked.add(action.state_id)
         try:
             return (yield from self._table[question["op"]](action, question))
@@ -188,6 +192,12 @@ class Door:
             self._payload(action, [name, payload])
         for event in question["events"]:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
+        return {}
+
+    def _heartbeat(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        note = question["note"]
+        self._payload(action, note)
+        yield Domain("heartbeat", {"label": action.label, "state_id": action.state_id, "value": note})
         return {}
 
     def _bind(

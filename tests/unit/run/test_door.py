@@ -179,6 +179,8 @@ def test_time_and_randomness_are_bound_to_state_and_ordinal(cas: Cas) -> None:
         ({"op": "random_bytes", "ordinal": 0, "size": -1}, "io_request_invalid"),
         ({"op": "random_bytes", "ordinal": 0, "size": MOST_RANDOM + 1}, "io_request_invalid"),
         ({"op": "emit", "events": [{"name": "fact_recorded", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "skipped", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "heartbeat", "payload": {}}]}, "event_invalid"),
         ({"op": "emit", "events": [{"name": "seen", "payload": {"access_token": "x"}}]}, "secrets_detected"),
         ({"op": "emit", "events": [{"name": "mnemonic", "payload": 1}]}, "secrets_detected"),
     ],
