@@ -27,7 +27,7 @@ from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused
+from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
@@ -39,6 +39,19 @@ LONGEST_KEY = 512
 RESERVED_EVENTS = frozenset(
     {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
 )
+
+
+# What each question holds. A handler may write into its worker's pipe what it likes.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("namespace", "request", "fact_key"),
+    "record_value": ("fact_key", "value"),
+    "record_secret": ("fact_key", "value"),
+    "read_secret": ("fact_key",),
+    "get_recorded_fact": ("fact_key",),
+    "now_millis": ("ordinal",),
+    "random_bytes": ("ordinal", "size"),
+    "emit": ("events",),
+}
 
 
 class Transports(Protocol):
@@ -87,9 +100,10 @@ class Door:
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
-        if question["op"] != "emit":
-            self.asked.add(action.state_id)
         try:
+            _check(question)
+            if question["op"] != "emit":
+                self.asked.add(action.state_id)
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -142,6 +156,7 @@ class Door:
     def _read_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
         key = question["fact_key"]
+        self._check_key(key)
         if key not in self.facts:
             raise self._missing(key)
         value = json.loads(vault.opened(self.secrets, key, self._cas.read(self.facts[key])))
@@ -150,6 +165,7 @@ class Door:
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
+        self._check_key(question["fact_key"])
         return {"payload_id": self.facts.get(question["fact_key"])}
 
     def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -206,8 +222,9 @@ class Door:
         yield Wait((), 0.0)
 
     def _check_key(self, key: Any) -> None:
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
-            raise Refused("io_request_invalid", f"{key!r} is no fact key")
+        is_text = isinstance(key, str) and is_unicode(key)
+        if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+            raise Refused("io_request_invalid", f"{key!a} is no fact key")
         if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
             raise Refused("secrets_detected", "a fact key looks like a secret")
 
@@ -226,6 +243,21 @@ class Door:
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
         return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
+
+
+def _check(question: Any) -> None:
+    """Refuse what is no question."""
+    op = question.get("op") if isinstance(question, Mapping) else None
+    needed = FIELDS.get(op) if isinstance(op, str) else None
+    if needed is None or any(name not in question for name in needed):
+        raise Refused("io_request_invalid", "that is no question of `io`, `emit` or `context`")
+    if "ordinal" in needed and (type(question["ordinal"]) is not int or question["ordinal"] < 0):
+        raise Refused("io_request_invalid", "an ordinal is a whole number")
+    rows = question["events"] if op == "emit" else []
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and {"name", "payload"} <= {*row} for row in rows
+    ):
+        raise Refused("io_request_invalid", "events are a list of names and payloads")
 
 
 def _derived(kind: str, action: Action, ordinal: int) -> str:
