@@ -101,11 +101,13 @@ class Worker:
             return None
         said, self._said = bytes(self._said), bytearray()
         try:
-            reply: dict[str, Any] = json.loads(said)
+            reply = json.loads(said)
         except ValueError:
+            reply = None
+        if not _is_said(reply):
             message = "the handler wrote into its worker's pipe"
             return {"ok": False, "retire": True, "code": "worker_lost", "message": message, "traceback": ""}
-        return reply
+        return dict(reply)
 
     def refusal(self) -> str | None:
         """Why it could not begin, once it has ended; None if it did."""
@@ -132,6 +134,13 @@ class _Asked(NamedTuple):
         return self.path
 
 
+def _is_said(said: Any) -> bool:
+    """Whether this is a question or a reply: a handler may write into the pipe what it likes."""
+    if not isinstance(said, dict) or "ask" in said:
+        return isinstance(said, dict)
+    return {"ok", "retire"} <= said.keys() and (bool(said["ok"]) or {"code", "message", "traceback"} <= said.keys())
+
+
 class _Called(NamedTuple):
     """What a task came to: its error, what a person should see of stderr if not its end, its changes of context."""
 
@@ -150,7 +159,7 @@ class _Answers:
 
     def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path | Mapping[str, Any]]:
         answer = yield from self._io.ask(self._action, question)
-        if question["op"] == "read_secret":
+        if "value" in answer and question["op"] == "read_secret":
             return answer
         with disk_refused(self._file):
             self._file.write_text(json.dumps(answer), encoding="utf-8")

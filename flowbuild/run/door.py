@@ -29,7 +29,7 @@ from flowbuild.core.event import NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused
+from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
@@ -42,6 +42,20 @@ LONGEST_KEY = 512
 RESERVED_EVENTS = NEEDED | {
     *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
     *("not_remembered", "output_captured", "state_timed", "step_failed"),
+}
+
+
+# What each question holds. A handler may write into its worker's pipe what it likes.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("namespace", "request", "fact_key"),
+    "record_value": ("fact_key", "value"),
+    "record_secret": ("fact_key", "value"),
+    "read_secret": ("fact_key",),
+    "get_recorded_fact": ("fact_key",),
+    "now_millis": ("ordinal",),
+    "random_bytes": ("ordinal", "size"),
+    "emit": ("events",),
+    "heartbeat": (),
 }
 
 
@@ -92,9 +106,10 @@ class Door:
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
-        if question["op"] not in ("emit", "heartbeat"):
-            self.asked.add(action.state_id)
         try:
+            _check(question)
+            if question["op"] not in ("emit", "heartbeat"):
+                self.asked.add(action.state_id)
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -147,6 +162,7 @@ class Door:
     def _read_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
         key = question["fact_key"]
+        self._check_key(key)
         if key not in self.facts:
             raise self._missing(key)
         value = json.loads(vault.opened(self.secrets, key, self._cas.read(self.facts[key])))
@@ -155,6 +171,7 @@ class Door:
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
+        self._check_key(question["fact_key"])
         return {"payload_id": self.facts.get(question["fact_key"])}
 
     def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -217,8 +234,9 @@ class Door:
         yield Wait((), 0.0)
 
     def _check_key(self, key: Any) -> None:
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
-            raise Refused("io_request_invalid", f"{key!r} is no fact key")
+        is_text = isinstance(key, str) and is_unicode(key)
+        if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+            raise Refused("io_request_invalid", f"{key!a} is no fact key")
         if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
             raise Refused("secrets_detected", "a fact key looks like a secret")
 
@@ -237,6 +255,21 @@ class Door:
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
         return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
+
+
+def _check(question: Any) -> None:
+    """Refuse what is no question."""
+    op = question.get("op") if isinstance(question, Mapping) else None
+    needed = FIELDS.get(op) if isinstance(op, str) else None
+    if needed is None or any(name not in question for name in needed):
+        raise Refused("io_request_invalid", "that is no question of `io`, `emit` or `context`")
+    if "ordinal" in needed and (type(question["ordinal"]) is not int or question["ordinal"] < 0):
+        raise Refused("io_request_invalid", "an ordinal is a whole number")
+    rows = question["events"] if op == "emit" else []
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and {"name", "payload"} <= {*row} for row in rows
+    ):
+        raise Refused("io_request_invalid", "events are a list of names and payloads")
 
 
 def _derived(kind: str, action: Action, ordinal: int) -> str:
