@@ -19,6 +19,7 @@ from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import after, check_keys, keys
 from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
+from flowbuild.graph.spawned import check_spawns, spawns
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import described, render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
@@ -149,8 +150,11 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         after=after(scope, _render(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        initial=keys(scope, "initial", _render(scope, template.initial, names)),
+        spawns=spawns(scope, _render(scope, template.spawns, names)),
     )
     check_keys(scope, state, template.kind == "python")
+    check_spawns(scope, state)
     scope.add(state)
     return number
 

@@ -15,7 +15,7 @@ from flowbuild.core.ids import RunId
 from flowbuild.store.journal import Journal
 
 # What must be on the disk before anything that follows from it happens.
-BARRIERS = frozenset({"fact_recorded", "effect_intended"})
+BARRIERS = frozenset({"fact_recorded", "effect_intended", "child_run_spawned"})
 # Events are flushed to disk this often while a run goes on, and at its end.
 FLUSH_SECONDS = 0.02
 
