@@ -25,6 +25,7 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.front import github
 from flowbuild.front.arguments import Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
+from flowbuild.front.child import ChildRun
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
@@ -214,7 +215,7 @@ class Build:
             draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self.new_run(numbers, asked, run_id, draft.begin, going)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
+        committed = draft.finish(run, result, Policy(self.request.policy), self.durability)
         self._show_committed(label, committed)
         for products in result.products.values():  # without its objects a state would be performed again
             for artifact in products.values():
@@ -258,7 +259,7 @@ class Build:
             write(session.rows, key(self.request, found[1]), self.report.null_text(code))
 
     @property
-    def _durability(self) -> Durability:
+    def durability(self) -> Durability:
         known: tuple[Durability, ...] = ("none", "commit", "all")
         return next(level for level in known if level == self.request.durability)
 
@@ -286,6 +287,7 @@ class Build:
             tick_s=TICK_S if self.console.is_live else None,
             story=going.story if going else None,
             journal=going.journal if going else None,
+            nursery=lambda birth: ChildRun(self, birth),
         )
 
     def start_of(self, asked: Asked) -> StartRun:

@@ -141,6 +141,8 @@ class State:
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
+    spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
 

@@ -19,6 +19,7 @@ from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
+from flowbuild.graph.spawned import check_spawns, spawns
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State, seen_from
 from flowbuild.load.attributes import described, render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
@@ -151,9 +152,12 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         reads=reads,
         writes=writes,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
+        initial=keys(scope, "initial", _render(scope, template.initial, names)),
+        spawns=spawns(scope, _render(scope, template.spawns, names)),
     )
     check_keys(scope, state, template.kind == "python")
     check_heartbeat(scope, state)
+    check_spawns(scope, state)
     scope.add(state)
     return number
 

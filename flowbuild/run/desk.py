@@ -26,14 +26,16 @@ from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.child import Children
 from flowbuild.run.context import Contexts, kept, never
+from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
-from flowbuild.run.signals import Signals
+from flowbuild.run.signals import Signals, Stop
 from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
@@ -56,13 +58,15 @@ class RunDesk:
         memo: Memo,
         cas: Cas,
         record: RunRecord,
-        signals: Signals,
+        signals: Signals | Stop,
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
         contexts: Contexts,
         skipped: Mapping[int, skip.Skipped],
+        children: Children,
+        definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -80,6 +84,8 @@ class RunDesk:
         self._door = door
         self.contexts = contexts
         self.skipped = skipped
+        self._children = children
+        self._definitions = definitions
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
@@ -107,6 +113,7 @@ class RunDesk:
             self._facts,
             with_,
             self.contexts.base(state, products),
+            self._definitions.of(state),
         )
 
     def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
@@ -176,7 +183,8 @@ class RunDesk:
         engine, step = self._engines.of(state), state.step
         if step is None:
             secrets = self._door.secrets
-            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            steps = self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -235,7 +243,7 @@ class RunDesk:
         return notes
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        moved = self._facts.moved(list(state.sources))
+        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
         if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
             # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
@@ -275,7 +283,8 @@ class RunDesk:
         return list(self._door.facts.values())
 
     def interrupt(self) -> None:
-        self._engines.interrupt()
+        if self._signals.is_for_all:  # the engines are those of other runs too
+            self._engines.interrupt()
 
     def _read(self, artifact: Artifact) -> Any:
         """The JSON that a step left."""

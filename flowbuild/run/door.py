@@ -66,6 +66,16 @@ class Transports(Protocol):
         """The reply of the transport that serves a namespace; raises `transport.Refused`."""
 
 
+class Kin(Protocol):
+    """What answers for child runs: see `run.child`."""
+
+    def serves(self, namespace: str) -> bool: ...
+
+    def call(
+        self, action: Action, namespace: str, request: Any, key: str, known: Any
+    ) -> Generator[Event | Wait, Ready, Any]: ...
+
+
 class Door:
     """The door of one run. `facts` are those bound before, as when a run goes on. `on_first` hears of each new one."""
 
@@ -80,8 +90,10 @@ class Door:
         missing_is_retryable: bool = False,
         clock: Callable[[], int] = now_millis,
         secrets: Secrets | None = None,
+        children: Kin | None = None,
     ) -> None:
         self.secrets = secrets or Secrets({})
+        self._children = children
         self._cas = cas
         self._live = live
         self._flushes = flushes
@@ -118,6 +130,8 @@ class Door:
         namespace, request, key = question["namespace"], question["request"], question["fact_key"]
         if not isinstance(namespace, str) or not namespace:
             raise Refused("io_request_invalid", "a namespace is a text")
+        if self._live is not None and self._children is not None and self._children.serves(namespace):
+            return (yield from self._child(action, namespace, request, key))
         if key is None:
             if self._live is None:
                 raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
@@ -128,6 +142,18 @@ class Door:
                 raise self._missing(key)
             response = yield from self._live.call(namespace, request)
             yield from self._bind(action, key, self._payload(action, response), {"namespace": namespace})
+        return {"response": self._json(key), "payload_id": self.facts[key]}
+
+    def _child(self, action: Action, namespace: str, request: Any, key: Any) -> Answering:
+        """A child run answers even if the fact is there: it may have to go on, and must be the one that is meant."""
+        assert self._children is not None, "_call() says so"
+        if key is None:
+            raise Refused("child_run_fact_key_missing", f"{namespace}: a fact key makes the id of a child run")
+        self._check_key(key)
+        self._payload(action, request)  # what it begins with may not hold a secret either
+        known = self._json(key) if key in self.facts else None
+        reply = yield from self._children.call(action, namespace, request, key, known)
+        yield from self._bind(action, key, self._payload(action, reply), {"namespace": namespace})
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:

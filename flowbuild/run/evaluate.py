@@ -85,8 +85,8 @@ class _Open:
 class Evaluation:
     """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
 
-    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. With `room`,
-    nothing here blocks: an empty batch is yielded instead, while `waiting` says what for.
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. A guest in the
+    room of others never blocks: it yields an empty batch instead, while `waiting` says what for.
     """
 
     def __init__(
@@ -95,16 +95,15 @@ class Evaluation:
         wanted: Sequence[int],
         desk: Desk,
         *,
-        jobs: int = 1,
-        pools: Mapping[str, int] | None = None,
-        room: Room | None = None,
+        room: Room,
+        is_guest: bool = False,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
-        self._room = room or Room(jobs, pools)
-        self._is_guest = room is not None
+        self._room = room
+        self._is_guest = is_guest
         self.waiting: Wait | None = None
         self._keep_going = keep_going
         self._tick_s = tick_s

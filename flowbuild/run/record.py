@@ -15,7 +15,7 @@ from flowbuild.core.ids import RunId
 from flowbuild.store.journal import Journal
 
 # What must be on the disk before anything that follows from it happens.
-BARRIERS = frozenset({"fact_recorded", "effect_intended"})
+BARRIERS = frozenset({"fact_recorded", "effect_intended", "child_run_spawned"})
 # Events are flushed to disk this often while a run goes on, and at its end. Where flushing is slow, so much less often
 # that it takes a tenth of the time; but no second passes without.
 FLUSH_SECONDS, FLUSH_LATEST, FLUSH_REST = 0.02, 1.0, 9
