@@ -24,7 +24,7 @@ from flowbuild.core.errors import BadFlag, NotCommitted, StoreCorrupt, StoreErro
 from flowbuild.core.event import RunStatus
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.run.resume import manifest_of
+from flowbuild.run.start import manifest_of
 from flowbuild.run.story import Story, account
 from flowbuild.run.unfinished import recorded
 from flowbuild.store.cas import Cas
@@ -206,7 +206,7 @@ def _asked(journal: Path, cas: Cas) -> Doc:
     """What the manifest behind a journal says was asked; nothing where that can't be read."""
     try:
         return dict(manifest_of(_opening(journal), cas)["input_params"])
-    except StoreError:
+    except (StoreError, TypeError, ValueError):
         return {}
 
 

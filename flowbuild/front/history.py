@@ -107,8 +107,8 @@ def show(request: Request, text: str) -> int:
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
-    """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
-    doc = bundle.document(layout.MISMATCH_SUMMARY)
+    """The mismatches that a bundle of a plan tells of: other writers' documents may lack some fields, or all."""
+    doc = bundle.document(layout.MISMATCH_SUMMARY) if bundle.has(layout.MISMATCH_SUMMARY) else None
     rows = doc.get("mismatches") if isinstance(doc, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flowbuild.core.errors import RunStale, StoreConflict, StoreCorrupt
-from flowbuild.core.ids import OpId, run_id
+from flowbuild.core.errors import BadManifest, RunStale, StoreConflict, StoreCorrupt
+from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
-from flowbuild.run.resume import manifest_of
+from flowbuild.run.start import manifest_of
 from flowbuild.run.unfinished import Going, Unfinished, killed, recorded
 from flowbuild.store.journal import is_live
 
@@ -19,19 +20,16 @@ if TYPE_CHECKING:
     from flowbuild.front.build import Build
 
 
-def going_on(build: Build, numbers: Sequence[int], op: OpId, label: str, params: Mapping[str, Any]) -> Going | None:
+def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None:
     """The killed run to go on with, if there is one whose work is still the same."""
     if build.request.policy != Policy.BUILD or build.forced:
         return None
     root = build.workspace.root
     say = lambda text: build.console.error(f"flowbuild: {text}")  # noqa: E731
-    for going in [build.resumed] if build.resumed else killed(root, build.manifest(op, label, params), say):
-        run = build.new_run(numbers, op, label, params, going.run_id, lambda: Path("/nonexistent"), going)
+    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say):
         try:
-            if going.story.op_id != op:
-                raise RunStale(f"plan_op_id_mismatch: the run is of {going.story.op_id}, and {op} is asked for")
-            run.check()
-        except RunStale as stale:
+            build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
+        except (RunStale, BadManifest) as stale:
             if build.resumed:
                 raise
             build.console.line(f"  run {going.run_id[:8]} was killed; a new one begins: {stale.message}")
@@ -59,13 +57,15 @@ def resume(request: Request, text: str) -> int:
     if is_live(entry.journal):
         raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
     wanted = manifest_of(told, runs.cas)["input_params"]
-    label = str(wanted["label"])
+    label, params = (wanted.get("label"), wanted.get("params")) if isinstance(wanted, dict) else (None, None)
+    if not isinstance(label, str) or not isinstance(params, dict):
+        raise BadManifest("manifest_malformed: it does not say what was asked", remedy="build its target again")
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in wanted["params"].items()),
+        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
         json=request.json,
         verbose=request.verbose,
     )

@@ -103,9 +103,15 @@ def gc(
 
 @app.command()
 def diff(
-    old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
+    old: Run,
+    new: Run,
+    first: Annotated[bool, typer.Option("--first", help="Only the first state where they part, both sides.")] = False,
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Say what differs between two runs, and which inputs and options explain it. Exit 1 if they differ."""
     from flowbuild.front.difference import diff as perform
 
-    return perform(requested("runs", {**locals(), "labels": []}), old, new)
+    return perform(requested("runs", {**locals(), "labels": []}), old, new, first)

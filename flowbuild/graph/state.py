@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
-from flowbuild.graph.retry import ONCE, Retry
+from flowbuild.core.retry import Retry
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
-"""What a state says that changes the world outside."""
+"""What a state says that changes the world outside. It has this tag then."""
+STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
+"""Tags with a meaning that everybody shares."""
 
 
 class Source(NamedTuple):
@@ -124,13 +126,14 @@ class State:
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
-    retry: Retry = ONCE
+    retry: Retry | None = None  # the run's own where it says nothing
     pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
     step: Step | None = None  # of a flow
+    tags: tuple[str, ...] = ()  # its target's, and those of its own
 
     @property
     def needs(self) -> Iterator[int]:

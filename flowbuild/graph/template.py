@@ -14,10 +14,10 @@ from itertools import product as crossed
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
+from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import after, check_keys, keys
-from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import described, render_attribute
@@ -149,6 +149,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         after=after(scope, _render(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
     )
     check_keys(scope, state, template.kind == "python")
     scope.add(state)
@@ -164,9 +165,10 @@ def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> st
     return name
 
 
-def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
+def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry | None:
+    value = _render(scope, template.retry, names)
     try:
-        return read_retry(_render(scope, template.retry, names))
+        return None if value is None else read_retry(value)
     except FlowError as error:
         raise scope.fault(error, "retry") from None
 

@@ -44,7 +44,10 @@ class Found(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ."""
+    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ.
+
+    The event of the run's journal that says otherwise is `told.said`.
+    """
 
     told: Told
     found: Found

@@ -3,53 +3,27 @@
 Knows nothing of disks or of people. Resume is a build whose memo starts with the run's own journal: what completed
 there is there, facts stay bound, and an attempt that has no end is closed and made again.
 
-Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone. StoreCorrupt
-         for a manifest that is not what the journal names.
+Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone.
 Source:  seed 001, resume after a crash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo
-from flowbuild.core.canonical import Digest
-from flowbuild.core.errors import RunStale, StoreCorrupt
+from flowbuild.core.errors import RunStale
 from flowbuild.core.event import Event, StateFailed, StateStatus
-from flowbuild.core.structured import structured
+from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.state import State, StateGraph
-from flowbuild.run.evaluate import Result
+from flowbuild.run.attempt import allowed
+from flowbuild.run.result import Result
 from flowbuild.run.story import Story, Told
-from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact
 
 ORPHAN = ErrorInfo("orphan_attempt_recovered", "orphaned state attempt recovered during resume", retryable=True)
 
 Products = Mapping[int, Mapping[str, Artifact]]
-
-
-def manifest_of(told: Story, cas: Cas) -> Mapping[str, Any]:
-    """The manifest that a journal names, checked. A damaged one stays where it is: there is no other."""
-    digest = Digest(told.manifest_id)
-    if not cas.verify(digest):
-        code = "manifest_id_mismatch" if cas.path(digest).exists() else "manifest_not_found"
-        raise _lost(code, told, "the store does not hold it any more" if code[9:12] == "not" else "it is damaged")
-    found: Mapping[str, Any] = structured(cas.read(digest), digest)
-    try:
-        op, asked = found["op_id"], found["input_params"]
-        if not isinstance(asked["label"], str) or not isinstance(asked["params"], dict):
-            raise TypeError
-    except (KeyError, TypeError):
-        raise _lost("manifest_malformed", told, "it does not say what was asked") from None
-    if op != told.op_id:
-        raise _lost("run_started_op_id_mismatch", told, f"it is of {op!r:.80}, the journal of {told.op_id!r:.80}")
-    return found
-
-
-def _lost(code: str, told: Story, what: str) -> StoreCorrupt:
-    message = f"{code}: the manifest {told.manifest_id[:64]} of run {told.run_id}: {what}"
-    return StoreCorrupt(message, remedy="build its target again")
 
 
 def closing(story: Story) -> list[Event]:
@@ -61,16 +35,20 @@ def closing(story: Story) -> list[Event]:
     ]
 
 
-def failed_for_good(told: Told, state: State) -> bool:
+def failed_for_good(told: Told, state: State, default: Retry) -> bool:
     """Whether a state's last attempt failed, and no other follows it."""
     if told.error is None or told.open:
         return False
-    return not told.error.get("retryable") or told.attempt + 1 >= state.retry.attempts
+    return not told.error.get("retryable") or told.attempt + 1 >= allowed(state, default).attempts
 
 
-def lost(graph: StateGraph, numbers: Sequence[int], story: Story) -> Result | None:
-    """How a run ended that was killed between its last failure and its end; None for one that may go on."""
-    failed = {number: told for number, state, told in _known(graph, numbers, story) if failed_for_good(told, state)}
+def lost(graph: StateGraph, numbers: Sequence[int], story: Story, default: Retry = ONCE) -> Result | None:
+    """How a run ended that was killed between its last failure and its end; None for one that may go on.
+
+    `default` is for states that declare no retry.
+    """
+    known = _known(graph, numbers, story)
+    failed = {number: told for number, state, told in known if failed_for_good(told, state, default)}
     if not failed:
         return None
     status = {number: StateStatus.FAILED if number in failed else StateStatus.NOT_STARTED for number in numbers}

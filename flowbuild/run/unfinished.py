@@ -104,5 +104,6 @@ class Unfinished:
 
 
 def asked(manifest: Mapping[str, Any]) -> Digest:
-    """What two runs have in common of which the same was asked."""
-    return digest({"op_id": manifest["op_id"], "input_params": manifest["input_params"]})
+    """What two runs have in common of which the same was asked. How many states run at once is no part of it."""
+    config = {name: value for name, value in manifest["run_config"].items() if name != "execution_mode"}
+    return digest({"op_id": manifest["op_id"], "input_params": manifest["input_params"], "run_config": config})

@@ -144,8 +144,9 @@ class Cas:
     def _install(self, draft: Draft, digest: Digest) -> None:
         """Seal a draft, and give it its name, healing what is damaged there."""
         place = self._place(digest)
-        with refused(self._root):
-            os.makedirs(os.path.dirname(place), exist_ok=True)
+        if not os.path.isdir(os.path.dirname(place)):
+            with refused(self._root):
+                os.makedirs(os.path.dirname(place), exist_ok=True)
         if os.path.isdir(place):
             remove_tree(Path(place))
         draft.install(place, mode=0o444, mtime_ns=SEALED_NS)
