@@ -36,7 +36,7 @@ class Action:
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
     context keys that it reads, and `base` is the digest of the whole snapshot that it begins with. `refused` is why it
     can't be performed at all: what it needs disagrees about a context key. `handler` says where a worker finds the
-    function behind a step kind of one's own.
+    function behind a step kind of one's own. `item` tells the child of an item from the others of its state.
     """
 
     key: Digest
@@ -52,6 +52,12 @@ class Action:
     handler: Mapping[str, Any] | None = None
     base: Digest = EMPTY_CONTEXT
     refused: ErrorInfo | None = None
+    item: str = ""
+
+    @property
+    def own_id(self) -> str:
+        """The id of its state, and which of the state's children it is."""
+        return f"{self.state_id}.{self.item}" if self.item else self.state_id
 
     @property
     def kind(self) -> str:

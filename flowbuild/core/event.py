@@ -65,8 +65,17 @@ KERNEL: Mapping[str, type[Event]] = {
     kind.__name__: kind for kind in (RunStarted, StateEntered, StateCompleted, StateFailed, RunCompleted)
 }
 
+# What the journal says of the children of a fan-out, within the attempt of their state.
+CHILD_EVENTS = frozenset({"child_bound", "child_recorded", "child_reused", "child_failed"})
 # What folds are made of: no event profile filters these.
-NEEDED = frozenset({"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"})
+NEEDED = CHILD_EVENTS | {
+    "action_bound",
+    "outcome_recorded",
+    "artifact_written",
+    "fact_recorded",
+    "reused",
+    "skipped",
+}
 
 
 class StateStatus(StrEnum):

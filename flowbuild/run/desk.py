@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId
+from flowbuild.core.ids import RunId, StateId
 from flowbuild.core.label import Label
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
@@ -25,11 +25,13 @@ from flowbuild.run import idempotent, values
 from flowbuild.run.attempt import attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.children import Child, Spread, join, spread
 from flowbuild.run.context import Contexts, kept, never
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
+from flowbuild.run.items import Sources
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
@@ -40,7 +42,7 @@ from flowbuild.store.tree import Artifact, intact
 
 
 class RunDesk:
-    """See `evaluate.Desk`."""
+    """See `asks.Desk`."""
 
     def __init__(
         self,
@@ -78,6 +80,9 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._spreads: dict[StateId, Spread] = {}
+        self._unkept: set[Digest] = set()  # children whose results were not remembered
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
@@ -85,6 +90,17 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        if state.fan is None:
+            return self._bind(state, state, products)
+        found = spread(state, state.fan, products, self._sources, lambda one: self._bind(one, state, products))
+        self._spreads[state.id] = found
+        return found.action
+
+    def children(self, state: State) -> Sequence[Child]:
+        return self._spreads[state.id].children
+
+    def _bind(self, state: State, whole: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        """The action of a state, or of a child of the `whole` one, which begins with the same context."""
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -92,7 +108,7 @@ class RunDesk:
             self._engines.doc(state),
             self._facts,
             with_,
-            self.contexts.base(state, products),
+            self.contexts.base(whole, products),
         )
 
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
@@ -123,13 +139,16 @@ class RunDesk:
             return None
         return idempotent.checked(state, action, record)
 
-    def perform(self, state: State, action: Action) -> Performance:
+    def begin(self, state: State, action: Action) -> None:
         self._record.begin()
         for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
             self._cas.put(data)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
+
+    def perform(self, state: State, action: Action) -> Performance:
+        self.begin(state, action)
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
@@ -150,7 +169,7 @@ class RunDesk:
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
-        first = self.attempt(state)
+        first = 0 if action.item else self.attempt(state)
         if state.applies:
             intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
             self._on_effect()
@@ -168,6 +187,14 @@ class RunDesk:
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
+        if action.item:
+            found = None if told is None else told.children.get(action.key)
+            is_done = found is not None and found.error is None
+            return (
+                found.outputs
+                if found and is_done and all(intact(self._cas, one) for one in found.outputs.values())
+                else None
+            )
         return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
 
     def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
@@ -181,26 +208,39 @@ class RunDesk:
             return None
         return found
 
+    def join(self, state: State, action: Action, made: Mapping[str, Mapping[str, Artifact]]) -> Outcome:
+        outputs = join(self._cas, state.declared, [made[key] for key in action.with_["children"]])
+        return Outcome({name: one.doc() for name, one in outputs.items()})
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
-        if ERROR in outcome.outputs:
+        notes = self._unremembered(state, action, outcome)
+        if notes is not None:
             self.forgot = True
-            return []
-        moved = self._facts.moved(list(state.sources))
-        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
-        if reason is not None:
-            self.forgot = True
-            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload)]
+            if action.item:
+                self._unkept.add(action.key)
+            return notes
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         outputs |= idempotent.noted(state, action)
         replaces = action.key in self.replaced or action.key in self.disbelieved
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
+
+    def _unremembered(self, state: State, action: Action, outcome: Outcome) -> list[Event] | None:
+        """What is said of a result that is not remembered, which may be nothing; None for one that is."""
+        if ERROR in outcome.outputs:
+            return []
+        if state.fan is not None and not self._unkept.isdisjoint(action.with_["children"]):
+            return []  # what is to be said of that was said of the children
+        moved = self._facts.moved(list(state.sources))
+        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
+        if reason is None and not self._may_remember(state, action):
+            return []  # the outside may answer otherwise next time, and nobody said that it doesn't matter
+        if reason is not None:
+            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
+            return [Domain("not_remembered", payload)]
+        return None
 
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
@@ -218,7 +258,7 @@ class RunDesk:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
         if state.applies:
             return state.idempotency_key is not None
-        return state.remembers or action.state_id not in self._door.asked
+        return state.remembers or action.own_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
-from flowbuild.core.event import Domain, Event
+from flowbuild.core.event import CHILD_EVENTS, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused
@@ -37,7 +37,15 @@ from flowbuild.store.cas import Cas
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
 RESERVED_EVENTS = frozenset(
-    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
+    {
+        "action_bound",
+        "outcome_recorded",
+        "artifact_written",
+        "fact_recorded",
+        "reused",
+        "output_captured",
+        *CHILD_EVENTS,
+    }
 )
 
 
@@ -73,7 +81,7 @@ class Door:
         self.facts: dict[str, Digest] = dict(facts or {})
         self._written = set(self.facts)
         self.asked: set[str] = set()
-        """The ids of states that looked at the outside."""
+        """The ids of states that looked at the outside, and the own ids of children that did."""
         self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
             "call": self._call,
             "record_value": self._record_value,
@@ -88,7 +96,9 @@ class Door:
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
         if question["op"] != "emit":
-            self.asked.add(action.state_id)
+            self.asked |= {action.state_id, action.own_id}
+        if action.item and isinstance(question.get("fact_key"), str):
+            question = {**question, "fact_key": _of_item(action, question["fact_key"])}
         try:
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
@@ -230,7 +240,12 @@ class Door:
 
 def _derived(kind: str, action: Action, ordinal: int) -> str:
     """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
-    return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
+    return f"flowbuild:{kind}|state:{action.own_id}|ord:{ordinal}"
+
+
+def _of_item(action: Action, key: str) -> str:
+    """A fact key in a child: the item's own, since one handler asks in the name of them all."""
+    return f"{key}|item:{action.item}" if key else key
 
 
 def _canonical(value: Any) -> bytes:

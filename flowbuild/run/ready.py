@@ -42,6 +42,11 @@ class Ready:
             heapq.heappush(self._heap, number)
         return found
 
+    def has_room(self, number: int) -> bool:
+        """Whether the pool of a state has room."""
+        pool = self._states[number].pool
+        return pool is None or self._room[pool] > 0
+
     def take(self, number: int) -> None:
         """This state is performed, and is in its pool."""
         pool = self._states[number].pool

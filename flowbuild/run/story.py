@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import (
+    CHILD_EVENTS,
     Domain,
     Event,
     RunCompleted,
@@ -27,6 +28,15 @@ from flowbuild.core.event import (
     from_doc,
 )
 from flowbuild.run.door import bound_facts
+from flowbuild.store.tree import Artifact
+
+
+class ToldChild(NamedTuple):
+    """A child of a fan-out that came to something. `error` is that of one that failed, and then it left nothing."""
+
+    item: str
+    outputs: Mapping[str, Artifact]
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -45,6 +55,7 @@ class Told:
     written: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     snapshot: str | None = None
+    children: dict[str, ToldChild] = field(default_factory=dict)  # by key; those of earlier attempts too
 
 
 @dataclass(slots=True)
@@ -91,6 +102,7 @@ def _entered(told: Story, event: StateEntered) -> None:
     if event.attempt <= state.attempt:
         raise _broken(told, f"{event.state_id}: attempt {event.attempt} after {state.attempt}")
     again = Told(event.state_id, state.label, None, event.attempt, event.base_snapshot_id, open=True)
+    again.children = state.children
     told.states[event.state_id] = again
 
 
@@ -121,6 +133,9 @@ def _said(told: Story, event: Domain) -> None:
         state.reused_from = event.payload["performed_in"]
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = {name: Digest(sha) for name, sha in event.payload["outputs"].items()}
+    if event.name in CHILD_EVENTS and event.name != "child_bound":
+        made = {name: Artifact.from_doc(doc) for name, doc in event.payload.get("artifacts", {}).items()}
+        state.children[event.payload["action"]] = ToldChild(event.payload["item"], made, event.payload.get("info"))
     if event.name == "artifact_written" and "artifact" in event.payload:
         state.written[event.payload["name"]] = event.payload["artifact"]
 
