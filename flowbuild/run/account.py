@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import (
@@ -31,7 +31,17 @@ from flowbuild.store.lock import try_hold
 from flowbuild.store.refusal import refused
 
 PERFORMED, REUSED, FAILED, SKIPPED, RUNNING = "performed", "reused", "failed", "skipped", "running"
+# A test asserts that no event of a child is left out.
+_ITEMS = {"child_bound": RUNNING, "child_recorded": PERFORMED, "child_reused": REUSED, "child_failed": FAILED}
 HOW = (PERFORMED, REUSED, FAILED, SKIPPED, RUNNING)
+
+
+class ToldItem(NamedTuple):
+    """One item of a fan-out, by its name."""
+
+    item: str
+    how: str
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -44,6 +54,7 @@ class Told:
     action: str | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
+    items: dict[str, ToldItem] = field(default_factory=dict)  # by the keys of their children
 
 
 @dataclass(slots=True)
@@ -107,7 +118,8 @@ def _take(found: Account, event: Event) -> None:
     if isinstance(event, RunStarted):
         found.op, found.manifest_id = event.op_id, event.manifest_id
     elif isinstance(event, StateEntered):
-        found.states[event.state_id] = Told(event.state_id)
+        before = found.states.get(event.state_id)
+        found.states[event.state_id] = Told(event.state_id, items=before.items if before else {})
     elif isinstance(event, StateCompleted) and (told := found.states.get(event.state_id)):
         told.how = REUSED if told.how == REUSED else PERFORMED
     elif isinstance(event, StateFailed):
@@ -126,6 +138,9 @@ def _take_domain(found: Account, event: Domain) -> None:
     told = found.states.get(state_id)
     if told is None:
         return
+    if event.name in _ITEMS:
+        found_item = ToldItem(event.payload["item"], _ITEMS[event.name], event.payload.get("info"))
+        told.items[event.payload["action"]] = found_item
     if event.name in ("action_bound", "reused"):
         told.label, told.action = event.payload["label"], event.payload["action"]
     if event.name == "reused":

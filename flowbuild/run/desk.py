@@ -97,7 +97,7 @@ class RunDesk:
         return found.action
 
     def children(self, state: State) -> Sequence[Child]:
-        return self._spreads[state.id].children
+        return self._spreads[state.id].children if state.fan is not None else ()
 
     def _bind(self, state: State, whole: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         """The action of a state, or of a child of the `whole` one, which begins with the same context."""

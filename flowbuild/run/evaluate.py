@@ -49,6 +49,7 @@ class Result:
     products: dict[int, Mapping[str, Artifact]] = field(default_factory=dict)
     errors: dict[int, ErrorInfo] = field(default_factory=dict)
     signal: int | None = None
+    left: dict[int, Mapping[str, Mapping[str, Artifact]]] = field(default_factory=dict)  # by children of what failed
 
     def numbers(self, *wanted: StateStatus) -> list[int]:
         return [number for number, status in self.status.items() if status in wanted]
@@ -135,10 +136,7 @@ class Evaluation:
         return self._result
 
     def _start_one(self) -> list[Event] | None:
-        """Start another child or state, if one may start now: a child first, since its state is begun already.
-
-        A signal counts at once: reusing a thousand states takes time too.
-        """
+        """Start another child or state, if one may. A signal counts at once: reusing a thousand takes time too."""
         if len(self._open) >= self._jobs or self._desk.signalled() is not None:
             return None
         child = self._fanouts.pop()
@@ -288,6 +286,8 @@ class Evaluation:
         state = self._states[one.number]
         info = outcome.error or ErrorInfo("cancelled", "cancelled while it ran")
         self._result.errors[one.number] = info
+        if isinstance(one, Fanout):
+            self._result.left[one.number] = one.made
         self._move(one.number, status)
         if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
             self._stopping = True

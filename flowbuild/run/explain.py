@@ -97,8 +97,7 @@ def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: 
         return Verdict(state, Would.MAY, "an output of its last run is no longer in the store", key=action.key)
     if before is None:
         return Verdict(state, Would.RUN, "never built", key=action.key)
-    children = desk.children(state) if state.fan is not None else ()
-    documents = (*action.listings, *(canonical(one.action.doc) for one in children))
+    documents = (*action.listings, *(canonical(one.action.doc) for one in desk.children(state)))
     found = why.compare(before.action, action.doc, documents)
     reason = "its action changed" if found else "its last result was not remembered"
     return Verdict(state, Would.RUN, reason, found, key=action.key)
