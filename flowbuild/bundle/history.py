@@ -24,8 +24,9 @@ from flowbuild.core.errors import BadFlag, NotCommitted, StoreCorrupt, StoreErro
 from flowbuild.core.event import RunStatus
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.run.account import Account, account, is_live, opening
+from flowbuild.run.story import Story, account
 from flowbuild.store.cas import Cas
+from flowbuild.store.journal import is_live, read
 
 Doc = Mapping[str, Any]
 
@@ -98,15 +99,15 @@ def _last(label: Label, entries: Sequence[Entry]) -> Entry:
     raise UnknownName(problem, remedy=did_you_mean(str(label), known) or "build it first")
 
 
-def told(entry: Entry) -> Account:
+def told(entry: Entry) -> Story:
     """Everything that a run's journal tells."""
-    return account(entry.journal)
+    return account(read(entry.journal))
 
 
 def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     """What reads the documents that a run's journal names: from its bundle, else from the store."""
 
-    def read(digest: Digest) -> bytes:
+    def taken(digest: Digest) -> bytes:
         if entry.is_bundle:
             try:
                 with Held(entry.path) as held:
@@ -118,7 +119,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
                 pass  # a large one is not copied into the bundle
         return cas.read(digest)
 
-    return read
+    return taken
 
 
 def _bundles(out: Path) -> Iterator[Entry]:
@@ -157,7 +158,7 @@ def _status_of(path: Path) -> Doc:
 
 def _started(path: Path) -> int | None:
     try:
-        return opening(path / layout.JOURNAL).started_ms
+        return _opening(path / layout.JOURNAL).started_ms
     except StoreError:
         return None
 
@@ -184,7 +185,7 @@ def _evaluations(root: Path, cas: Cas) -> Iterator[Entry]:
 
 def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
     try:
-        found = opening(journal)
+        found = _opening(journal)
         status = _ENDED.get(_ending(journal) or "", "in progress" if is_live(journal) else "killed")
     except StoreError as error:
         return Entry(path.name, "", path, False, False, "damaged", None, {}, str(error))
@@ -193,6 +194,11 @@ def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
     except (StoreError, ValueError, KeyError, TypeError):
         asked = {}
     return Entry(path.name, str(asked.get("label") or ""), path, False, False, status, found.started_ms, asked)
+
+
+def _opening(journal: Path) -> Story:
+    """What a journal's first event tells: who, what and when, without reading the rest."""
+    return account(read(journal, 1, 1))
 
 
 def _ending(journal: Path) -> Any:

@@ -19,21 +19,20 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin, reopen
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.experiment import Committed
-from flowbuild.bundle.objects import Objects
+from flowbuild.bundle.objects import Objects, hold
 from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.said import already_said
 from flowbuild.core.canonical import canonical, digest
 from flowbuild.core.event import StateStatus
 from flowbuild.core.world import world_id
 from flowbuild.graph.state import Built, StateGraph
-from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
-EXTERNAL = "external.json"
 
 
 class Pipeline:
@@ -76,12 +75,7 @@ class Pipeline:
         assert writer is not None, "completing a run makes its directory"
         for name, data in self._documents(run, result).items():
             writer.add(name, data)
-        objects = Objects(self._session, self._graph, run, result)
-        for sha, data in objects:
-            writer.add_object(sha, data)
-        if objects.external:
-            rows = sorted(objects.external, key=lambda row: row["sha256"])
-            writer.add(EXTERNAL, pretty({"schema_version": "flowbuild.external.v0.1", "artifacts": rows}))
+        hold(writer, Objects(self._session, self._graph, run, result))
         writer.adopt(layout.JOURNAL)
         status = "ok" if result.ok else "failed"
         done = writer.commit(

@@ -66,9 +66,9 @@ KERNEL: Mapping[str, type[Event]] = {
 }
 
 # What the journal says of the children of a fan-out, within the attempt of their state.
-CHILD_EVENTS = frozenset({"child_bound", "child_recorded", "child_reused", "child_failed"})
+ITEM_EVENTS = frozenset({"item_bound", "item_recorded", "item_reused", "item_failed"})
 # What folds are made of: no event profile filters these.
-NEEDED = CHILD_EVENTS | {
+NEEDED = ITEM_EVENTS | {
     "action_bound",
     "outcome_recorded",
     "artifact_written",

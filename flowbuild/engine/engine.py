@@ -22,10 +22,14 @@ from flowbuild.core.mask import Mask
 
 
 class Wait(NamedTuple):
-    """Nothing to do until a descriptor is readable or the deadline (monotonic seconds) has passed."""
+    """Nothing to do until a descriptor is readable or the deadline (monotonic seconds) has passed.
+
+    `for_others`: or until another performance has ended, which may be what this one waits for.
+    """
 
     descriptors: tuple[int, ...]
     deadline: float | None = None
+    for_others: bool = False
 
 
 # What is sent back into the generator: the descriptors that are ready; empty when the deadline passed.

@@ -3,7 +3,7 @@
 Knows nothing of actions. Polls come at once and then ever more rarely; the first terminal status is the last word, so
 an executor that thinks better of it later isn't heard.
 
-Shapes:  `follow` yields waits and events (as the executor wrote them, in order), and returns Finished.
+Shapes:  `follow` yields waits and events, and returns Finished. `tell` makes events of what one Poll told.
 Errors:  those of `executor`; RepTransport with the cause `Timeout` when the run doesn't end in time.
 Source:  seed 000, REP v0.1, "Cancellation and timeouts".
 """
@@ -11,9 +11,10 @@ Source:  seed 000, REP v0.1, "Cancellation and timeouts".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from flowbuild.core.event import Event
 from flowbuild.engine import rep
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.engine import Ready, Wait
@@ -25,7 +26,7 @@ PAUSE = (0.001, 0.1)  # seconds between polls: first, last
 CANCEL_GRACE = 4.0  # seconds; REP allows five, and `close` promises that the end of the process is within them
 STEP_GRACE = 1.0  # seconds that an executor has to tell of a step's time-out before we do
 
-Told = Mapping[str, Any] | Wait
+Told = tuple[Mapping[str, Any], ...]  # the events of one Poll
 
 
 class Ids(NamedTuple):
@@ -53,6 +54,7 @@ class Remote:
         ids: Ids,
         log: Capture,
         bell: Bell,
+        tell: Callable[[Told], Iterable[Event]],
         *,
         timeout: float,
         step_timeout: float | None,
@@ -61,6 +63,7 @@ class Remote:
         self._executor = executor
         self._log = log
         self._bell = bell
+        self._tell = tell
         now = time.monotonic()
         self._deadline = now + timeout
         self._step_deadline = None if step_timeout is None else now + step_timeout + STEP_GRACE
@@ -72,7 +75,7 @@ class Remote:
         """Whether nothing of it runs any more."""
         return not self._is_started or self._is_terminal or self._executor.is_over
 
-    def follow(self, ir: Mapping[str, Any], inputs: Mapping[str, Any]) -> Generator[Told, Ready, Finished]:
+    def follow(self, ir: Mapping[str, Any], inputs: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Finished]:
         """Start it, and see it to its end."""
         self._is_started = True
         options = {"run_id": self.run_id, "trace_id": self._trace_id, "allow_shell": False}
@@ -87,7 +90,8 @@ class Remote:
                 return self._finished("failed", {}, reply.refusal)
             assert reply.result is not None
             status, events, summary = rep.progress(reply.result)
-            yield from events
+            if events:
+                yield from self._tell(events)
             if status in rep.TERMINAL:
                 error = rep.refusal(summary.get("error")) if status == "failed" else None
                 return self._finished(status, summary, error)
@@ -125,7 +129,7 @@ class Remote:
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Pump[rep.Reply]:
         self._call = Call(method, params, self._bell)
-        return (yield from self._executor.ask(self._call, self._deadline, self._log))
+        return self._executor.ask(self._call, self._deadline, self._log)
 
     def _name(self, reply: rep.Reply) -> None:
         """An executor may give a run another name than ours."""

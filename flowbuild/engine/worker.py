@@ -28,7 +28,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Event
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
-from flowbuild.engine.command import failure, in_clean, seconds, streams, told
+from flowbuild.engine.command import cannot, failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance, Ready, Wait
 from flowbuild.engine.harvest import harvest
@@ -195,7 +195,7 @@ class Workers:
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _Called(_lost(status, spent, timed_out))
+            return _Called(cannot(child.refused) if child.refused else _lost(status, spent, timed_out))
         if reply["ok"]:
             return _Called(context=reply.get("context"))
         more = {name: reply[name] for name in ("category", "retryable") if name in reply}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from flowbuild.core.errors import DiskRefused
-from flowbuild.core.event import CHILD_EVENTS, Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
+from flowbuild.core.event import ITEM_EVENTS, Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
 from flowbuild.front.arguments import Request
 from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
@@ -182,7 +182,7 @@ class Progress:
             self._captured[state_id] = payload
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
-        elif event.name in CHILD_EVENTS:
+        elif event.name in ITEM_EVENTS:
             self._items.setdefault(state_id, Counter())[event.name] += 1
         elif event.name == "attempt_failed":
             self._show_retry(state_id, payload)
@@ -221,7 +221,7 @@ class Progress:
     def _count(self, state_id: str) -> str:
         """How many items of a state were performed, of how many."""
         count = self._items.get(state_id, Counter())
-        return f"{count['child_recorded']} of {count['child_recorded'] + count['child_reused']} items"
+        return f"{count['item_recorded']} of {count['item_recorded'] + count['item_reused']} items"
 
     def _show_failure(self, state: State, event: StateFailed) -> None:
         captured, info = self._captured.get(state.id, {}), event.error["info"]

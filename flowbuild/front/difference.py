@@ -38,7 +38,8 @@ def _side(entry: Entry, runs: Runs) -> Side:
         raise NotCommitted(f"run {entry.run_id} is {entry.status}: it has no end to compare", remedy="choose another")
     expected: dict[str, Any] = {}
     if entry.is_bundle:
-        profiles = load_bundle(entry.path).document(layout.EXPECTED)["profiles"]
+        bundle = load_bundle(entry.path)
+        profiles = bundle.document(layout.EXPECTED)["profiles"] if bundle.has(layout.EXPECTED) else {}
         for name, profile in profiles.items():
             expected |= {f"{name}/{probe['name']}": probe["expected"] for probe in profile["probes"]}
     return Side(told(entry), entry.asked, expected, reader(entry, runs.cas))

@@ -19,7 +19,7 @@ from flowbuild.front.build import start
 from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
-from flowbuild.run.account import FAILED, HOW, PERFORMED, Account, Told
+from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
 from flowbuild.store.cas import Cas
 
 
@@ -104,17 +104,17 @@ def show(request: Request, text: str) -> int:
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
-    """The mismatches that a bundle tells of: other writers' documents may lack some fields, or all."""
-    doc = bundle.document(layout.MISMATCH_SUMMARY)
+    """The mismatches that a bundle of a plan tells of: other writers' documents may lack some fields, or all."""
+    doc = bundle.document(layout.MISMATCH_SUMMARY) if bundle.has(layout.MISMATCH_SUMMARY) else None
     rows = doc.get("mismatches") if isinstance(doc, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _lines(entry: Entry, found: Account, bundle: RunBundle | None) -> Iterator[str]:
+def _lines(entry: Entry, found: Story, bundle: RunBundle | None) -> Iterator[str]:
     counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
     took = _took(found)
     yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")
-    yield f"  {'target':<10} {entry.label or found.op or 'not known any more'}"
+    yield f"  {'target':<10} {entry.label or found.op_id or 'not known any more'}"
     yield f"  {'status':<10} {entry.status}" + (f": {entry.problem}" if entry.problem else "")
     yield f"  {'when':<10} {when(entry.started_ms)}" + (f", took {took / 1000:.2f} s" if took is not None else "")
     yield f"  {'asked':<10} channel {entry.channel or '?'}, policy {entry.policy or '?'}"
@@ -126,7 +126,7 @@ def _lines(entry: Entry, found: Account, bundle: RunBundle | None) -> Iterator[s
         yield f"  {'summary':<10} {os.path.relpath(entry.path / layout.SUMMARY_TEXT)}"
 
 
-def _show_states(out: Console, found: Account) -> None:
+def _show_states(out: Console, found: Story) -> None:
     for how in (FAILED, PERFORMED) if out.verbose else (FAILED,):
         for one in found.of(how):
             why = str((one.error or {}).get("message") or "").partition("\n")[0]
@@ -150,8 +150,8 @@ def _more(out: Console, count: int, what: str) -> None:
         out.line(f"  ... and {count - MOST} more {what}: -v lists them")
 
 
-def _took(found: Account) -> int | None:
-    if found.started_ms is None or found.last_ms is None or found.ended is None:
+def _took(found: Story) -> int | None:
+    if found.started_ms is None or found.last_ms is None or found.status is None:
         return None
     return found.last_ms - found.started_ms
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flowbuild.core.errors import BadFlag, RunStale
-from flowbuild.core.ids import OpId, run_id
+from flowbuild.core.errors import BadFlag, BadManifest, RunStale
+from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
-from flowbuild.run.account import is_live
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.story import story
 from flowbuild.run.unfinished import Going, Unfinished, killed
-from flowbuild.store.journal import read
+from flowbuild.store.journal import is_live, read
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
 
 
-def going_on(build: Build, numbers: Sequence[int], op: OpId, label: str, params: Mapping[str, Any]) -> Going | None:
+def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None:
     """The killed run to go on with, if there is one whose work is still the same."""
     if build.request.policy != Policy.BUILD or build.forced:
         return None
     root = build.workspace.root
-    for going in [build.resumed] if build.resumed else killed(root, build.manifest(op, label, params)):
-        run = build.new_run(numbers, op, label, params, going.run_id, lambda: Path("/nonexistent"), going)
+    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc):
         try:
-            run.check()
-        except RunStale as stale:
+            build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
+        except (RunStale, BadManifest) as stale:
             if build.resumed:
                 raise
             build.console.line(f"  run {going.run_id[:8]} was killed; a new one begins: {stale.message}")

@@ -10,7 +10,7 @@ from flowbuild.run.last import Last
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
-    from flowbuild.run.evaluate import Result
+    from flowbuild.run.result import Result
 
 EQUAL, DIFFERS, UNKNOWN, CHANGED = "equal", "differs", "unknown", "changed"
 WHY = {

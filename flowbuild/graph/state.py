@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
+from flowbuild.core.retry import Retry
 from flowbuild.graph.fan import Fan
-from flowbuild.graph.retry import ONCE, Retry
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
@@ -139,7 +139,7 @@ class State:
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
-    retry: Retry = ONCE
+    retry: Retry | None = None  # the run's own where it says nothing
     pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
+from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
 from flowbuild.graph.handed import after, check_keys, keys
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
-from flowbuild.graph.retry import Retry, read_retry
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State
 from flowbuild.load.attributes import render_attribute
@@ -187,9 +187,10 @@ def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> st
     return name
 
 
-def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
+def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry | None:
+    value = rendered(scope, template.retry, names)
     try:
-        return read_retry(rendered(scope, template.retry, names))
+        return None if value is None else read_retry(value)
     except FlowError as error:
         raise scope.fault(error, "retry") from None
 

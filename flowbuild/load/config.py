@@ -21,6 +21,7 @@ from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
+from flowbuild.load.run_settings import RUN, read_settings
 from flowbuild.load.runtime import RUNTIME, Runtime
 from flowbuild.load.runtime import read as read_runtime
 from flowbuild.load.source import JSON
@@ -35,6 +36,7 @@ _SECTIONS: dict[str, Attribute] = {
     "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
     "fanout": Attribute("fanout", "map", "how far `each` goes", default={}),
     "io": Attribute("io", "map", "what handlers may reach outside", default={}),
+    "run": Attribute("run", "map", "how runs are performed", default={}),
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
@@ -66,6 +68,7 @@ SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "bundle": _BUNDLE,
     "fanout": _FANOUT,
     "io": _IO,
+    "run": RUN,
 }
 
 DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -84,7 +87,8 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added."""
+    """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added; `run` is
+    what is said of a run's configuration."""
 
     name: str
     runtime: Runtime
@@ -97,6 +101,7 @@ class Config:
     bundle_max_input: int
     max_items: int
     outside: Outside
+    run: Mapping[str, Any]
     digest: Digest
 
 
@@ -121,6 +126,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
     fanout = to.fields(_FANOUT, sections["fanout"], ("fanout",), "fanout")
+    run = read_settings(to, sections["run"], ("run",), "run")
     outside = to.fields(_IO, sections["io"], ("io",), "io")
     credentials = {
         name: to.fields(_CREDENTIAL, one, ("io", "credentials", name), f"the credential {name!r}")
@@ -141,6 +147,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         bundle_max_input=bundle["max_input"],
         max_items=fanout["max_items"],
         outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials, outside["secret_key"]),
+        run=run,
         digest=digest,
     )
 

@@ -18,11 +18,12 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId, StateId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
 from flowbuild.run import idempotent, values
-from flowbuild.run.attempt import attempted, retried
+from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.children import Child, Spread, join, spread
@@ -35,7 +36,7 @@ from flowbuild.run.items import Sources
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
-from flowbuild.run.story import Told
+from flowbuild.run.story import PERFORMED, REUSED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -49,6 +50,7 @@ class RunDesk:
         *,
         run_id: RunId,
         policy: Policy,
+        config: RunConfig,
         forced: Collection[Label],
         channel: str,
         engines: Engines,
@@ -67,6 +69,7 @@ class RunDesk:
     ) -> None:
         self._run_id = run_id
         self._policy = policy
+        self._config = config
         self._forced = forced
         self._channel = channel
         self._engines = engines
@@ -175,7 +178,7 @@ class RunDesk:
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
-        return (yield from retried(state.retry, action, perform, first))
+        return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
     def _once(self, state: State, steps: Performance) -> Performance:
         return kept(state.writes, steps, self._keep) if state.writes else steps
@@ -188,13 +191,10 @@ class RunDesk:
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
         if action.item:
-            found = None if told is None else told.children.get(action.key)
-            is_done = found is not None and found.error is None
-            return (
-                found.outputs
-                if found and is_done and all(intact(self._cas, one) for one in found.outputs.values())
-                else None
-            )
+            found = None if told is None else told.items.get(action.key)
+            if found is None or found.how not in (PERFORMED, REUSED):
+                return None
+            return found.outputs if all(intact(self._cas, one) for one in found.outputs.values()) else None
         return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
 
     def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
@@ -214,6 +214,13 @@ class RunDesk:
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
+        notes = self._remember(state, action, outcome, wall_ms)
+        if not action.item and self._config.event_profile.keeps("state_timed"):
+            timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
+            notes.append(Domain("state_timed", timed))
+        return notes
+
+    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         notes = self._unremembered(state, action, outcome)
         if notes is not None:
             self.forgot = True

@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import BadAttribute, StoreCorrupt
-from flowbuild.core.event import CHILD_EVENTS, Domain, Event
+from flowbuild.core.errors import BadAttribute
+from flowbuild.core.event import ITEM_EVENTS, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused
@@ -44,7 +44,7 @@ RESERVED_EVENTS = frozenset(
         "fact_recorded",
         "reused",
         "output_captured",
-        *CHILD_EVENTS,
+        *ITEM_EVENTS,
     }
 )
 
@@ -264,17 +264,3 @@ def has_float(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(has_float, value))
     return isinstance(value, float)
-
-
-def bound_facts(events: list[Event]) -> dict[str, Digest]:
-    """The facts that a journal's events bind; a second payload for one key is damage."""
-    facts: dict[str, Digest] = {}
-    for event in events:
-        if not isinstance(event, Domain) or event.name != "fact_recorded":
-            continue
-        key, payload_id = event.payload.get("key"), event.payload.get("payload_id")
-        if not isinstance(key, str) or not isinstance(payload_id, str):
-            raise StoreCorrupt("fact_recorded_malformed: a fact without key or payload", remedy="start a new run")
-        if facts.setdefault(key, Digest(payload_id)) != payload_id:
-            raise StoreCorrupt(f"fact_recorded_conflict: {key!r} is bound twice", remedy="start a new run")
-    return facts

@@ -5,7 +5,8 @@ Knows nothing of files, terminals or bundles: it asks a `Desk` what is remembere
 Approach: states are numbers. A heap holds those whose needs are all met, lowest first. Up to `jobs` performances
 are open at once, each a generator; one selector waits for all of their descriptors. A performance that ends frees
 the states that waited for it. When a state fails, `--continue` says what may still start. A signal closes every
-open performance, and the rest is never started.
+open performance, and the rest is never started. The evaluation of a child run has the room of its parent, and never
+blocks: its selector is one descriptor of the parent's.
 
 Shapes:  yields a list of events a step, in journal order; returns a `Result`.
 Errors:  a failing action is an outcome. What is raised from here is a fault of files, store or engine.
@@ -17,46 +18,20 @@ from __future__ import annotations
 import itertools
 import selectors
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 from flowbuild.core.action import ErrorInfo, Outcome
 from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
 from flowbuild.engine.engine import Performance, Wait
-from flowbuild.graph.state import State, StateGraph
+from flowbuild.graph.state import StateGraph
 from flowbuild.run.asks import Desk
 from flowbuild.run.children import Child
 from flowbuild.run.fanout import Begun, Fanout, Fanouts
 from flowbuild.run.ready import Ready
+from flowbuild.run.result import Continue, Result
+from flowbuild.run.room import Room
 from flowbuild.store.tree import Artifact
-
-
-class Continue(StrEnum):
-    """What may still start after a failure."""
-
-    NEVER = "never"
-    SUCCESSFUL = "dependencies-successful"
-    ALWAYS = "always"
-
-
-@dataclass(slots=True)
-class Result:
-    """Where every wanted state ended. `signal` is set when the run was cancelled."""
-
-    status: dict[int, StateStatus]
-    keys: dict[int, str] = field(default_factory=dict)
-    products: dict[int, Mapping[str, Artifact]] = field(default_factory=dict)
-    errors: dict[int, ErrorInfo] = field(default_factory=dict)
-    signal: int | None = None
-    left: dict[int, Mapping[str, Mapping[str, Artifact]]] = field(default_factory=dict)  # by children of what failed
-
-    def numbers(self, *wanted: StateStatus) -> list[int]:
-        return [number for number, status in self.status.items() if status in wanted]
-
-    @property
-    def ok(self) -> bool:
-        return self.signal is None and not self.numbers(StateStatus.FAILED, StateStatus.NOT_STARTED)
 
 
 @dataclass(slots=True)
@@ -68,12 +43,14 @@ class _Open(Begun):
     child: tuple[Fanout, Child] | None = None
     descriptors: tuple[int, ...] = ()
     deadline: float | None = None
+    since: int | None = None  # for_others: what had moved in the room when it was last advanced
 
 
 class Evaluation:
     """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
 
-    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on.
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. With `room`,
+    nothing here blocks: an empty batch is yielded instead, while `waiting` says what for.
     """
 
     def __init__(
@@ -82,14 +59,17 @@ class Evaluation:
         wanted: Sequence[int],
         desk: Desk,
         *,
-        jobs: int,
+        jobs: int = 1,
         pools: Mapping[str, int] | None = None,
+        room: Room | None = None,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
-        self._jobs = jobs
+        self._room = room or Room(jobs, pools)
+        self._is_guest = room is not None
+        self.waiting: Wait | None = None
         self._keep_going = keep_going
         self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
@@ -98,8 +78,8 @@ class Evaluation:
         self._stopping = False
         self._waiting: dict[int, int] = {}
         self._followers: dict[int, list[int]] = {number: [] for number in wanted}
-        self._ready = Ready(self._states, pools or {})
-        self._fanouts = Fanouts(desk, self._ready, goes_on=keep_going is not Continue.NEVER)
+        self._ready = Ready(self._states, self._room)
+        self._fanouts = Fanouts(desk, self._room, goes_on=keep_going is not Continue.NEVER)
         self._jobs_of_children = itertools.count(len(graph.states))
         for number in wanted:
             needs = set(self._states[number].needs)
@@ -120,7 +100,7 @@ class Evaluation:
                     yield events
                 if self._desk.signalled() is not None:
                     break
-                if not self._open:
+                if not self._open and not (self._is_guest and (self._fanouts or not self._stopping)):
                     break
                 yield from self._pump()
             if self._desk.signalled() is not None:
@@ -137,7 +117,7 @@ class Evaluation:
 
     def _start_one(self) -> list[Event] | None:
         """Start another child or state, if one may. A signal counts at once: reusing a thousand takes time too."""
-        if len(self._open) >= self._jobs or self._desk.signalled() is not None:
+        if not self._room.has_place or self._desk.signalled() is not None:
             return None
         child = self._fanouts.pop()
         if child is not None:
@@ -198,7 +178,7 @@ class Evaluation:
         return [self._fanouts.bound(fan, child), *self._perform(one)]
 
     def _perform(self, one: _Open) -> list[Event]:
-        self._ready.take(one.number)
+        self._room.enter(self._states[one.number].pool)
         self._open[one.job] = one
         return self._advance(one, None)
 
@@ -209,10 +189,7 @@ class Evaluation:
 
     def _pump(self) -> Generator[list[Event], None, None]:
         """Wait until something is ready, and advance what it is ready for."""
-        deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
-        timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-        if self._tick_s is not None:
-            timeout = self._tick_s if timeout is None else min(timeout, self._tick_s)
+        timeout = yield from self._patience()
         ready: dict[int, list[int]] = {}
         for key, _ in self._selector.select(timeout):
             if key.data is not None:
@@ -222,11 +199,32 @@ class Evaluation:
         if not ready:
             yield []  # nothing happened, and time went on
         now = time.monotonic()
-        late = [n for n, one in self._open.items() if one.deadline is not None and one.deadline <= now]
+        late = [n for n, one in self._open.items() if self._is_due(one, now)]
         for number in sorted({*ready, *late}):
             events = self._advance(self._open[number], tuple(ready.get(number, ())))
             if events:
                 yield events
+
+    def _patience(self) -> Generator[list[Event], None, float | None]:
+        """How long to select. A guest lets its host wait first, and then only looks."""
+        deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
+        deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
+        if self._is_guest:
+            is_starved = bool(self._ready or self._fanouts) or any(one.since is not None for one in self._open.values())
+            self.waiting = Wait((self._selector.fileno(),), deadline, is_starved)
+            yield []
+            self.waiting = None
+            return 0.0
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self._tick_s is not None:
+            timeout = self._tick_s if timeout is None else min(timeout, self._tick_s)
+        return timeout
+
+    def _is_due(self, one: _Open, now: float) -> bool:
+        return (one.deadline is not None and one.deadline <= now) or self._is_stirred(one)
+
+    def _is_stirred(self, one: _Open) -> bool:
+        return one.since is not None and one.since != self._room.moved
 
     def _advance(self, one: _Open, ready: tuple[int, ...] | None) -> list[Event]:
         """Pull one performance until it waits or ends."""
@@ -237,13 +235,17 @@ class Evaluation:
                 events.append(step)
                 step = one.steps.send(None)
         except StopIteration as end:
-            self._watch(one, ())
-            del self._open[one.job]
-            self._ready.leave(one.number)
+            self._leave(one)
             return events + self._ended(one, end.value)
         self._watch(one, step.descriptors)
-        one.deadline = step.deadline
+        one.deadline, one.since = step.deadline, self._room.moved if step.for_others else None
         return events
+
+    def _leave(self, one: _Open) -> None:
+        """A performance is over."""
+        self._watch(one, ())
+        del self._open[one.job]
+        self._room.leave(self._states[one.number].pool)
 
     def _watch(self, one: _Open, descriptors: tuple[int, ...]) -> None:
         if descriptors == one.descriptors:
@@ -328,7 +330,7 @@ class Evaluation:
         for one in list(self._open.values()):
             self._watch(one, ())
             one.steps.close()
-            del self._open[one.job]
+            self._leave(one)
             if one.child is None:
                 yield self._fail(one, Outcome(cancelled=True), StateStatus.CANCELLED)
         for fan in self._fanouts.cancel():
@@ -337,13 +339,3 @@ class Evaluation:
 
 def _digests(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     return {name: artifact.sha256 for name, artifact in sorted(artifacts.items())}
-
-
-def blocked_by(graph: StateGraph, result: Result) -> Iterable[tuple[State, State]]:
-    """Each state that was not started, with the failed state that it needs, if one is to blame."""
-    cause: dict[int, int] = {number: number for number in result.numbers(StateStatus.FAILED, StateStatus.CANCELLED)}
-    for number in sorted(result.numbers(StateStatus.NOT_STARTED)):
-        guilty = next((cause[need] for need in graph.states[number].needs if need in cause), None)
-        if guilty is not None:
-            cause[number] = guilty
-            yield graph.states[number], graph.states[guilty]

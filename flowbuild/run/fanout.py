@@ -4,7 +4,7 @@ Knows nothing of selectors or performances: the evaluator opens those, and asks 
 states that have not begun, so that what is begun ends first. A child that fails lets those under way end; whether the
 others are begun is what `--continue` says.
 
-Shapes:  the events `child_bound`, `child_reused`, `child_recorded` and `child_failed`, within the attempt of the state.
+Shapes:  the events `item_bound`, `item_reused`, `item_recorded` and `item_failed`, within the attempt of the state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.graph.state import State
 from flowbuild.run.asks import Desk
 from flowbuild.run.children import Child
-from flowbuild.run.ready import Ready
+from flowbuild.run.room import Room
 from flowbuild.store.tree import Artifact
 
 NAMED = 20  # items that failed, in the details of an error
@@ -57,9 +57,9 @@ class Fanout(Begun):
 class Fanouts:
     """All fan-outs of an evaluation that are under way, in the order in which they began."""
 
-    def __init__(self, desk: Desk, ready: Ready, *, goes_on: bool) -> None:
+    def __init__(self, desk: Desk, room: Room, *, goes_on: bool) -> None:
         self._desk = desk
-        self._ready = ready
+        self._room = room
         self._goes_on = goes_on
         self._open: dict[int, Fanout] = {}
 
@@ -76,7 +76,7 @@ class Fanouts:
     def pop(self) -> tuple[Fanout, Child] | None:
         """The next child that may start; None when none waits, or each waits for its pool."""
         for fan in self._open.values():
-            if fan.waiting and self._ready.has_room(fan.number):
+            if fan.waiting and self._room.fits(fan.state.pool):
                 return fan, fan.waiting.popleft()
         return None
 
@@ -90,12 +90,12 @@ class Fanouts:
         if record is None:
             return None
         fan.made[child.action.key] = record.outputs
-        return [Domain("child_reused", {**_made(child, record.outputs), "performed_in": record.run_id})]
+        return [Domain("item_reused", {**_made(child, record.outputs), "performed_in": record.run_id})]
 
     def bound(self, fan: Fanout, child: Child) -> Event:
         """A child that is performed now."""
         fan.working += 1
-        return Domain("child_bound", _child(child))
+        return Domain("item_bound", _child(child))
 
     def settle(self, fan: Fanout, child: Child, outcome: Outcome, wall_ms: int) -> list[Event]:
         """What a performed child came to."""
@@ -106,11 +106,11 @@ class Fanouts:
                 fan.waiting.clear()
             info = outcome.error or ErrorInfo("cancelled", "cancelled while it ran")
             captured = {"log": outcome.log, "reproduce": outcome.reproduce}
-            return [Domain("child_failed", {**_child(child), **captured, "info": info.doc()})]
+            return [Domain("item_failed", {**_child(child), **captured, "info": info.doc()})]
         made = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         notes = self._desk.remember(child.state, child.action, outcome, wall_ms)
         fan.made[child.action.key] = made
-        return [*notes, Domain("child_recorded", _made(child, made))]
+        return [*notes, Domain("item_recorded", _made(child, made))]
 
     def outcome(self, fan: Fanout) -> Outcome | None:
         """What a state came to, once no child of it waits or works."""

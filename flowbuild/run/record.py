@@ -26,14 +26,22 @@ def now_millis() -> int:
 
 
 class Record:
-    """One run's journal to be. `place` makes the directory that it stands in, once."""
+    """One run's journal to be. `place` makes the directory that it stands in, once; `keeps` says of which domain
+    events it is made."""
 
     def __init__(
-        self, run_id: RunId, place: Callable[[], Path], *, flushes: bool, clock: Callable[[], int] = now_millis
+        self,
+        run_id: RunId,
+        place: Callable[[], Path],
+        *,
+        flushes: bool,
+        keeps: Callable[[str], bool] = lambda name: True,
+        clock: Callable[[], int] = now_millis,
     ) -> None:
         self.run_id = run_id
         self._place = place
         self._flushes = flushes
+        self._keeps = keeps
         self._clock = clock
         self._held: list[Event] = []
         self._journal: Journal | None = None
@@ -55,11 +63,12 @@ class Record:
             self.append(held)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Keep a batch of events: all of them, in this order."""
+        """Keep a batch of events, in this order: those of the kernel, and of the others what the profile keeps."""
         if self._journal is None or not events:
             self._held.extend(events)
             return
-        self._journal.append([to_doc(event) for event in events])
+        kept = [event for event in events if not isinstance(event, Domain) or self._keeps(event.name)]
+        self._journal.append([to_doc(event) for event in kept])
         is_barrier = any(isinstance(event, Domain) and event.name in BARRIERS for event in events)
         if self._flushes and (is_barrier or time.monotonic() - self._flushed > FLUSH_SECONDS):
             self._journal.flush()

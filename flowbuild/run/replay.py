@@ -114,11 +114,11 @@ class Replay:
 
     def _each(self, told: Told, doc: Mapping[str, Any]) -> Verdict:
         """A fan-out: its children performed again, and joined. Of one that failed, the children that failed."""
-        failed = [key for key, child in told.children.items() if child.error is not None]
+        failed = [key for key, child in told.items.items() if child.error is not None]
         apart = ""
         made: dict[str, dict[str, Artifact]] = {}
         for key in dict.fromkeys(failed if told.error is not None else doc["with"]["children"]):
-            before = told.children.get(key)
+            before = told.items.get(key)
             child = replace(told, action=Digest(key), outputs={}, error=before.error if before else None)
             found = self._document(child)
             outcome = self._performed(child, found)

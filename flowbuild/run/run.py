@@ -7,28 +7,30 @@ yielded. Whoever drives it decides afterwards whether a run that performed nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
+from flowbuild.core.canonical import EMPTY_CONTEXT
 from flowbuild.core.errors import FlowError, SecretsDetected
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import IoMode
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.context import Contexts
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
-from flowbuild.run.evaluate import Continue, Evaluation, Result
+from flowbuild.run.evaluate import Evaluation
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
+from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
+from flowbuild.run.start import StartRun, check_held, check_start
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
@@ -45,13 +47,12 @@ class Run:
         session: Session,
         graph: StateGraph,
         wanted: Sequence[int],
-        manifest: Mapping[str, Any],
+        start: StartRun,
         run_id: RunId,
         place: Callable[[], Path],
         *,
         policy: Policy = Policy.BUILD,
         forced: Collection[Label] = (),
-        jobs: int | None = None,
         keep_going: Continue = Continue.NEVER,
         flushes: bool = True,
         tick_s: float | None = None,
@@ -59,7 +60,8 @@ class Run:
         journal: Path | None = None,
     ) -> None:
         self.run_id = run_id
-        self.manifest = manifest
+        self.start = start
+        self.manifest = start.doc
         self.graph = graph
         self.result: Result | None = None
         self._session = session
@@ -71,11 +73,12 @@ class Run:
         self._journal = journal
         self._marked = story is not None
         self._unfinished = Unfinished(session.workspace.root)
-        self.record = Record(run_id, self._begin, flushes=flushes)
+        self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
         engines, door = self._engines(), self._door(flushes)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
+            config=start.config,
             forced=forced,
             channel=session.channel,
             engines=engines,
@@ -96,7 +99,7 @@ class Run:
             graph,
             wanted,
             self.desk,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=start.config.jobs,
             pools=session.workspace.config.pools,
             keep_going=keep_going,
             tick_s=tick_s,
@@ -121,13 +124,15 @@ class Run:
         except SecretsDetected:
             session.parsed.clear()
             raise
+        is_live = self.start.config.io_mode is IoMode.LIVE
         return Door(
             session.cas,
-            Outside(settings, session.reaper, self._directory / "io", session.variables),
+            Outside(settings, session.reaper, self._directory / "io", session.variables) if is_live else None,
             self._story.facts if self._story else None,
             flushes=flushes,
             secrets=secrets,
             on_first=self._mark,
+            missing_is_retryable=self.start.config.replay_missing_fact_retryable,
         )
 
     def check(self) -> None:
@@ -137,16 +142,17 @@ class Run:
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
-        data = canonical(self.manifest)
+        check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
+            check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
-            self.result = lost(self.graph, self._wanted, self._story)
+            self.result = lost(self.graph, self._wanted, self._story, self.start.config.retry)
             if self.result is not None:
                 return self.result
         else:
-            yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), EMPTY_CONTEXT)])
+            yield self._keep([RunStarted(self.start.op, self.start.manifest_id, EMPTY_CONTEXT)])
         steps = self._evaluation.run()
         self._session.signals.is_heeded = True
         try:
@@ -187,7 +193,8 @@ class Run:
 
     def _begin(self) -> Path:
         """The manifest is kept as soon as the journal names it."""
-        self._session.cas.put(canonical(self.manifest))
+        self._session.cas.put(self.start.manifest)
+        check_held(self.start, self._session.cas)
         place = self._place()
         if place == self._directory:  # a bundle's status names its writer
             (place / PID).write_text(f"{os.getpid()}\n")

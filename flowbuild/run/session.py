@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Engine
@@ -30,6 +30,9 @@ from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo
 from flowbuild.store.rows import Rows
 from flowbuild.store.stamps import Stamps
+
+if TYPE_CHECKING:
+    from flowbuild.engine.launchd import Jobs
 
 COMING_AND_GOING = ("out", ".flowbuild", ".git", "__pycache__")
 
@@ -78,6 +81,7 @@ class Session:
         *,
         channel: str = "direct",
         saves: bool = True,
+        jobs: Jobs | None = None,
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
         is_bare: bool = False,
@@ -96,7 +100,8 @@ class Session:
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.reaper = Reaper()
-        self.engine: Engine = PythonEngine(self.reaper, is_clean=channel != ChannelName.DIRECT)
+        self._starter = self.reaper if channel != ChannelName.LAUNCHD_CLEAN else _by_launchd(jobs)
+        self.engine: Engine = PythonEngine(self._starter, is_clean=channel != ChannelName.DIRECT)
         self.steps: Engine | None = None  # another engine, for the steps of flows
         self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
@@ -121,6 +126,7 @@ class Session:
             self.engine.close()
             if self.steps is not None:
                 self.steps.close()
+            self._starter.close()
             self.reaper.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
@@ -131,3 +137,9 @@ class Session:
     def run_directory(self, run_id: str) -> Path:
         """Where a run keeps its stage and logs, and its journal if it commits no bundle."""
         return self.state_directory / "runs" / run_id
+
+
+def _by_launchd(jobs: Jobs | None) -> Reaper:
+    from flowbuild.engine.launchd import ByLaunchd
+
+    return ByLaunchd(jobs)

@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.ids import RunId
-from flowbuild.run.account import is_live
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import atomic_write, ensure_directory
-from flowbuild.store.journal import read
+from flowbuild.store.journal import is_live, read
 
 
 class Mark(NamedTuple):
@@ -87,5 +86,6 @@ class Unfinished:
 
 
 def asked(manifest: Mapping[str, Any]) -> Digest:
-    """What two runs have in common of which the same was asked."""
-    return digest({"op_id": manifest["op_id"], "input_params": manifest["input_params"]})
+    """What two runs have in common of which the same was asked. How many states run at once is no part of it."""
+    config = {name: value for name, value in manifest["run_config"].items() if name != "execution_mode"}
+    return digest({"op_id": manifest["op_id"], "input_params": manifest["input_params"], "run_config": config})

@@ -204,7 +204,7 @@ def test_the_files_of_a_directory_and_of_a_filegroup_are_items(space: Space) -> 
     assert [space.read(f"out/bin/dirs/o/0000{n}/in") for n in range(2)] == ["p\n", "q\n"]
     space.write("p.txt", "new\n")
     events = space.events("//:two")
-    names = [row["event"]["Domain"]["payload"]["item"] for row in events if "child_bound" in json.dumps(row)]
+    names = [row["event"]["Domain"]["payload"]["item"] for row in events if "item_bound" in json.dumps(row)]
     assert names == ["p.txt"]
 
 

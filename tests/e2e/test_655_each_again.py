@@ -165,7 +165,7 @@ def test_a_fan_out_that_was_reused_is_replayed_too(sites: Sites) -> None:
     sites.write("BUILD.yaml", sites.read("BUILD.yaml").replace("    handler:", "    remember: true\n    handler:"))
     sites.run("//:loud")
     sites.run("//:report")
-    assert sites.events("child_bound", "child_reused") == []
+    assert sites.events("item_bound", "item_reused") == []
     ran = sites.run("runs", "replay", "//:report", "-v")
     assert "  equal    //:loud" in ran.out, ran
 
@@ -182,7 +182,7 @@ def test_a_failed_run_is_a_bundle_and_is_replayed(sites: Sites) -> None:
     assert sites.run("//:report", "-j", "1", "--continue", "always").code == 1
     (bundle,) = (path for path in (sites.root / "out/report").iterdir() if path.is_dir())
     assert sites.run("bundle", "validate", str(bundle)).code in (0, 1)
-    made = [json.loads(line)["event"]["Domain"]["payload"] for line in (bundle / "journal.jsonl").read_text().splitlines() if '"child_recorded"' in line]  # fmt: skip
+    made = [json.loads(line)["event"]["Domain"]["payload"] for line in (bundle / "journal.jsonl").read_text().splitlines() if '"item_recorded"' in line]  # fmt: skip
     assert [one["item"] for one in made] == ["ada", "cay"]
     assert all((bundle / "objects" / one["artifacts"]["page"]["sha256"]).is_file() for one in made)
     ran = sites.run("runs", "replay", str(bundle), "-v")

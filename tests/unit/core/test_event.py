@@ -69,8 +69,9 @@ def test_any_domain_event_survives(name: str, payload: dict[str, int]) -> None:
 
 def test_folds_need_these() -> None:
     assert sorted(NEEDED) == [
-        *("action_bound", "artifact_written", "child_bound", "child_failed", "child_recorded", "child_reused"),
-        *("fact_recorded", "outcome_recorded", "reused", "skipped"),
+        *("action_bound", "artifact_written", "fact_recorded"),
+        *("item_bound", "item_failed", "item_recorded", "item_reused"),
+        *("outcome_recorded", "reused", "skipped"),
     ]
 
 

@@ -132,6 +132,21 @@ def test_a_command_has_no_socket_but_a_pair_that_leads_nowhere(engine: PythonEng
     assert outcome.ok, outcome.stderr_tail
 
 
+SHARED = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+for name, arguments in {"shmget": (0, 1, 0o1600), "semget": (0, 1, 0o1600), "msgget": (0, 0o1600)}.items():
+    assert getattr(libc, name)(*arguments) == -1 and ctypes.get_errno() == errno.EACCES, name
+"""
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="needs a python of the system")
+def test_a_command_shares_no_memory_and_no_queue(engine: PythonEngine, io: TinyIo) -> None:
+    script = io.write("words/shared.py", SHARED)
+    outcome = run(engine, io, "/usr/bin/python3 shared.py", staged=(script,))
+    assert outcome.ok, outcome.stderr_tail
+
+
 def test_a_command_sees_declared_variables_and_no_others(
     engine: PythonEngine, io: TinyIo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

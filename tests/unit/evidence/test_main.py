@@ -184,6 +184,7 @@ def test_templates_and_the_status_are_json(tree: SeedTree, said: Said) -> None:
         "file-access",
         "hardened-runtime",
         "network-access",
+        "path-aliases",
     ]
     assert said.json("status")["repo_root"] == str(tree.root)
 

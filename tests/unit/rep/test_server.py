@@ -263,9 +263,9 @@ def test_what_handlers_print_does_not_reach_the_client(peer: Peer) -> None:
 
 
 def test_finished_runs_are_forgotten_in_time(peer: Peer) -> None:
-    for _ in range(80):
+    for _ in range(140):
         peer.run(node("echo"))
-    assert peer.ask("Runtime.Health")["details"]["runs"] == 64
+    assert 64 <= peer.ask("Runtime.Health")["details"]["runs"] <= 128
 
 
 def test_the_mock_has_the_four_step_kinds(start: Callable[..., Peer]) -> None:
@@ -297,5 +297,6 @@ def test_serving_imports_nothing_of_weight() -> None:
     code = "import sys, flowbuild.rep; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     ours = {name for name in done.stdout.split() if name.startswith("flowbuild")}
-    assert ours == {"flowbuild", "flowbuild.rep", "flowbuild.rep.flow", "flowbuild.rep.run", "flowbuild.rep.server"}
+    rep = {f"flowbuild.rep.{name}" for name in ("crew", "flow", "run", "server")}
+    assert ours == {"flowbuild", "flowbuild.rep", *rep}
     assert not {"msgspec", "yaml", "typer"} & set(done.stdout.split())

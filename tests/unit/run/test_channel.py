@@ -43,8 +43,9 @@ def test_words_will_do_and_other_words_will_not() -> None:
         ChannelSpec(channel="dirty")  # type: ignore[arg-type]
 
 
-def test_launchd_clean_is_clean_on_macos_and_named_elsewhere() -> None:
-    assert resolve("launchd_clean", "darwin") is ChannelName.CLEAN
+def test_launchd_clean_is_a_clean_channel_of_macos_and_named_elsewhere() -> None:
+    assert resolve("launchd_clean", "darwin") is ChannelName.LAUNCHD_CLEAN
+    assert [name.is_clean for name in ChannelName] == [False, True, True]
     with pytest.raises(CapabilitiesMismatch, match="--channel clean"):
         resolve("launchd_clean", "linux")
     assert resolve("direct") is ChannelName.DIRECT

@@ -19,8 +19,10 @@ from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.engine.engine import Capabilities, Engine, Io, Performance, Wait
 from flowbuild.graph.state import Input, Product, State, StateGraph
-from flowbuild.run.evaluate import Continue, Evaluation, Result, blocked_by
+from flowbuild.run.evaluate import Evaluation
 from flowbuild.run.io import RunIo
+from flowbuild.run.result import Continue, Result, blocked_by
+from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
@@ -360,3 +362,41 @@ def test_no_move_leaves_the_table(scripted: tuple[Desk, ScriptedEngine]) -> None
     evaluation = Evaluation(graph([()]), [0], scripted[0], jobs=1)
     with pytest.raises(RuntimeError, match=r"s0.main.o: ready can't become completed"):
         evaluation._move(0, StateStatus.COMPLETED)
+
+
+def test_the_evaluations_of_one_room_share_its_places(tmp_path: Path) -> None:
+    """Two guests of a host that lends them its only place: one performs at a time, and neither ever blocks."""
+    room, engine = Room(1), PausingEngine()
+    guests = [Evaluation(graph([(), ()]), range(2), Desk(tmp_path, engine), room=room) for _ in range(2)]
+    steps = [guest.run() for guest in guests]
+    room.enter(None)
+    for guest, one in zip(guests, steps, strict=True):
+        assert next(one) == []
+        assert guest.waiting == Wait(guest.waiting.descriptors if guest.waiting else (), None, for_others=True)
+    assert engine.began == []
+    room.lend()
+    while steps:
+        engine.open_gate()
+        steps = [one for one in steps if next(one, None) is not None]
+    assert (engine.most, len(engine.began)) == (1, 4)
+    assert room.has_place
+
+
+def test_who_waits_for_others_is_advanced_when_one_has_ended(tmp_path: Path) -> None:
+    room, engine = Room(2), PausingEngine()
+    looked: list[str] = []
+
+    def waiting() -> Performance:
+        while len(looked) < 2:
+            looked.append("again")
+            yield Wait((), None, for_others=True)
+        return Outcome()
+
+    desk = Desk(tmp_path, engine)
+    desk.perform = lambda state, action: waiting() if state.id.startswith("s0") else engine.perform(action, desk.io)  # type: ignore[method-assign]
+    steps = Evaluation(graph([(), ()]), range(2), desk, room=room).run()
+    while next(steps, None) is not None:
+        if len(engine.began) == 1 and engine.gates:
+            assert looked == ["again"]
+            engine.open_gate()
+    assert looked == ["again", "again"]
