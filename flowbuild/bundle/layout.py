@@ -127,3 +127,12 @@ def latest(out_root: Path) -> str | None:
         except FileNotFoundError:
             return None
     return text[:-1] if text.endswith("\n") and is_run_id(text[:-1]) else None
+
+
+def outside_bundles(path: Path) -> Path:
+    """The path, if it lies in no run's directory: what is committed stays as it is."""
+    real = Path(os.path.realpath(path))
+    for at in (real, *real.parents):
+        if any((at / name).is_file() for name in (INDEX, RUN_STATUS)):
+            raise BadPath(f"{path} lies in the bundle, which is committed", remedy="write beside the bundle, or --out")
+    return path

@@ -45,6 +45,7 @@ BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_m
 FLAGS = ("-P", "-s", "-X", "utf8")
 IDLE = 8  # workers that may wait for another task
 REPLY = 1 << 20  # bytes of a reply; the worker cuts its own far below
+TOLD = 4096  # bytes that any pipe has room for
 
 Key = tuple[object, ...]
 
@@ -70,9 +71,9 @@ class Worker:
         os.set_blocking(self.replies, False)
         self._said = bytearray()
 
-    def tell(self, said: Path | Mapping[str, Any]) -> None:
-        """Hand over a task, or an answer: its path only, so that no pipe fills up; a small secret as it is."""
-        line = json.dumps(str(said) if isinstance(said, Path) else said)
+    def tell(self, said: Path | Mapping[str, Any] | str) -> None:
+        """Hand over a task, or an answer: its path only, so that no pipe fills up; what is small, as it is."""
+        line = said if isinstance(said, str) else json.dumps(str(said) if isinstance(said, Path) else said)
         with contextlib.suppress(BrokenPipeError):  # it is gone, as the pump finds out
             os.write(self._requests, line.encode() + b"\n")
 
@@ -95,6 +96,18 @@ class Worker:
         """Close the pipes."""
         os.close(self._requests)
         os.close(self.replies)
+
+
+class _Asked(NamedTuple):
+    """A task: its text, and the file that holds it where the text is too long to tell, or is wanted once more."""
+
+    path: Path
+    text: str
+
+    def kept(self) -> Path:
+        with disk_refused(self.path):
+            self.path.write_text(self.text, encoding="utf-8")
+        return self.path
 
 
 class _Called(NamedTuple):
@@ -136,9 +149,7 @@ class Workers:
         place = prepare(action, io)
         given = {**io.environment(action), "PYTHONHASHSEED": "0"}
         environment = place.environment(given, declared)
-        request = place.scratch / "request.json"
-        with disk_refused(request):
-            request.write_text(json.dumps(_request(action, io, place, environment)), encoding="utf-8")
+        request = _Asked(place.scratch / "request.json", json.dumps(_request(action, io, place, environment)))
         captures = streams(action, io)
         if self._is_clean:
             key, worker = None, Worker(self._reaper, environment, clean.for_python(place, io, sys.path))
@@ -154,7 +165,8 @@ class Workers:
             error, outputs = outputs, {}
         reproduce = None
         if error is not None:
-            argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", os.path.relpath(request, place.cwd))
+            path = os.path.relpath(request.kept(), place.cwd)
+            argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", path)
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
         outcome = told(Outcome(outputs, error, reproduce=reproduce, context=called.context), captures, io)
         return outcome if called.said is None else replace(outcome, stderr_tail=called.said)
@@ -168,7 +180,7 @@ class Workers:
         self,
         worker: Worker,
         key: Key | None,
-        request: Path,
+        request: _Asked,
         captures: tuple[Capture, Capture],
         timeout: float | None,
         answers: _Answers,
@@ -179,7 +191,7 @@ class Workers:
         deadline = None if timeout is None else child.started + timeout
         timed_out = False
         try:
-            worker.tell(request)
+            worker.tell(request.text if len(request.text) < TOLD else request.kept())
             reply = yield from _until_replied(worker, captures, deadline, answers)
             if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
                 shown = reply["traceback"] or captures[1].tail

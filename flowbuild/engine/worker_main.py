@@ -3,10 +3,10 @@
 Knows nothing of actions. Each task begins as if it were the first: variables, directory, search path, and the code
 of the workspace are new; only distributions stay imported.
 
-Shapes:  descriptor 3 brings one line a task: the path of its request, a JSON document (see `worker`). Descriptor 4
-         takes one JSON line back: {"ok", "retire", "code", "message", "traceback", "context"}. Before that it may
-         take questions, {"ask": ...}; each is answered on 3 by a line that is the path of the answer. Standard
-         streams are the handler's.
+Shapes:  descriptor 3 brings one line a task: its request, a JSON document (see `worker`), or the path of one.
+         Descriptor 4 takes one JSON line back: {"ok", "retire", "code", "message", "traceback", "context"}. Before
+         that it may take questions, {"ask": ...}; each is answered on 3 by a line that is the path of the answer.
+         Standard streams are the handler's.
          Run with a request's path as its argument it performs that one and says how it went: to reproduce a failure.
 """
 

@@ -30,7 +30,7 @@ from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
-from flowbuild.front.run_config import run_config
+from flowbuild.front.run_config import check_tags, run_config
 from flowbuild.front.runtime import open_steps
 from flowbuild.front.tally import Tally
 from flowbuild.front.verify import before, compare
@@ -145,8 +145,9 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        numbers = self.graph.closure(self.wanted)
-        asked = Asked(OpId("build"), "", {}, self.config())
+        bundles = {label: self.graph.targets[label].bundle or {} for label in self.wanted}
+        numbers = self.graph.closure(one for label, made in bundles.items() for one in made.get("targets", (label,)))
+        asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
         run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
@@ -294,7 +295,8 @@ class Build:
 
     def config(self, label: Label | None = None) -> RunConfig:
         """The configuration of a run; with a label, of that `run` target."""
-        said = (self.graph.targets[label].bundle or {})["config"] if label else {}
+        check_tags(self.request.skip_tags, self.graph.states)
+        said = (self.graph.targets[label].bundle or {}).get("config", {}) if label else {}
         return run_config(self.request, self.workspace.config.run, said)
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
@@ -312,8 +314,9 @@ class Build:
         self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if last is not None:
-            self._compared = compare(self, last, result)
-        if run.desk.forgot:
+            self._compared = compare(self, last, result, run.run_id)
+        self.report.is_filtered |= run.is_filtered
+        if run.desk.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

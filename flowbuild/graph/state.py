@@ -21,7 +21,9 @@ from flowbuild.graph.fan import Fan
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
-"""What a state says that changes the world outside."""
+"""What a state says that changes the world outside. It has this tag then."""
+STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
+"""Tags with a meaning that everybody shares."""
 
 
 class Source(NamedTuple):
@@ -146,6 +148,7 @@ class State:
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
     step: Step | None = None  # of a flow
+    tags: tuple[str, ...] = ()  # its target's, and those of its own
     fan: Fan | None = None  # it is performed once for each item, and `outputs` are the directories of what they make
     item: Mapping[str, Any] | None = None  # of a child: the item that it is performed for, see `run.items`
 

@@ -96,6 +96,7 @@ def _state(
     common = Common(inputs, declared, (reads, writes), code)
     timeout = rendered(scope, template.timeout, names)
     stage = rendered(scope, template.stage, names)
+    applies = _applies(scope, template, names)
     fan: Fan | None = None
     held: Mapping[str, Input] = {}
     outputs = declared
@@ -119,7 +120,7 @@ def _state(
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         retry=_retry(scope, template, names),
         pool=_pool(scope, template, names),
-        applies=_applies(scope, template, names),
+        applies=applies,
         idempotency_key=filled.idempotency_key,
         remembers=bool(rendered(scope, template.remember, names)),
         timeout_ms=None if timeout is None else round(float(timeout) * 1000),
@@ -130,6 +131,7 @@ def _state(
         after=after(scope, rendered(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
         fan=fan,
     )
     check_keys(scope, state, template.kind == "python")

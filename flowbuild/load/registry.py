@@ -75,6 +75,9 @@ def find_file(path: str, document: Document, root: Path) -> Path | None:
         if not place.is_relative_to(root) and not place.is_relative_to(beside):
             raise BadPath(f"{path!r} leads out of the tree", remedy="write it relative to this file")
         if place.is_file():
+            real = place.resolve()
+            if not real.is_relative_to(root.resolve()) and not real.is_relative_to(beside.resolve()):
+                raise BadPath(f"{path!r} is a link that leads out of the tree", remedy="put a copy in its place")
             return place
     return None
 

@@ -28,8 +28,8 @@ class Desk(Protocol):
     def children(self, state: State) -> Sequence[Child]:
         """The children of a state with a fan-out, as it was bound last."""
 
-    def is_selected(self, state: State, products: Products) -> bool:
-        """Whether a step of a flow runs, now that all it waits for has ended."""
+    def passed_over(self, number: int, products: Products) -> list[Event] | None:
+        """What is said of a state that is not performed, now that all it waits for has ended; None for another."""
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         """The outputs of a state, or of a child, that completed in this very run, before it was killed and gone on

@@ -22,7 +22,7 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import idempotent, values
+from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
@@ -36,7 +36,7 @@ from flowbuild.run.items import Sources
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals
-from flowbuild.run.story import PERFORMED, REUSED, Told
+from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -64,6 +64,7 @@ class RunDesk:
         directory: Path,
         door: Door,
         contexts: Contexts,
+        skipped: Mapping[int, skip.Skipped],
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -80,6 +81,7 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self.skipped = skipped
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
@@ -93,6 +95,15 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        action = self._bound(state, products)
+        if self._engines.presumes(state) and self._policy is not Policy.DRY:
+            if self.remembered(state, action) is not None:
+                self._engines.rest()
+            elif self._engines.ask():  # it is to be performed, and by whom is something else than it seemed
+                return self._bound(state, products)
+        return action
+
+    def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         if state.fan is None:
             return self._bind(state, state, products)
         found = spread(state, state.fan, products, self._sources, lambda one: self._bind(one, state, products))
@@ -114,20 +125,42 @@ class RunDesk:
             self.contexts.base(whole, products),
         )
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        state, why = self.contexts.states[number], self.skipped.get(number)
+        if why is None and self.is_selected(state, products):
+            return None
+        if (known := self._told.get(state.id)) is not None and known.how == SKIPPED:  # the journal says it already
+            return []
+        if why is None:
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+        base = self.contexts.base(state, products).snapshot
+        if self._record.begun:
+            self.snapshot(base)
+        return skip.told(state, why, self.attempt(state), base)
+
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended. Other states always do."""
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
         if state.applies and state.idempotency_key is None:
             return None
-        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
+            done = self._recorded(state, action)
+            return done and idempotent.plain(done)
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
+        """What may stand for an action: a record of the same inputs."""
+        record = self._recorded(state, action)
+        return record and idempotent.checked(state, action, record)
+
+    def _recorded(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state) or action.refused is not None:
             return None
@@ -140,12 +173,15 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return idempotent.checked(state, action, record)
+        return record
 
     def begin(self, state: State, action: Action) -> None:
         self._record.begin()
-        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
-            self._cas.put(data)
+        document = hashed(state, action.doc)
+        for doc in (action.doc,) if document is action.doc else (action.doc, document):
+            self._cas.put(canonical(doc))
+        for listing in action.listings:
+            self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
@@ -174,7 +210,13 @@ class RunDesk:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
         first = 0 if action.item else self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
@@ -191,10 +233,9 @@ class RunDesk:
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
         if action.item:
-            found = None if told is None else told.items.get(action.key)
-            if found is None or found.how not in (PERFORMED, REUSED):
-                return None
-            return found.outputs if all(intact(self._cas, one) for one in found.outputs.values()) else None
+            item = told.items.get(action.key) if told is not None else None
+            made = item.outputs if item is not None and item.completed else None
+            return made if made is not None and all(intact(self._cas, one) for one in made.values()) else None
         return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
 
     def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
@@ -221,33 +262,24 @@ class RunDesk:
         return notes
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        notes = self._unremembered(state, action, outcome)
-        if notes is not None:
+        moved = self._facts.moved(list(state.sources))
+        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
+        is_of_unkept = state.fan is not None and not self._unkept.isdisjoint(action.with_["children"])
+        if ERROR in outcome.outputs or is_of_unkept or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
+        if reason is not None:
             self.forgot = True
             if action.item:
                 self._unkept.add(action.key)
-            return notes
+            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
+            return [Domain("not_remembered", payload | ({"action": action.key} if action.item else {}))]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         outputs |= idempotent.noted(state, action)
         replaces = action.key in self.replaced or action.key in self.disbelieved
         record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
         self._memo.append([record])
         return []
-
-    def _unremembered(self, state: State, action: Action, outcome: Outcome) -> list[Event] | None:
-        """What is said of a result that is not remembered, which may be nothing; None for one that is."""
-        if ERROR in outcome.outputs:
-            return []
-        if state.fan is not None and not self._unkept.isdisjoint(action.with_["children"]):
-            return []  # what is to be said of that was said of the children
-        moved = self._facts.moved(list(state.sources))
-        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            return []  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-        if reason is not None:
-            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload)]
-        return None
 
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)

@@ -26,6 +26,7 @@ from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
 from flowbuild.core.event import ITEM_EVENTS, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
+from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.load.secret import excuses
@@ -231,7 +232,7 @@ class Door:
         return data
 
     def _json(self, key: str) -> Any:
-        return json.loads(self._cas.read(self.facts[key]))
+        return structured(self._cas.read(self.facts[key]), self.facts[key])
 
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
@@ -255,12 +256,3 @@ def _canonical(value: Any) -> bytes:
         return canonical(value)
     except BadAttribute as error:
         raise Refused("io_request_invalid", error.message) from None
-
-
-def has_float(value: Any) -> bool:
-    """Whether a float stands anywhere in a JSON value."""
-    if isinstance(value, dict):
-        return any(map(has_float, value.values()))
-    if isinstance(value, list):
-        return any(map(has_float, value))
-    return isinstance(value, float)

@@ -110,7 +110,7 @@ class Fanouts:
         made = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         notes = self._desk.remember(child.state, child.action, outcome, wall_ms)
         fan.made[child.action.key] = made
-        return [*notes, Domain("item_recorded", _made(child, made))]
+        return [Domain("item_recorded", _made(child, made)), *notes]
 
     def outcome(self, fan: Fanout) -> Outcome | None:
         """What a state came to, once no child of it waits or works."""

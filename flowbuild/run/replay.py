@@ -23,6 +23,7 @@ from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
+from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
 from flowbuild.run.children import KIND as EACH
@@ -54,7 +55,10 @@ class Found(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ."""
+    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ.
+
+    The event of the run's journal that says otherwise is `told.said`.
+    """
 
     told: Told
     found: Found
@@ -205,7 +209,7 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
 def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
     """What a state reads of the snapshot that it began with."""
     asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
-    snapshot = json.loads(cas.read(Digest(told.base))) if asked else {}
+    snapshot = structured(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
     for key, sha in asked.items():
         if key not in snapshot or digest(snapshot[key]) != sha:
             raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")

@@ -23,6 +23,7 @@ from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
@@ -30,6 +31,7 @@ from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
+from flowbuild.run.skip import skipped
 from flowbuild.run.start import StartRun, check_held, check_start
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
@@ -75,6 +77,8 @@ class Run:
         self._unfinished = Unfinished(session.workspace.root)
         self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
         engines, door = self._engines(), self._door(flushes)
+        passed_over = skipped(graph.states, wanted, start.config.skip_tags)
+        self.is_filtered = bool(passed_over)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
@@ -91,7 +95,8 @@ class Run:
             search_path=session.workspace.config.path,
             directory=self._directory,
             door=door,
-            contexts=Contexts(graph.states, session.cas.read),
+            contexts=Contexts(graph.states, session.cas.read, passed_over),
+            skipped=passed_over,
             told=story.states if story else None,
             on_effect=self._mark,
         )
@@ -109,7 +114,8 @@ class Run:
         """The engines of the session, which have every step kind that is wanted."""
         session, argv = self._session, self._session.executor
         executor = (lambda: session.facts.executor(argv)) if argv else None
-        engines = Engines(session.engine, session.steps, executor, session.channel)
+        offers = Offers(session.state_directory / "offers", is_kept=self._policy is not Policy.DRY) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel, offers)
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
