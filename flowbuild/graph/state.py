@@ -133,6 +133,7 @@ class State:
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    keeps_failed: bool = False  # what it had written when it failed is kept for people
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
 

@@ -17,7 +17,7 @@ from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
-from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys
+from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
 from flowbuild.load.attributes import described, render_attribute
@@ -149,6 +149,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         after=after(scope, _render(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        keeps_failed=_render(scope, template.snapshot, inner) == ALWAYS,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
     )
     check_keys(scope, state, template.kind == "python")

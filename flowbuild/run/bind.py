@@ -104,6 +104,7 @@ def bind(
         base=base.snapshot,
         refused=base.conflict,
         heartbeat_ms=state.heartbeat_ms,
+        keeps_failed=state.keeps_failed,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,8 @@ class RunDesk:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            secrets = self._door.secrets
-            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            perform = self._door.secrets.performed
+            return self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -177,8 +178,13 @@ class RunDesk:
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
-    def _once(self, state: State, steps: Performance) -> Performance:
-        return kept(state.writes, steps, self._keep) if state.writes else steps
+    def _once(self, state: State, action: Action, steps: Performance) -> Performance:
+        outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps
+        if outcome.ok or outcome.context is None:
+            return outcome
+        snapshot = self.contexts.failed(action.base, outcome.context)
+        self.snapshot(snapshot)
+        return replace(outcome, failure_snapshot=snapshot)
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""
