@@ -80,6 +80,28 @@ class IoResult(NamedTuple):
     recorded_payload_id: str | None
 
 
+class ChildRun(NamedTuple):
+    """A run that a handler spawned. `fact_key` names it: its id follows from that, and from the id of the parent."""
+
+    run_id: str
+    manifest_id: str
+    initial_snapshot_id: str
+    fact_key: str
+
+
+class Ended(NamedTuple):
+    """How a child run ended: `Completed`, `Failed` or `Cancelled`, and its context then (None: its ends disagree)."""
+
+    run_id: str
+    status: str
+    final_snapshot_id: str | None
+    context: dict[str, Any] | None
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "Completed"
+
+
 class Io:
     """The one door outside. A call with a fact key happens once in a run: from then on its recorded reply is given."""
 
@@ -125,6 +147,36 @@ class Io:
         if now - self._beaten >= BEAT:
             self._beaten = now
             self._put({"op": "heartbeat", "note": note})
+
+    def spawn(
+        self,
+        target: str,
+        fact_key: str,
+        params: Mapping[str, Any] | None = None,
+        initial_context: Mapping[str, Any] | None = None,
+    ) -> ChildRun:
+        """Begin a run of a target that this one names in `spawns`; it goes on while the handler does."""
+        request = {
+            "kind": "child_run_spawn_v1",
+            "op_id": target,
+            "op_version": None,
+            "op_config": dict(params or {}),
+            "input": None,
+            "run_config": None,
+            "initial_context": dict(initial_context or {}),
+        }
+        reply = self.call("machine.child_run.spawn", request, fact_key).response
+        return ChildRun(reply["child_run_id"], reply["child_manifest_id"], reply["child_initial_snapshot_id"], fact_key)
+
+    def await_run(self, child: ChildRun, fact_key: str | None = None) -> Ended:
+        """Wait until a child run has ended, however it did."""
+        request = {
+            "kind": "child_run_await_v1",
+            "child_run_id": child.run_id,
+            "child_manifest_id": child.manifest_id,
+        }
+        reply = self.call("machine.child_run.await", request, fact_key or f"{child.fact_key} ended").response
+        return Ended(reply["child_run_id"], reply["status"], reply["final_snapshot_id"], reply["final_snapshot"])
 
     def _next(self) -> int:
         self._ordinal += 1

@@ -35,6 +35,7 @@ from flowbuild.engine.command import seconds
 from flowbuild.engine.engine import Capabilities, Io, Performance, Ready, Wait
 from flowbuild.engine.executor import Executor, environment
 from flowbuild.engine.leak import is_secret, secret_result
+from flowbuild.engine.negotiated import leave
 from flowbuild.engine.place import shown
 from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
@@ -110,6 +111,8 @@ class ProcEngine:
             executor = yield from self._kept(bell)
         missing = kinds(ir) - self._offered
         if missing:
+            assert self._offer is not None
+            leave(self._offer)
             lacks = ", ".join(map(repr, sorted(missing)))
             raise CapabilitiesMismatch(
                 f"{action.label}: the executor {self._argv[0]} has no step kind {lacks}",

@@ -23,7 +23,8 @@ from flowbuild.engine.process import Pump
 from flowbuild.engine.turns import Bell
 
 PAUSE = (0.001, 0.1)  # seconds between polls: first, last
-CANCEL_GRACE = 4.0  # seconds; REP allows five, and `close` promises that the end of the process is within them
+CANCEL_GRACE = 5.0  # seconds that REP gives a run to end after Cancel; the end of the process comes after them
+LAST_ANSWER = 0.25  # seconds beyond them for the answer to a last Poll: who still answers is late, and not silent
 STEP_GRACE = 1.0  # seconds that an executor has to tell of a step's time-out before we do
 
 Told = tuple[Mapping[str, Any], ...]  # the events of one Poll
@@ -67,6 +68,7 @@ class Remote:
         now = time.monotonic()
         self._deadline = now + timeout
         self._step_deadline = None if step_timeout is None else now + step_timeout + STEP_GRACE
+        self._late: list[Mapping[str, Any]] = []  # what it told after Cancel
         self._call: Call | None = None
         self._is_started = self._is_terminal = False
 
@@ -98,6 +100,7 @@ class Remote:
             now = time.monotonic()
             if self._step_deadline is not None and now >= self._step_deadline:
                 yield from self.cancel(now + CANCEL_GRACE, self._executor.ask)
+                yield from self._tell(tuple(self._late))
                 return Finished("failed", summary, timed_out=True)
             yield Wait((), min(now + pause, self._deadline))
             pause = min(pause * 2, PAUSE[1])
@@ -106,20 +109,28 @@ class Remote:
                 rep.broken(f"the run is still {status} after the engine's time-out", "Timeout")
 
     def cancel(self, until: float, ask: Callable[[Call, float, Capture], Pump[rep.Reply]]) -> Pump[None]:
-        """Cancel it once, and see it end in time; else end the executor. `ask` says whether in turn or not."""
-        call, executor = self._call, self._executor
+        """Cancel it once, and see it end in time; else end the executor. `ask` says whether in turn or not.
+
+        RepTransport when the executor says nothing at all.
+        """
+        call, executor, silent = self._call, self._executor, until + LAST_ANSWER
         if call is not None and call.is_sent and call.reply is None:
-            yield from executor.settle(until, self._log)
+            yield from executor.settle(silent, self._log)
         if call is not None and call.method == rep.START:
             if call.reply is None or call.reply.refusal is not None:  # it never began
                 self._is_terminal = True
                 return
             self._name(call.reply)
-        yield from ask(Call(rep.CANCEL, {"run_id": self.run_id}, self._bell), until, self._log)
+        yield from ask(Call(rep.CANCEL, {"run_id": self.run_id}, self._bell), silent, self._log)
         pause = PAUSE[0]
         while not self._is_terminal:
-            reply = yield from ask(Call(rep.POLL, {"run_id": self.run_id}, self._bell), until, self._log)
-            self._is_terminal = reply.result is None or rep.progress(reply.result).status in rep.TERMINAL
+            reply = yield from ask(Call(rep.POLL, {"run_id": self.run_id}, self._bell), silent, self._log)
+            if reply.result is None:
+                self._is_terminal = True
+                return
+            status, events, _ = rep.progress(reply.result)
+            self._late += events
+            self._is_terminal = status in rep.TERMINAL
             if not self._is_terminal:
                 if time.monotonic() >= until:
                     executor.kill()

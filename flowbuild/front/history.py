@@ -12,6 +12,7 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
 from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
@@ -49,7 +50,7 @@ class Runs:
 def list_(request: Request) -> int:
     """Print one line a run, oldest first."""
     out, runs = console(request), Runs(request)
-    entries = list(_chosen(runs, request.patterns))
+    entries = list(chosen(runs, request.patterns))
     for entry in entries:
         out.emit(_doc(entry, runs))
     wide = {"status": max((len(entry.status) for entry in entries), default=0)}
@@ -64,7 +65,8 @@ def list_(request: Request) -> int:
     return 0
 
 
-def _chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+def chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+    """The runs of the targets that are asked for; all without a pattern."""
     wanted = [parse_pattern(text, runs.package) for text in patterns]
     for entry in runs.entries:
         labels = [parse_pattern(text) for text in entry.label.split(" ") if text.startswith("//")]
@@ -82,6 +84,8 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
+    if entry.status == "damaged" and not (entry.path / layout.INDEX).is_file():
+        raise StoreCorrupt(entry.problem)
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
@@ -99,7 +103,7 @@ def show(request: Request, text: str) -> int:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
         out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
     _more(out, len(mismatches), "mismatches")
-    return 0
+    return StoreCorrupt.exit_code if found.fault else 0
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     if state.keeps_failed and not state.writes:
         problem = f"`snapshot: {ALWAYS}` keeps what it writes into the context, and it writes nothing"
         raise scope.fault(BadAttribute(problem, remedy="name its keys in `writes`"), "snapshot")
-    if not state.reads and not state.writes:
+    if not state.reads and not state.writes and not state.initial:
         return
     attribute = "reads" if state.reads else "writes"
     if not is_handler:
@@ -77,7 +77,11 @@ def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     if state.code is not None and "context" not in state.code.doors:
         remedy = "give it an argument `context`"
         raise scope.fault(BadAttribute(f"{state.code.function}() does not ask for `context`", remedy=remedy), attribute)
-    written = _written_before(scope, state)
+    strange = next((key for key in state.initial if key not in state.reads), None)
+    if strange is not None:
+        problem = f"a run may begin with the context key {strange!r}, and nothing here reads it"
+        raise scope.fault(BadAttribute(problem, remedy="add it to `reads`"), "initial")
+    written = {*state.initial, *_written_before(scope, state)}
     for key in state.reads:
         if key not in written:
             remedy = did_you_mean(key, written) if written else "name the one that writes it in `inputs` or `after`"

@@ -19,7 +19,8 @@ from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
-from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
+from flowbuild.graph.spawned import check_spawns, spawns
+from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State, seen_from
 from flowbuild.load.attributes import described, render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
@@ -47,13 +48,14 @@ def lower_templates(scope: Scope) -> Built:
 
 def resolve_attributes(scope: Scope) -> None:
     """Fill `scope.attr`: files for attributes that name files, the rendered value for the others."""
+    names = scope.names()  # holds `scope.attr` itself
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
             if value is not None and not _is_late(value):
-                value = render_attribute(attribute, value, scope.names(), scope.package)
+                value = render_attribute(attribute, value, names, scope.package)
                 # The items of a plain map or list have no type that would have rendered them.
-                value = value if TYPES[attribute.type].splits else render(value, scope.names())
+                value = value if TYPES[attribute.type].splits else render(value, names)
         except FlowError as error:
             raise scope.fault(error, name) from None
         scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
@@ -151,9 +153,12 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         writes=writes,
         keeps_failed=_render(scope, template.snapshot, inner) == ALWAYS,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
+        initial=keys(scope, "initial", _render(scope, template.initial, names)),
+        spawns=spawns(scope, _render(scope, template.spawns, names)),
     )
     check_keys(scope, state, template.kind == "python")
     check_heartbeat(scope, state)
+    check_spawns(scope, state)
     scope.add(state)
     return number
 
@@ -188,9 +193,9 @@ class _Written(str):
     path: str
 
     def __new__(cls, path: str, package: str) -> _Written:
-        from posixpath import basename, relpath, splitext
+        from posixpath import basename, splitext
 
-        shown = relpath("/" + path, "/" + package)
+        shown = seen_from(package, path)
         self = super().__new__(cls, shown)
         self.path, self.name = shown, splitext(basename(path.rstrip("/")))[0]
         return self

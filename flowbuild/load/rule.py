@@ -75,6 +75,8 @@ class StateTemplate:
     after: JSON
     reads: JSON
     writes: JSON
+    initial: JSON
+    spawns: JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
+from flowbuild.core.structured import has_float
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import State
-from flowbuild.run.door import has_float
 from flowbuild.store.tree import Artifact
 
 OUTPUT = "context"  # under this name changes stand among a state's outputs
@@ -63,18 +63,27 @@ UNTOUCHED = Beginning()
 
 
 class Contexts:
-    """The contexts of one evaluation. `read` gives the bytes of an artifact; `snapshots` are all that are not
-    empty."""
+    """The contexts of one evaluation, which begins with `initial`. `read` gives the bytes of an artifact; `snapshots`
+    are all that are not empty."""
 
     def __init__(
-        self, states: Sequence[State], read: Callable[[Digest], bytes], passed_over: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        read: Callable[[Digest], bytes],
+        passed_over: Collection[int] = (),
+        initial: Mapping[str, Any] | None = None,
     ) -> None:
         self.states = states
         self._passed_over = passed_over  # states that end with what they began with
         self._read = read
-        self._is_used = any(state.writes for state in states)
+        self._is_used = bool(initial) or any(state.writes for state in states)
         self._after: dict[int, Context] = {}
         self.snapshots: dict[Digest, bytes] = {}
+        # As if a state had written it that comes before all others; no such state has a number.
+        self._initial = written(
+            _NOTHING, len(states), {key: canonical(value) for key, value in (initial or {}).items()}
+        )
+        self.initial = self._base(self._initial).snapshot
 
     def base(self, state: State, products: Products) -> Beginning:
         """What a state begins with: the join of what the states that it needs ended with."""
@@ -95,12 +104,12 @@ class Contexts:
         """The join of all; None when two ends of the graph, which nothing joins, left different values of a key."""
         if not self._is_used:
             return EMPTY_CONTEXT
-        found = self._base(joined(self._ended(number, products) for number in sorted(products)))
+        found = self._base(joined([self._initial, *(self._ended(number, products) for number in sorted(products))]))
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
         needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
-        return joined(self._ended(need, products) for need in needs)
+        return joined([self._initial, *(self._ended(need, products) for need in needs)])
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""

@@ -27,14 +27,16 @@ from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.child import Children
 from flowbuild.run.context import Contexts, kept, never
+from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
-from flowbuild.run.signals import Signals
+from flowbuild.run.signals import Signals, Stop
 from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
@@ -57,13 +59,15 @@ class RunDesk:
         memo: Memo,
         cas: Cas,
         record: RunRecord,
-        signals: Signals,
+        signals: Signals | Stop,
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
         contexts: Contexts,
         skipped: Mapping[int, skip.Skipped],
+        children: Children,
+        definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -81,6 +85,8 @@ class RunDesk:
         self._door = door
         self.contexts = contexts
         self.skipped = skipped
+        self._children = children
+        self._definitions = definitions
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
@@ -91,6 +97,15 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        action = self._bound(state, products)
+        if self._engines.presumes(state) and self._policy is not Policy.DRY:
+            if self.remembered(state, action) is not None:
+                self._engines.rest()
+            elif self._engines.ask():  # it is to be performed, and by whom is something else than it seemed
+                return self._bound(state, products)
+        return action
+
+    def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -99,6 +114,7 @@ class RunDesk:
             self._facts,
             with_,
             self.contexts.base(state, products),
+            self._definitions.of(state),
         )
 
     def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
@@ -121,14 +137,22 @@ class RunDesk:
     def remembered(self, state: State, action: Action) -> Record | None:
         if state.applies and state.idempotency_key is None:
             return None
-        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
+            done = self._recorded(state, action)
+            return done and idempotent.plain(done)
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
+        """What may stand for an action: a record of the same inputs."""
+        record = self._recorded(state, action)
+        return record and idempotent.checked(state, action, record)
+
+    def _recorded(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state) or action.refused is not None:
             return None
@@ -141,12 +165,15 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return idempotent.checked(state, action, record)
+        return record
 
     def perform(self, state: State, action: Action) -> Performance:
         self._record.begin()
-        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
-            self._cas.put(data)
+        document = hashed(state, action.doc)
+        for doc in (action.doc,) if document is action.doc else (action.doc, document):
+            self._cas.put(canonical(doc))
+        for listing in action.listings:
+            self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
@@ -157,7 +184,8 @@ class RunDesk:
         engine, step = self._engines.of(state), state.step
         if step is None:
             perform = self._door.secrets.performed
-            return self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
+            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
+            return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -172,7 +200,13 @@ class RunDesk:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
         first = self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
@@ -215,14 +249,11 @@ class RunDesk:
         return notes
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        if ERROR in outcome.outputs:
-            self.forgot = True
-            return []
-        moved = self._facts.moved(list(state.sources))
+        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
+        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
@@ -258,7 +289,8 @@ class RunDesk:
         return list(self._door.facts.values())
 
     def interrupt(self) -> None:
-        self._engines.interrupt()
+        if self._signals.is_for_all:  # the engines are those of other runs too
+            self._engines.interrupt()
 
     def _read(self, artifact: Artifact) -> Any:
         """The JSON that a step left."""

@@ -85,8 +85,8 @@ class _Open:
 class Evaluation:
     """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
 
-    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. With `room`,
-    nothing here blocks: an empty batch is yielded instead, while `waiting` says what for.
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. A guest in the
+    room of others never blocks: it yields an empty batch instead, while `waiting` says what for.
     """
 
     def __init__(
@@ -95,21 +95,21 @@ class Evaluation:
         wanted: Sequence[int],
         desk: Desk,
         *,
-        jobs: int = 1,
-        pools: Mapping[str, int] | None = None,
-        room: Room | None = None,
+        room: Room,
+        is_guest: bool = False,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
-        self._room = room or Room(jobs, pools)
-        self._is_guest = room is not None
+        self._room = room
+        self._is_guest = is_guest
         self.waiting: Wait | None = None
         self._keep_going = keep_going
         self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
-        self._selector = selectors.DefaultSelector()
+        # Few descriptors, which come and go with every state: poll(2) is told of them in the call that waits.
+        self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
         self._waiting: dict[int, int] = {}
@@ -220,7 +220,8 @@ class Evaluation:
         deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
         if self._is_guest:
             is_starved = bool(self._ready) or any(one.since is not None for one in self._open.values())
-            self.waiting = Wait((self._selector.fileno(),), deadline, is_starved)
+            watched = (fd for one in self._open.values() for fd in one.descriptors)
+            self.waiting = Wait(tuple(watched), deadline, is_starved)
             yield []
             self.waiting = None
             return 0.0

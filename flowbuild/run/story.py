@@ -36,7 +36,10 @@ _AGAIN = "start a new run"
 
 @dataclass(slots=True)
 class Told:
-    """One state: its last attempt, `open` while it has no end, and what it came to. `error` is an ErrorInfo."""
+    """One state: its last attempt, `open` while it has no end, and what it came to. `error` is an ErrorInfo.
+
+    `said` is the event that says what it came to, its number and name; `facts` are all that it recorded, in order.
+    """
 
     state_id: str
     how: str = RUNNING
@@ -50,6 +53,11 @@ class Told:
     reused_from: str | None = None
     written: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     snapshot: str | None = None
+    said: tuple[int, str] | None = None
+    facts: dict[str, Digest] = field(default_factory=dict)
+    remembered: bool = True  # unless it is said that another run may not reuse it
+    deed: bool = False  # it was about to change the outside
+    document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
 
     @property
     def completed(self) -> bool:
@@ -124,7 +132,12 @@ def _entered(told: Story, event: StateEntered) -> None:
     elif event.attempt <= before.attempt:
         told.contradicts("non_monotonic_attempt", f"{event.state_id}: attempt {event.attempt} after {before.attempt}")
     told.states[event.state_id] = Told(
-        event.state_id, label=before.label, attempt=event.attempt, base=event.base_snapshot_id, open=True
+        event.state_id,
+        label=before.label,
+        attempt=event.attempt,
+        base=event.base_snapshot_id,
+        open=True,
+        facts=before.facts,
     )
 
 
@@ -138,6 +151,7 @@ def _completed(told: Story, event: StateCompleted) -> None:
 def _failed(told: Story, event: StateFailed) -> None:
     state = _ended(told, event.state_id)
     state.how, state.error = FAILED, event.error["info"]
+    state.said = told.head, "StateFailed"
 
 
 def _ended(told: Story, state_id: str) -> Told:
@@ -177,6 +191,11 @@ def _said(told: Story, event: Domain) -> None:
         state.how, state.reused_from = REUSED, payload["performed_in"]
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = dict(payload["outputs"])
+        state.said = told.head, event.name
+    if event.name == "not_remembered":
+        state.remembered = False
+    if event.name == "effect_intended":
+        state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
 
@@ -188,6 +207,11 @@ def _bound(told: Story, payload: Mapping[str, Any]) -> None:
         told.note("fact_recorded_malformed", "a fact without key or payload")
     elif told.facts.setdefault(key, Digest(payload_id)) != payload_id:
         told.note("fact_recorded_conflict", f"{key!r} is bound twice")
+    else:
+        meta = payload.get("meta")
+        state = told.states.get(str(meta.get("state_id"))) if isinstance(meta, Mapping) else None
+        if state is not None:
+            state.facts[key] = Digest(payload_id)
 
 
 def _goes_on(told: Story) -> None:
