@@ -19,19 +19,20 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.objects import Objects, hold
 from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.said import already_said
 from flowbuild.bundle.summary import headline, reasons
-from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
+from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import EngineLost, UnknownName
 from flowbuild.core.event import StateStatus
 from flowbuild.core.world import world_id
 from flowbuild.engine import preflight
 from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
 from flowbuild.graph.state import Built, StateGraph
-from flowbuild.run.evaluate import Result
 from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
+from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 
@@ -146,11 +147,11 @@ class Draft:
         for name, data in found.items():
             writer.add(name, data)
         writer.add(layout.MANIFEST, canonical(run.manifest))
-        for digest, data in self._objects(run, result):
-            writer.add_object(digest, data)
+        hold(writer, Objects(self._session, self._graph, run, result))
         writer.adopt(layout.JOURNAL)
         status = json.loads(found[layout.SUMMARY])["status"]
-        moves = TABLE[policy].moves_latest and not self._experiment.is_filtered and status in ("ok", "partial")
+        is_asked = run.birth is None and not self._experiment.is_filtered
+        moves = TABLE[policy].moves_latest and is_asked and status in ("ok", "partial")
         done = writer.commit(
             bundle_status(evidence),
             world_id=evidence.world_id,
@@ -229,23 +230,6 @@ class Draft:
             probes = max(len(rows) for rows in evidence.scenario.values())
             profiles = _count(len(evidence.scenario), "profile")
             yield "scenario lane", f"{profiles} × {_count(probes, 'probe')}"  # noqa: RUF001  times
-
-    def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
-        """What the journal names: the manifest, the empty context, action documents and outputs."""
-        manifest = canonical(run.manifest)
-        yield sha256(manifest), manifest
-        yield EMPTY_CONTEXT, b"{}"
-        given: set[str] = set()
-        for number in result.keys:
-            action = run.desk.bind(self._graph.states[number], result.products)
-            if action.key not in given:
-                given.add(action.key)
-                yield action.key, canonical(action.doc)
-        for products in result.products.values():
-            for artifact in products.values():
-                if artifact.sha256 not in given and artifact.size <= self._session.workspace.config.bundle_max_input:
-                    given.add(artifact.sha256)
-                    yield artifact.sha256, self._session.cas.read(artifact.sha256)
 
     def _already_said(self, run: Run, result: Result, evidence: Evidence) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and says just this: actions, parameters, channel, expectations.

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from flowbuild.bundle.difference import Difference, Side
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreError
-from flowbuild.run.account import Told
-from flowbuild.run.story import Story
+from flowbuild.run.story import Story, Told
 from flowbuild.run.why import Change, changes
 
 SMALL = 64 * 1024  # bytes of what is looked into

@@ -2,7 +2,8 @@
 
 Knows nothing of graphs, runs or policies, and holds none of them. An engine answers with a generator that yields
 events and waits, and returns an outcome. Not pulling is being paused; `close()` comes only between yields, ends
-what the action started, and returns within five seconds.
+what the action started, and returns within five seconds; where a protocol gives all of them to the other side, as REP
+does after Cancel, within six.
 
 Shapes:  `perform(action, io)` yields `Event` or `Wait`; the pump sends back the ready descriptors after a `Wait`.
 Errors:  a failing action is an Outcome with an error, never an exception; EngineError means the engine broke.
@@ -22,10 +23,14 @@ from flowbuild.core.mask import Mask
 
 
 class Wait(NamedTuple):
-    """Nothing to do until a descriptor is readable or the deadline (monotonic seconds) has passed."""
+    """Nothing to do until a descriptor is readable or the deadline (monotonic seconds) has passed.
+
+    `for_others`: or until another performance has ended, which may be what this one waits for.
+    """
 
     descriptors: tuple[int, ...]
     deadline: float | None = None
+    for_others: bool = False
 
 
 # What is sent back into the generator: the descriptors that are ready; empty when the deadline passed.

@@ -176,6 +176,7 @@ class Progress:
             self.reused += 1
         elif event.name == "skipped":
             self.skipped += 1
+            self._show_skipped(payload)
         elif event.name == "action_bound":
             self._running[state_id] = self._entered[state_id]
             self._keys[state_id] = payload["action"]
@@ -189,10 +190,16 @@ class Progress:
         elif event.name == "step_failed":
             self._caught.add(state_id)
             self._show_step("caught ", state_id, payload["error"]["message"])
-        elif event.name == "not_remembered":
+        elif event.name == "not_remembered" and payload["reason"]:
             word = self._console.paint("warning", "warning")
             text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
+
+    def _show_skipped(self, payload: dict[str, Any]) -> None:
+        """A line for what its tag, or that of what it needs, left out; of steps that no way leads to there are many."""
+        why = f"tag {payload['tag']}" if "tag" in payload else f"needs {payload['needs']}" if "needs" in payload else ""
+        if why:
+            self._console.line(f"  {'skipped':<7} {payload['label']!s:<{self._wide}}  {why}")
 
     def _show_step(self, word: str, state_id: str, message: str) -> None:
         """A line for a step that failed, and yet the flow goes on."""

@@ -15,7 +15,7 @@ from flowbuild.core.event import Domain, Event, StateCompleted, StateFailed, Sta
 from flowbuild.core.label import Label
 from flowbuild.core.secrets import hide_lines
 from flowbuild.graph.state import StateGraph
-from flowbuild.run.evaluate import Result, blocked_by
+from flowbuild.run.result import Result, blocked_by
 
 LOG_END = 16 << 10
 """Bytes of a log that are kept here: its end, where programs say what went wrong."""

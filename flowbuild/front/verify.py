@@ -15,7 +15,7 @@ from flowbuild.store.journal import read
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
-    from flowbuild.run.evaluate import Result
+    from flowbuild.run.result import Result
 
 EQUAL, DIFFERS, CHANGED, UNKNOWN, UNVERIFIED = "equal", "differs", "changed", "unknown", "unverified"
 WHY = {

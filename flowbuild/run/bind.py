@@ -53,9 +53,11 @@ def bind(
     facts: Facts,
     values: Mapping[str, Any] | None = None,
     base: Beginning = UNTOUCHED,
+    spawns: Mapping[str, Digest] | None = None,
 ) -> Action:
     """The action of a state whose inputs are all known. `values` is its `with` where that was known only now; `base`
-    is the context that it begins with, of which the document holds what it reads."""
+    is the context that it begins with, of which the document holds what it reads; `spawns` says of each target that
+    its handler may run what that would do."""
     staged: list[Staged] = []
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
@@ -88,8 +90,7 @@ def bind(
     seen = {key: base.values[key] for key in state.reads if key in base.values}
     if state.reads:
         doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
-    if state.applies:
-        doc["effect"] = APPLY
+    doc |= _reach(state, spawns or {})
     return Action(
         sha256(canonical(hashed(state, doc))),
         doc,
@@ -103,6 +104,7 @@ def bind(
         context=seen,
         base=base.snapshot,
         refused=base.conflict,
+        heartbeat_ms=state.heartbeat_ms,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 
@@ -118,6 +120,12 @@ def hashed(state: State, doc: Mapping[str, Any]) -> Mapping[str, Any]:
         "idempotency_key": state.idempotency_key,
         "state_id": state.id,
     }
+
+
+def _reach(state: State, spawns: Mapping[str, Digest]) -> dict[str, Any]:
+    """What an action may do beyond its outputs."""
+    found: dict[str, Any] = {"effect": APPLY} if state.applies else {}
+    return found | ({"spawns": dict(spawns)} if state.spawns else {})
 
 
 def _environment(state: State, facts: Facts) -> Sequence[tuple[str, str | None]]:

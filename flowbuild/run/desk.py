@@ -18,22 +18,25 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import idempotent, values
-from flowbuild.run.attempt import attempted, retried
+from flowbuild.run import idempotent, skip, values
+from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.child import Children
 from flowbuild.run.context import Contexts, kept, never
+from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
-from flowbuild.run.signals import Signals
-from flowbuild.run.story import Told
+from flowbuild.run.signals import Signals, Stop
+from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -47,6 +50,7 @@ class RunDesk:
         *,
         run_id: RunId,
         policy: Policy,
+        config: RunConfig,
         forced: Collection[Label],
         channel: str,
         engines: Engines,
@@ -54,17 +58,21 @@ class RunDesk:
         memo: Memo,
         cas: Cas,
         record: RunRecord,
-        signals: Signals,
+        signals: Signals | Stop,
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
         contexts: Contexts,
+        skipped: Mapping[int, skip.Skipped],
+        children: Children,
+        definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
         self._run_id = run_id
         self._policy = policy
+        self._config = config
         self._forced = forced
         self._channel = channel
         self._engines = engines
@@ -75,6 +83,9 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self.skipped = skipped
+        self._children = children
+        self._definitions = definitions
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
@@ -85,6 +96,15 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        action = self._bound(state, products)
+        if self._engines.presumes(state) and self._policy is not Policy.DRY:
+            if self.remembered(state, action) is not None:
+                self._engines.rest()
+            elif self._engines.ask():  # it is to be performed, and by whom is something else than it seemed
+                return self._bound(state, products)
+        return action
+
+    def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -93,9 +113,24 @@ class RunDesk:
             self._facts,
             with_,
             self.contexts.base(state, products),
+            self._definitions.of(state),
         )
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        state, why = self.contexts.states[number], self.skipped.get(number)
+        if why is None and self.is_selected(state, products):
+            return None
+        if (known := self._told.get(state.id)) is not None and known.how == SKIPPED:  # the journal says it already
+            return []
+        if why is None:
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+        base = self.contexts.base(state, products).snapshot
+        if self._record.begun:
+            self.snapshot(base)
+        return skip.told(state, why, self.attempt(state), base)
+
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended. Other states always do."""
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
@@ -133,8 +168,11 @@ class RunDesk:
 
     def perform(self, state: State, action: Action) -> Performance:
         self._record.begin()
-        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
-            self._cas.put(data)
+        document = hashed(state, action.doc)
+        for doc in (action.doc,) if document is action.doc else (action.doc, document):
+            self._cas.put(canonical(doc))
+        for listing in action.listings:
+            self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
@@ -145,7 +183,8 @@ class RunDesk:
         engine, step = self._engines.of(state), state.step
         if step is None:
             secrets = self._door.secrets
-            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            steps = self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -160,11 +199,17 @@ class RunDesk:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
         first = self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
-        return (yield from retried(state.retry, action, perform, first))
+        return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
     def _once(self, state: State, steps: Performance) -> Performance:
         return kept(state.writes, steps, self._keep) if state.writes else steps
@@ -191,14 +236,18 @@ class RunDesk:
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
-        if ERROR in outcome.outputs:
-            self.forgot = True
-            return []
-        moved = self._facts.moved(list(state.sources))
+        notes = self._remember(state, action, outcome, wall_ms)
+        if self._config.event_profile.keeps("state_timed"):
+            timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
+            notes.append(Domain("state_timed", timed))
+        return notes
+
+    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
+        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
+        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
@@ -234,7 +283,8 @@ class RunDesk:
         return list(self._door.facts.values())
 
     def interrupt(self) -> None:
-        self._engines.interrupt()
+        if self._signals.is_for_all:  # the engines are those of other runs too
+            self._engines.interrupt()
 
     def _read(self, artifact: Artifact) -> Any:
         """The JSON that a step left."""

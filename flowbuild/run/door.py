@@ -6,7 +6,8 @@ the disk before anybody sees the reply. With `live=None` nothing outside is ever
 Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
          {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
          {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
-         "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
+         "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
+         was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
 Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
          artifact_float_not_allowed, io_request_invalid; those of transports.
@@ -23,9 +24,10 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import BadAttribute, StoreCorrupt
-from flowbuild.core.event import Domain, Event
+from flowbuild.core.errors import BadAttribute
+from flowbuild.core.event import NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
+from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
@@ -36,9 +38,11 @@ from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
-RESERVED_EVENTS = frozenset(
-    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
-)
+# Names that only we write: a fold believes them.
+RESERVED_EVENTS = NEEDED | {
+    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *("not_remembered", "output_captured", "state_timed", "step_failed"),
+}
 
 
 # What each question holds. A handler may write into its worker's pipe what it likes.
@@ -51,6 +55,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "now_millis": ("ordinal",),
     "random_bytes": ("ordinal", "size"),
     "emit": ("events",),
+    "heartbeat": (),
 }
 
 
@@ -59,6 +64,16 @@ class Transports(Protocol):
 
     def call(self, namespace: str, request: Any) -> Generator[Event | Wait, Ready, Any]:
         """The reply of the transport that serves a namespace; raises `transport.Refused`."""
+
+
+class Kin(Protocol):
+    """What answers for child runs: see `run.child`."""
+
+    def serves(self, namespace: str) -> bool: ...
+
+    def call(
+        self, action: Action, namespace: str, request: Any, key: str, known: Any
+    ) -> Generator[Event | Wait, Ready, Any]: ...
 
 
 class Door:
@@ -75,8 +90,10 @@ class Door:
         missing_is_retryable: bool = False,
         clock: Callable[[], int] = now_millis,
         secrets: Secrets | None = None,
+        children: Kin | None = None,
     ) -> None:
         self.secrets = secrets or Secrets({})
+        self._children = children
         self._cas = cas
         self._live = live
         self._flushes = flushes
@@ -96,13 +113,14 @@ class Door:
             "now_millis": self._now_millis,
             "random_bytes": self._random_bytes,
             "emit": self._emit,
+            "heartbeat": self._heartbeat,
         }
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
         try:
             _check(question)
-            if question["op"] != "emit":
+            if question["op"] not in ("emit", "heartbeat"):
                 self.asked.add(action.state_id)
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
@@ -112,6 +130,8 @@ class Door:
         namespace, request, key = question["namespace"], question["request"], question["fact_key"]
         if not isinstance(namespace, str) or not namespace:
             raise Refused("io_request_invalid", "a namespace is a text")
+        if self._live is not None and self._children is not None and self._children.serves(namespace):
+            return (yield from self._child(action, namespace, request, key))
         if key is None:
             if self._live is None:
                 raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
@@ -122,6 +142,18 @@ class Door:
                 raise self._missing(key)
             response = yield from self._live.call(namespace, request)
             yield from self._bind(action, key, self._payload(action, response), {"namespace": namespace})
+        return {"response": self._json(key), "payload_id": self.facts[key]}
+
+    def _child(self, action: Action, namespace: str, request: Any, key: Any) -> Answering:
+        """A child run answers even if the fact is there: it may have to go on, and must be the one that is meant."""
+        assert self._children is not None, "_call() says so"
+        if key is None:
+            raise Refused("child_run_fact_key_missing", f"{namespace}: a fact key makes the id of a child run")
+        self._check_key(key)
+        self._payload(action, request)  # what it begins with may not hold a secret either
+        known = self._json(key) if key in self.facts else None
+        reply = yield from self._children.call(action, namespace, request, key, known)
+        yield from self._bind(action, key, self._payload(action, reply), {"namespace": namespace})
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -205,6 +237,12 @@ class Door:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
         return {}
 
+    def _heartbeat(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        note = question["note"]
+        self._payload(action, note)
+        yield Domain("heartbeat", {"label": action.label, "state_id": action.state_id, "value": note})
+        return {}
+
     def _bind(
         self, action: Action, key: str, data: bytes, meta: Mapping[str, Any]
     ) -> Generator[Event | Wait, Ready, None]:
@@ -238,7 +276,7 @@ class Door:
         return data
 
     def _json(self, key: str) -> Any:
-        return json.loads(self._cas.read(self.facts[key]))
+        return structured(self._cas.read(self.facts[key]), self.facts[key])
 
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
@@ -272,26 +310,3 @@ def _canonical(value: Any) -> bytes:
         return canonical(value)
     except BadAttribute as error:
         raise Refused("io_request_invalid", error.message) from None
-
-
-def has_float(value: Any) -> bool:
-    """Whether a float stands anywhere in a JSON value."""
-    if isinstance(value, dict):
-        return any(map(has_float, value.values()))
-    if isinstance(value, list):
-        return any(map(has_float, value))
-    return isinstance(value, float)
-
-
-def bound_facts(events: list[Event]) -> dict[str, Digest]:
-    """The facts that a journal's events bind; a second payload for one key is damage."""
-    facts: dict[str, Digest] = {}
-    for event in events:
-        if not isinstance(event, Domain) or event.name != "fact_recorded":
-            continue
-        key, payload_id = event.payload.get("key"), event.payload.get("payload_id")
-        if not isinstance(key, str) or not isinstance(payload_id, str):
-            raise StoreCorrupt("fact_recorded_malformed: a fact without key or payload", remedy="start a new run")
-        if facts.setdefault(key, Digest(payload_id)) != payload_id:
-            raise StoreCorrupt(f"fact_recorded_conflict: {key!r} is bound twice", remedy="start a new run")
-    return facts

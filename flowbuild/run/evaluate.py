@@ -5,7 +5,8 @@ Knows nothing of files, terminals or bundles: it asks a `Desk` what is remembere
 Approach: states are numbers. A heap holds those whose needs are all met, lowest first. Up to `jobs` performances
 are open at once, each a generator; one selector waits for all of their descriptors. A performance that ends frees
 the states that waited for it. When a state fails, `--continue` says what may still start. A signal closes every
-open performance, and the rest is never started.
+open performance, and the rest is never started. The evaluation of a child run has the room of its parent, and never
+blocks: its selector is one descriptor of the parent's.
 
 Shapes:  yields a list of events a step, in journal order; returns a `Result`.
 Errors:  a failing action is an outcome. What is raised from here is a fault of files, store or engine.
@@ -16,9 +17,8 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
@@ -27,16 +27,10 @@ from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, State
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.ready import Ready
+from flowbuild.run.result import Continue, Result
+from flowbuild.run.room import Room
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
-
-
-class Continue(StrEnum):
-    """What may still start after a failure."""
-
-    NEVER = "never"
-    SUCCESSFUL = "dependencies-successful"
-    ALWAYS = "always"
 
 
 class Desk(Protocol):
@@ -44,8 +38,8 @@ class Desk(Protocol):
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
 
-    def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
-        """Whether a step of a flow runs, now that all it waits for has ended."""
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        """What is said of a state that is not performed, now that all it waits for has ended; None for another."""
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         """The outputs of a state that completed in this very run, before it was killed and gone on with."""
@@ -76,24 +70,6 @@ class Desk(Protocol):
 
 
 @dataclass(slots=True)
-class Result:
-    """Where every wanted state ended. `signal` is set when the run was cancelled."""
-
-    status: dict[int, StateStatus]
-    keys: dict[int, str] = field(default_factory=dict)
-    products: dict[int, Mapping[str, Artifact]] = field(default_factory=dict)
-    errors: dict[int, ErrorInfo] = field(default_factory=dict)
-    signal: int | None = None
-
-    def numbers(self, *wanted: StateStatus) -> list[int]:
-        return [number for number, status in self.status.items() if status in wanted]
-
-    @property
-    def ok(self) -> bool:
-        return self.signal is None and not self.numbers(StateStatus.FAILED, StateStatus.NOT_STARTED)
-
-
-@dataclass(slots=True)
 class _Open:
     """A performance under way."""
 
@@ -103,12 +79,14 @@ class _Open:
     started: float
     descriptors: tuple[int, ...] = ()
     deadline: float | None = None
+    since: int | None = None  # for_others: what had moved in the room when it was last advanced
 
 
 class Evaluation:
     """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
 
-    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on.
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. A guest in the
+    room of others never blocks: it yields an empty batch instead, while `waiting` says what for.
     """
 
     def __init__(
@@ -117,23 +95,26 @@ class Evaluation:
         wanted: Sequence[int],
         desk: Desk,
         *,
-        jobs: int,
-        pools: Mapping[str, int] | None = None,
+        room: Room,
+        is_guest: bool = False,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
-        self._jobs = jobs
+        self._room = room
+        self._is_guest = is_guest
+        self.waiting: Wait | None = None
         self._keep_going = keep_going
         self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
-        self._selector = selectors.DefaultSelector()
+        # Few descriptors, which come and go with every state: poll(2) is told of them in the call that waits.
+        self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
         self._waiting: dict[int, int] = {}
         self._followers: dict[int, list[int]] = {number: [] for number in wanted}
-        self._ready = Ready(self._states, pools or {})
+        self._ready = Ready(self._states, self._room)
         for number in wanted:
             needs = set(self._states[number].needs)
             self._waiting[number] = len(needs)
@@ -153,7 +134,7 @@ class Evaluation:
                     yield self._start(number)
                 if self._desk.signalled() is not None:
                     break
-                if not self._open:
+                if not self._open and (self._stopping or not self._is_guest):
                     break
                 yield from self._pump()
             if self._desk.signalled() is not None:
@@ -169,7 +150,7 @@ class Evaluation:
 
     def _may_start(self) -> bool:
         """Whether another state may start now. A signal counts at once: reusing a thousand states takes time too."""
-        has_room = len(self._open) < self._jobs and not self._stopping
+        has_room = self._room.has_place and not self._stopping
         return bool(self._ready) and has_room and self._desk.signalled() is None
 
     def _move(self, number: int, status: StateStatus) -> None:
@@ -182,10 +163,11 @@ class Evaluation:
     def _start(self, number: int) -> list[Event]:
         """Bind one ready state; reuse what is remembered, or open its performance."""
         state = self._states[number]
-        if state.step is not None and not self._desk.is_selected(state, self._result.products):
+        passed_over = self._desk.passed_over(number, self._result.products)
+        if passed_over is not None:
             self._move(number, StateStatus.SKIPPED)
             self._free(number)
-            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+            return passed_over
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
         done = self._desk.done(state, action)
@@ -210,16 +192,13 @@ class Evaluation:
             return [*events, Domain("reused", payload), self._completed(number)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
-        self._ready.take(number)
+        self._room.enter(state.pool)
         self._open[number] = _Open(number, action, self._desk.perform(state, action), time.monotonic())
         return [*events, Domain("action_bound", bound), *self._advance(self._open[number], None)]
 
     def _pump(self) -> Generator[list[Event], None, None]:
         """Wait until something is ready, and advance what it is ready for."""
-        deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
-        timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-        if self._tick_s is not None:
-            timeout = self._tick_s if timeout is None else min(timeout, self._tick_s)
+        timeout = yield from self._patience()
         ready: dict[int, list[int]] = {}
         for key, _ in self._selector.select(timeout):
             if key.data is not None:
@@ -229,11 +208,33 @@ class Evaluation:
         if not ready:
             yield []  # nothing happened, and time went on
         now = time.monotonic()
-        late = [n for n, one in self._open.items() if one.deadline is not None and one.deadline <= now]
+        late = [n for n, one in self._open.items() if self._is_due(one, now)]
         for number in sorted({*ready, *late}):
             events = self._advance(self._open[number], tuple(ready.get(number, ())))
             if events:
                 yield events
+
+    def _patience(self) -> Generator[list[Event], None, float | None]:
+        """How long to select. A guest lets its host wait first, and then only looks."""
+        deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
+        deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
+        if self._is_guest:
+            is_starved = bool(self._ready) or any(one.since is not None for one in self._open.values())
+            watched = (fd for one in self._open.values() for fd in one.descriptors)
+            self.waiting = Wait(tuple(watched), deadline, is_starved)
+            yield []
+            self.waiting = None
+            return 0.0
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self._tick_s is not None:
+            timeout = self._tick_s if timeout is None else min(timeout, self._tick_s)
+        return timeout
+
+    def _is_due(self, one: _Open, now: float) -> bool:
+        return (one.deadline is not None and one.deadline <= now) or self._is_stirred(one)
+
+    def _is_stirred(self, one: _Open) -> bool:
+        return one.since is not None and one.since != self._room.moved
 
     def _advance(self, one: _Open, ready: tuple[int, ...] | None) -> list[Event]:
         """Pull one performance until it waits or ends."""
@@ -244,13 +245,17 @@ class Evaluation:
                 events.append(step)
                 step = one.steps.send(None)
         except StopIteration as end:
-            self._watch(one, ())
-            del self._open[one.number]
-            self._ready.leave(one.number)
+            self._leave(one)
             return events + self._settle(one, end.value)
         self._watch(one, step.descriptors)
-        one.deadline = step.deadline
+        one.deadline, one.since = step.deadline, self._room.moved if step.for_others else None
         return events
+
+    def _leave(self, one: _Open) -> None:
+        """A performance is over."""
+        self._watch(one, ())
+        del self._open[one.number]
+        self._room.leave(self._states[one.number].pool)
 
     def _watch(self, one: _Open, descriptors: tuple[int, ...]) -> None:
         if descriptors == one.descriptors:
@@ -328,19 +333,9 @@ class Evaluation:
         for one in list(self._open.values()):
             self._watch(one, ())
             one.steps.close()
-            del self._open[one.number]
+            self._leave(one)
             yield self._fail(one, Outcome(cancelled=True), StateStatus.CANCELLED)
 
 
 def _digests(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     return {name: artifact.sha256 for name, artifact in sorted(artifacts.items())}
-
-
-def blocked_by(graph: StateGraph, result: Result) -> Iterable[tuple[State, State]]:
-    """Each state that was not started, with the failed state that it needs, if one is to blame."""
-    cause: dict[int, int] = {number: number for number in result.numbers(StateStatus.FAILED, StateStatus.CANCELLED)}
-    for number in sorted(result.numbers(StateStatus.NOT_STARTED)):
-        guilty = next((cause[need] for need in graph.states[number].needs if need in cause), None)
-        if guilty is not None:
-            cause[number] = guilty
-            yield graph.states[number], graph.states[guilty]

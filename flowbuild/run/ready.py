@@ -1,23 +1,23 @@
 """States that may start: lowest number first, but for those whose pool is empty.
 
-Knows nothing of performances. A pool is a scarce thing of which there are only so many; whoever takes a state of one
-gives its place back.
+Knows nothing of performances. A pool is a scarce thing of which there are only so many, see `run.room`.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flowbuild.graph.state import State
+from flowbuild.run.room import Room
 
 
 class Ready:
-    """The ready states of one evaluation. `pools` says how many of each there are."""
+    """The ready states of one evaluation."""
 
-    def __init__(self, states: Sequence[State], pools: Mapping[str, int]) -> None:
+    def __init__(self, states: Sequence[State], room: Room) -> None:
         self._states = states
-        self._room = dict(pools)
+        self._room = room
         self._heap: list[int] = []
 
     def __bool__(self) -> bool:
@@ -33,23 +33,10 @@ class Ready:
         found = None
         while self._heap and found is None:
             number = heapq.heappop(self._heap)
-            pool = self._states[number].pool
-            if pool is None or self._room[pool]:
+            if self._room.fits(self._states[number].pool):
                 found = number
             else:
                 full.append(number)
         for number in full:
             heapq.heappush(self._heap, number)
         return found
-
-    def take(self, number: int) -> None:
-        """This state is performed, and is in its pool."""
-        pool = self._states[number].pool
-        if pool is not None:
-            self._room[pool] -= 1
-
-    def leave(self, number: int) -> None:
-        """It has ended, and leaves its pool."""
-        pool = self._states[number].pool
-        if pool is not None:
-            self._room[pool] += 1

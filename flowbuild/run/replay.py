@@ -22,6 +22,7 @@ from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
+from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
 from flowbuild.run.context import OUTPUT, kept
@@ -155,7 +156,7 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
 def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
     """What a state reads of the snapshot that it began with."""
     asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
-    snapshot = json.loads(cas.read(Digest(told.base))) if asked else {}
+    snapshot = structured(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
     for key, sha in asked.items():
         if key not in snapshot or digest(snapshot[key]) != sha:
             raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")

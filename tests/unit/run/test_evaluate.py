@@ -19,8 +19,10 @@ from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.engine.engine import Capabilities, Engine, Io, Performance, Wait
 from flowbuild.graph.state import Input, Product, State, StateGraph
-from flowbuild.run.evaluate import Continue, Evaluation, Result, blocked_by
+from flowbuild.run.evaluate import Evaluation
 from flowbuild.run.io import RunIo
+from flowbuild.run.result import Continue, Result, blocked_by
+from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
@@ -70,6 +72,9 @@ class Desk:
     def perform(self, state: State, action: Action) -> Performance:
         return self.engine.perform(action, self.io)
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        return None
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         self.memo[action.key] = Record(action.key, "direct", outputs, "earlier", wall_ms)
@@ -88,7 +93,7 @@ class Desk:
 def run(needs: Needs, desk: Desk, jobs: int = 1, keep_going: Continue = Continue.NEVER) -> tuple[Result, list[Event]]:
     """Evaluate all states; the result and the events."""
     events: list[Event] = []
-    steps = Evaluation(graph(needs), range(len(needs)), desk, jobs=jobs, keep_going=keep_going).run()
+    steps = Evaluation(graph(needs), range(len(needs)), desk, room=Room(jobs), keep_going=keep_going).run()
     while True:
         try:
             events += next(steps)
@@ -261,7 +266,7 @@ class PausingEngine:
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_no_more_than_jobs_are_open(tmp_path: Path, jobs: int) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()] * 5), range(5), Desk(tmp_path, engine), jobs=jobs).run()
+    steps = Evaluation(graph([()] * 5), range(5), Desk(tmp_path, engine), room=Room(jobs)).run()
     for step in steps:
         if len(engine.gates) == jobs or any(isinstance(e, StateCompleted) for e in step) or len(engine.began) == 5:
             engine.open_gate()
@@ -271,7 +276,7 @@ def test_no_more_than_jobs_are_open(tmp_path: Path, jobs: int) -> None:
 
 def test_what_an_engine_yields_is_in_the_attempt(tmp_path: Path) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), jobs=1).run()
+    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), room=Room(1)).run()
     events = next(steps)
     engine.open_gate()
     events += [event for step in steps for event in step]
@@ -283,7 +288,7 @@ def test_a_signal_closes_what_is_open_and_starts_nothing_more(tmp_path: Path) ->
     engine = PausingEngine()
     desk = Desk(tmp_path, engine)
     desk.wakeup, writing = os.pipe()
-    steps = Evaluation(graph([(), (), (), (0,)]), range(4), desk, jobs=2).run()
+    steps = Evaluation(graph([(), (), (), (0,)]), range(4), desk, room=Room(2)).run()
     events = next(steps) + next(steps)
     desk.signal = 15
     os.write(writing, b"x")
@@ -307,7 +312,7 @@ def finish(steps: Iterator[list[Event]]) -> tuple[Result, list[Event]]:
 
 def test_a_signal_counts_between_states_that_never_wait(scripted: tuple[Desk, ScriptedEngine]) -> None:
     desk, engine = scripted
-    steps = Evaluation(graph([()] * 9), range(9), desk, jobs=1).run()
+    steps = Evaluation(graph([()] * 9), range(9), desk, room=Room(1)).run()
     next(steps)
     desk.signal = 2
     result, _ = finish(steps)
@@ -317,7 +322,7 @@ def test_a_signal_counts_between_states_that_never_wait(scripted: tuple[Desk, Sc
 
 def test_leaving_early_closes_what_is_open(tmp_path: Path) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), jobs=1).run()
+    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), room=Room(1)).run()
     next(steps)
     steps.close()
     assert engine.closed == ["//:s0"]
@@ -357,6 +362,44 @@ def test_an_engine_that_breaks_leaves_nothing_open(tmp_path: Path) -> None:
 
 
 def test_no_move_leaves_the_table(scripted: tuple[Desk, ScriptedEngine]) -> None:
-    evaluation = Evaluation(graph([()]), [0], scripted[0], jobs=1)
+    evaluation = Evaluation(graph([()]), [0], scripted[0], room=Room(1))
     with pytest.raises(RuntimeError, match=r"s0.main.o: ready can't become completed"):
         evaluation._move(0, StateStatus.COMPLETED)
+
+
+def test_the_evaluations_of_one_room_share_its_places(tmp_path: Path) -> None:
+    """Two guests of a host that lends them its only place: one performs at a time, and neither ever blocks."""
+    room, engine = Room(1), PausingEngine()
+    guests = [Evaluation(graph([(), ()]), range(2), Desk(tmp_path, engine), room=room, is_guest=True) for _ in range(2)]
+    steps = [guest.run() for guest in guests]
+    room.enter(None)
+    for guest, one in zip(guests, steps, strict=True):
+        assert next(one) == []
+        assert guest.waiting == Wait(guest.waiting.descriptors if guest.waiting else (), None, for_others=True)
+    assert engine.began == []
+    room.lend()
+    while steps:
+        engine.open_gate()
+        steps = [one for one in steps if next(one, None) is not None]
+    assert (engine.most, len(engine.began)) == (1, 4)
+    assert room.has_place
+
+
+def test_who_waits_for_others_is_advanced_when_one_has_ended(tmp_path: Path) -> None:
+    room, engine = Room(2), PausingEngine()
+    looked: list[str] = []
+
+    def waiting() -> Performance:
+        looked.append("at first")
+        yield Wait((), None, for_others=True)
+        looked.append("when the other had ended")
+        return Outcome()
+
+    desk = Desk(tmp_path, engine)
+    desk.perform = lambda state, action: waiting() if state.id.startswith("s0") else engine.perform(action, desk.io)  # type: ignore[method-assign]
+    steps = Evaluation(graph([(), ()]), range(2), desk, room=room, is_guest=True).run()
+    while next(steps, None) is not None:
+        if len(engine.began) == 1 and engine.gates:
+            assert looked == ["at first"]
+            engine.open_gate()
+    assert looked == ["at first", "when the other had ended"]
