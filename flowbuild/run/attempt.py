@@ -20,6 +20,7 @@ from flowbuild.core.retry import ONCE, Retry
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR, Step
+from flowbuild.run.items import name
 
 
 def allowed(state: State, default: Retry) -> Retry:
@@ -86,12 +87,16 @@ def _is_final(error: ErrorInfo) -> bool:
 def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, None, None]:
     """Close an attempt that is followed by another."""
     said = {"attempt": number, "label": action.label, "message": error.message, "state_id": action.state_id}
-    yield Domain("attempt_failed", said)
+    yield Domain("attempt_failed", {**said, "item": name(action.doc["item"])} if action.item else said)
+    if action.item:  # its state's attempt goes on
+        return
     yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
 
 
 def _entered(action: Action, number: int) -> Generator[Event, None, None]:
     """Begin an attempt."""
+    if action.item:
+        return
     yield StateEntered(action.state_id, number, action.base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId
+from flowbuild.core.ids import RunId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
@@ -27,12 +27,14 @@ from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.child import Children
+from flowbuild.run.children import Child, Spread, join, spread
 from flowbuild.run.context import Contexts, kept, never
 from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
+from flowbuild.run.items import Sources
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals, Stop
@@ -43,7 +45,7 @@ from flowbuild.store.tree import Artifact, intact
 
 
 class RunDesk:
-    """See `evaluate.Desk`."""
+    """See `asks.Desk`."""
 
     def __init__(
         self,
@@ -89,6 +91,9 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._spreads: dict[StateId, Spread] = {}
+        self._unkept: set[Digest] = set()  # children whose results were not remembered
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
@@ -105,6 +110,17 @@ class RunDesk:
         return action
 
     def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        if state.fan is None:
+            return self._bind(state, state, products)
+        found = spread(state, state.fan, products, self._sources, lambda one: self._bind(one, state, products))
+        self._spreads[state.id] = found
+        return found.action
+
+    def children(self, state: State) -> Sequence[Child]:
+        return self._spreads[state.id].children if state.fan is not None else ()
+
+    def _bind(self, state: State, whole: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        """The action of a state, or of a child of the `whole` one, which begins with the same context."""
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -112,8 +128,8 @@ class RunDesk:
             self._engines.doc(state),
             self._facts,
             with_,
-            self.contexts.base(state, products),
-            self._definitions.of(state),
+            self.contexts.base(whole, products),
+            self._definitions.of(whole),
         )
 
     def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
@@ -166,7 +182,7 @@ class RunDesk:
             return None
         return record
 
-    def perform(self, state: State, action: Action) -> Performance:
+    def begin(self, state: State, action: Action) -> None:
         self._record.begin()
         document = hashed(state, action.doc)
         for doc in (action.doc,) if document is action.doc else (action.doc, document):
@@ -176,6 +192,9 @@ class RunDesk:
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
+
+    def perform(self, state: State, action: Action) -> Performance:
+        self.begin(state, action)
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
@@ -197,7 +216,7 @@ class RunDesk:
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
-        first = self.attempt(state)
+        first = 0 if action.item else self.attempt(state)
         if state.applies:
             noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
             intent = {
@@ -221,6 +240,10 @@ class RunDesk:
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
+        if action.item:
+            item = told.items.get(action.key) if told is not None else None
+            made = item.outputs if item is not None and item.completed else None
+            return made if made is not None and all(intact(self._cas, one) for one in made.values()) else None
         return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
 
     def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
@@ -234,10 +257,14 @@ class RunDesk:
             return None
         return found
 
+    def join(self, state: State, action: Action, made: Mapping[str, Mapping[str, Artifact]]) -> Outcome:
+        outputs = join(self._cas, state.declared, [made[key] for key in action.with_["children"]])
+        return Outcome({name: one.doc() for name, one in outputs.items()})
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
         notes = self._remember(state, action, outcome, wall_ms)
-        if self._config.event_profile.keeps("state_timed"):
+        if not action.item and self._config.event_profile.keeps("state_timed"):
             timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
             notes.append(Domain("state_timed", timed))
         return notes
@@ -245,13 +272,16 @@ class RunDesk:
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
+        is_of_unkept = state.fan is not None and not self._unkept.isdisjoint(action.with_["children"])
+        if ERROR in outcome.outputs or is_of_unkept or (reason is None and not self._may_remember(state, action)):
             # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
             moved, reason = [], ""
         if reason is not None:
             self.forgot = True
+            if action.item:
+                self._unkept.add(action.key)
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload)]
+            return [Domain("not_remembered", payload | ({"action": action.key} if action.item else {}))]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         outputs |= idempotent.noted(state, action)
         replaces = action.key in self.replaced or action.key in self.disbelieved
@@ -275,7 +305,7 @@ class RunDesk:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
         if state.applies:
             return state.idempotency_key is not None
-        return state.remembers or action.state_id not in self._door.asked
+        return state.remembers or action.own_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:
