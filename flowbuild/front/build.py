@@ -234,8 +234,9 @@ class Build:
             self.console.always(f"{committed.status}: {reason}")
         if committed.warning:
             self.console.error(f"flowbuild: {committed.warning}")
-        paths = (path,) if path else ()
-        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        self.report.made.append(
+            Made(label, (path,) if path else (), committed.run_id, committed.status, committed.is_new)
+        )
         if committed.path is not None:
             self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
