@@ -35,7 +35,8 @@ _STATES = {layout.LIVE: "in progress", layout.STALE: "killed"}
 
 
 class Entry(NamedTuple):
-    """One run. `asked` is what its manifest says was asked: label, params, channel, policy; empty when not known."""
+    """One run. `asked` is what its manifest says was asked: label, params, channel, policy, and of a child run its
+    parent; empty when not known."""
 
     run_id: str
     label: str
@@ -52,6 +53,11 @@ class Entry(NamedTuple):
         return self.path / layout.JOURNAL
 
     @property
+    def parent(self) -> str:
+        """The id of the run that spawned it; empty for one that somebody asked for."""
+        return str((self.asked.get("parent") or {}).get("run_id") or "")
+
+    @property
     def channel(self) -> str:
         return str(self.asked.get("channel") or "")
 
@@ -62,7 +68,7 @@ class Entry(NamedTuple):
 
 def history(root: Path, cas: Cas, out: str = "out") -> list[Entry]:
     """Every run of a workspace, oldest first."""
-    bundles = list(_bundles(root / out))
+    bundles = list(_bundles(root / out, cas))
     known = {entry.run_id for entry in bundles}
     evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in known]
     return sorted([*bundles, *evaluations], key=lambda entry: (entry.started_ms or 0, entry.run_id, entry.path))
@@ -121,7 +127,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     return read
 
 
-def _bundles(out: Path) -> Iterator[Entry]:
+def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
     for top, names, files in os.walk(out):
         names.sort()
         if Path(top) == out:
@@ -129,12 +135,12 @@ def _bundles(out: Path) -> Iterator[Entry]:
         path = Path(top)
         if layout.RUN_STATUS in files and layout.is_run_id(path.name):
             names.clear()
-            yield _bundle(path, out)
+            yield _bundle(path, out, cas)
 
 
-def _bundle(path: Path, out: Path) -> Entry:
+def _bundle(path: Path, out: Path, cas: Cas) -> Entry:
     state, problem = layout.state(path), ""
-    status, asked = _STATES.get(state, "damaged"), _status_of(path)
+    status, asked = _STATES.get(state, "damaged"), _status_of(path) | _manifest_of(path, cas)
     try:
         if state == layout.COMMITTED:
             docs = _checked(path, (layout.SUMMARY, layout.MANIFEST))
@@ -147,7 +153,15 @@ def _bundle(path: Path, out: Path) -> Entry:
     return Entry(path.name, label, path, True, is_latest, status, _started(path), asked, problem)
 
 
-def _status_of(path: Path) -> Doc:
+def _manifest_of(path: Path, cas: Cas) -> dict[str, Any]:
+    """What the journal of a run that is no bundle yet says was asked, as far as the store knows."""
+    try:
+        return dict(json.loads(cas.read(Digest(opening(path / layout.JOURNAL).manifest_id)))["input_params"])
+    except (StoreError, OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _status_of(path: Path) -> dict[str, Any]:
     """What a run's status says was asked, while there is nothing better."""
     try:
         return {"channel": json.loads((path / layout.RUN_STATUS).read_bytes()).get("channel")}
@@ -188,10 +202,7 @@ def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
         status = _ENDED.get(_ending(journal) or "", "in progress" if is_live(journal) else "killed")
     except StoreError as error:
         return Entry(path.name, "", path, False, False, "damaged", None, {}, str(error))
-    try:
-        asked = dict(json.loads(cas.read(Digest(found.manifest_id)))["input_params"])
-    except (StoreError, ValueError, KeyError, TypeError):
-        asked = {}
+    asked = _manifest_of(path, cas)
     return Entry(path.name, str(asked.get("label") or ""), path, False, False, status, found.started_ms, asked)
 
 

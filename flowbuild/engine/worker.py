@@ -34,7 +34,7 @@ from flowbuild.engine.engine import Io, Performance, Ready, Wait
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import Place, prepare
-from flowbuild.engine.process import conclude, end, exited, until_said
+from flowbuild.engine.process import before, conclude, end, exited, until_said
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
 from flowbuild.load.imports import import_name
@@ -239,12 +239,16 @@ def _returns_secret(action: Action, io: Io, place: Place) -> bool:
 def _until_replied(
     worker: Worker, captures: tuple[Capture, Capture], deadline: float | None, answers: _Answers
 ) -> Generator[Event | Wait, Ready, dict[str, Any] | None]:
-    """Answer questions until the reply is there; None when the worker's end or the deadline came first."""
+    """Answer questions until the reply is there; None when the worker's end or the deadline came first, which a long
+    answer may outlast."""
     while True:
         said = yield from until_said(worker.child, captures, deadline, worker.replies, worker.answer)
         if said is None or "ask" not in said:
             return said
-        worker.tell((yield from answers.answer(said["ask"])))
+        answer = yield from before(deadline, answers.answer(said["ask"]))
+        if answer is None:
+            return None
+        worker.tell(answer)
 
 
 def _key(action: Action, given: Mapping[str, str]) -> Key:

@@ -54,6 +54,8 @@ def resume(request: Request, text: str) -> int:
         return 0 if told.status == "Completed" else 1
     if is_live(entry.journal):
         raise BadFlag(f"{entry.run_id} is at work", remedy="wait for it to end")
+    if entry.parent:
+        raise BadFlag(f"{entry.run_id} is a child of {entry.parent}", remedy="go on with that one, if it was killed")
     if not entry.label:
         raise BadFlag(f"{entry.run_id} does not say what was asked", remedy="build its target again")
     sets = tuple(f"{entry.label}.{name}={value}" for name, value in (entry.asked.get("params") or {}).items())

@@ -133,7 +133,7 @@ class Evaluation:
                     yield self._start(number)
                 if self._desk.signalled() is not None:
                     break
-                if not self._open and (self._stopping or not self._is_guest):
+                if not self._open and not self._may_yet_start():
                     break
                 yield from self._pump()
             if self._desk.signalled() is not None:
@@ -151,6 +151,10 @@ class Evaluation:
         """Whether another state may start now. A signal counts at once: reusing a thousand states takes time too."""
         has_room = self._room.has_place and not self._stopping
         return bool(self._ready) and has_room and self._desk.signalled() is None
+
+    def _may_yet_start(self) -> bool:
+        """Whether others may make room for what is ready; where nothing is open, only those of another run can."""
+        return self._is_guest and bool(self._ready) and not self._stopping
 
     def _move(self, number: int, status: StateStatus) -> None:
         """Every change of a state's status passes here, and none leaves LIFECYCLE."""
