@@ -53,14 +53,19 @@ class Graph(NamedTuple):
 
     def last_lines(self, edited_to: int | None = None) -> list[int]:
         """What stands in the outputs of the last layer, computed without any of the tools."""
-        lines: list[int] = []
+        return self.lines(edited_to)[-1]
+
+    def lines(self, edited_to: int | None = None) -> list[list[int]]:
+        """What stands in every output, layer by layer."""
+        lines: list[list[int]] = []
         for layer in range(self.layers):
             mine = [number(layer, place) for place in range(WIDTH)]
             if edited_to is not None and layer == self.edited[0]:
                 mine[self.edited[1]] = edited_to
             if lines:
-                mine = [a + 3 * lines[place] + 5 * lines[(place + 1) % WIDTH] for place, a in enumerate(mine)]
-            lines = [a % _PRIME for a in mine]
+                before = lines[-1]
+                mine = [a + 3 * before[place] + 5 * before[(place + 1) % WIDTH] for place, a in enumerate(mine)]
+            lines.append([a % _PRIME for a in mine])
         return lines
 
 

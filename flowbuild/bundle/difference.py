@@ -18,7 +18,7 @@ from flowbuild.bundle.lanes import read_row
 from flowbuild.bundle.summary import answer
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreError
-from flowbuild.run.account import FAILED, Account, Told
+from flowbuild.run.story import FAILED, Story, Told
 from flowbuild.run.why import Change, Documents, changes
 
 
@@ -26,7 +26,7 @@ from flowbuild.run.why import Change, Documents, changes
 class Side:
     """One of the two runs: its account, what was asked, what was expected, and how to read what it names."""
 
-    account: Account
+    account: Story
     asked: Mapping[str, Any]
     expected: Mapping[str, Any]
     read: Callable[[Digest], bytes]

@@ -19,10 +19,11 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import BASELINE, ORACLE, SCENARIO, Evidence, Row, read_row
+from flowbuild.bundle.objects import Objects, hold
 from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.said import already_said
 from flowbuild.bundle.summary import headline, reasons
-from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
+from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import EngineLost, UnknownName
 from flowbuild.core.event import StateStatus
 from flowbuild.core.world import world_id
@@ -146,8 +147,7 @@ class Draft:
         for name, data in found.items():
             writer.add(name, data)
         writer.add(layout.MANIFEST, canonical(run.manifest))
-        for digest, data in self._objects(run, result):
-            writer.add_object(digest, data)
+        hold(writer, Objects(self._session, self._graph, run, result))
         writer.adopt(layout.JOURNAL)
         status = json.loads(found[layout.SUMMARY])["status"]
         is_asked = run.birth is None and not self._experiment.is_filtered
@@ -230,23 +230,6 @@ class Draft:
             probes = max(len(rows) for rows in evidence.scenario.values())
             profiles = _count(len(evidence.scenario), "profile")
             yield "scenario lane", f"{profiles} × {_count(probes, 'probe')}"  # noqa: RUF001  times
-
-    def _objects(self, run: Run, result: Result) -> Iterator[tuple[Digest, bytes]]:
-        """What the journal names: the manifest, the empty context, action documents and outputs."""
-        manifest = canonical(run.manifest)
-        yield sha256(manifest), manifest
-        yield EMPTY_CONTEXT, b"{}"
-        given: set[str] = set()
-        for number in result.keys:
-            action = run.desk.bind(self._graph.states[number], result.products)
-            if action.key not in given:
-                given.add(action.key)
-                yield action.key, canonical(action.doc)
-        for products in result.products.values():
-            for artifact in products.values():
-                if artifact.sha256 not in given and artifact.size <= self._session.workspace.config.bundle_max_input:
-                    given.add(artifact.sha256)
-                    yield artifact.sha256, self._session.cas.read(artifact.sha256)
 
     def _already_said(self, run: Run, result: Result, evidence: Evidence) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and says just this: actions, parameters, channel, expectations.

@@ -24,8 +24,11 @@ from flowbuild.core.errors import BadFlag, NotCommitted, StoreCorrupt, StoreErro
 from flowbuild.core.event import RunStatus
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.run.account import Account, account, is_live, opening
+from flowbuild.run.start import manifest_of
+from flowbuild.run.story import Story, account
+from flowbuild.run.unfinished import recorded
 from flowbuild.store.cas import Cas
+from flowbuild.store.journal import is_live, read
 
 Doc = Mapping[str, Any]
 
@@ -67,7 +70,8 @@ class Entry(NamedTuple):
 
 
 def history(root: Path, cas: Cas, out: str = "out") -> list[Entry]:
-    """Every run of a workspace, oldest first."""
+    """Every run of a workspace, oldest first. A journal without an end is read whole: all that it is good for is that
+    somebody goes on with it."""
     bundles = list(_bundles(root / out, cas))
     known = {entry.run_id for entry in bundles}
     evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in known]
@@ -104,15 +108,15 @@ def _last(label: Label, entries: Sequence[Entry]) -> Entry:
     raise UnknownName(problem, remedy=did_you_mean(str(label), known) or "build it first")
 
 
-def told(entry: Entry) -> Account:
+def told(entry: Entry) -> Story:
     """Everything that a run's journal tells."""
-    return account(entry.journal)
+    return account(read(entry.journal))
 
 
 def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     """What reads the documents that a run's journal names: from its bundle, else from the store."""
 
-    def read(digest: Digest) -> bytes:
+    def taken(digest: Digest) -> bytes:
         if entry.is_bundle:
             try:
                 with Held(entry.path) as held:
@@ -124,7 +128,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
                 pass  # a large one is not copied into the bundle
         return cas.read(digest)
 
-    return read
+    return taken
 
 
 def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
@@ -140,28 +144,23 @@ def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
 
 def _bundle(path: Path, out: Path, cas: Cas) -> Entry:
     state, problem = layout.state(path), ""
-    status, asked = _STATES.get(state, "damaged"), _status_of(path) | _manifest_of(path, cas)
+    status, asked = _STATES.get(state, "damaged"), _status_of(path)
     try:
         if state == layout.COMMITTED:
             docs = _checked(path, (layout.SUMMARY, layout.MANIFEST))
             status = str(docs[layout.SUMMARY]["status"])
             asked = dict(docs[layout.MANIFEST]["input_params"]) if layout.MANIFEST in docs else asked
+        else:
+            asked = _asked(path / layout.JOURNAL, cas) or asked
+            recorded(path / layout.JOURNAL, path.name)
     except (StoreError, ValueError, KeyError, TypeError) as error:
-        problem = str(error) or type(error).__name__
+        status, problem = "damaged", str(error) or type(error).__name__
     label = str(asked.get("label") or _label(path.parent.relative_to(out).as_posix()))
     is_latest = state == layout.COMMITTED and layout.latest(path.parent) == path.name
     return Entry(path.name, label, path, True, is_latest, status, _started(path), asked, problem)
 
 
-def _manifest_of(path: Path, cas: Cas) -> dict[str, Any]:
-    """What the journal of a run that is no bundle yet says was asked, as far as the store knows."""
-    try:
-        return dict(json.loads(cas.read(Digest(opening(path / layout.JOURNAL).manifest_id)))["input_params"])
-    except (StoreError, OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _status_of(path: Path) -> dict[str, Any]:
+def _status_of(path: Path) -> Doc:
     """What a run's status says was asked, while there is nothing better."""
     try:
         return {"channel": json.loads((path / layout.RUN_STATUS).read_bytes()).get("channel")}
@@ -171,7 +170,7 @@ def _status_of(path: Path) -> dict[str, Any]:
 
 def _started(path: Path) -> int | None:
     try:
-        return opening(path / layout.JOURNAL).started_ms
+        return _opening(path / layout.JOURNAL).started_ms
     except StoreError:
         return None
 
@@ -197,13 +196,29 @@ def _evaluations(root: Path, cas: Cas) -> Iterator[Entry]:
 
 
 def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
+    asked, problem = _asked(journal, cas), ""
     try:
-        found = opening(journal)
-        status = _ENDED.get(_ending(journal) or "", "in progress" if is_live(journal) else "killed")
+        _opening(journal)
+        status = _ENDED.get(_ending(journal) or "") or ("in progress" if is_live(journal) else "killed")
+        if status == "killed":
+            recorded(journal, path.name)
     except StoreError as error:
-        return Entry(path.name, "", path, False, False, "damaged", None, {}, str(error))
-    asked = _manifest_of(path, cas)
-    return Entry(path.name, str(asked.get("label") or ""), path, False, False, status, found.started_ms, asked)
+        status, problem = "damaged", str(error)
+    label = str(asked.get("label") or "")
+    return Entry(path.name, label, path, False, False, status, _started(path), asked, problem)
+
+
+def _asked(journal: Path, cas: Cas) -> Doc:
+    """What the manifest behind a journal says was asked; nothing where that can't be read."""
+    try:
+        return dict(manifest_of(_opening(journal), cas)["input_params"])
+    except StoreError:
+        return {}
+
+
+def _opening(journal: Path) -> Story:
+    """What a journal's first event tells: who, what and when, without reading the rest."""
+    return account(read(journal, 1, 1))
 
 
 def _ending(journal: Path) -> Any:

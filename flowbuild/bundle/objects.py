@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from flowbuild.bundle.commit import Writer
+from flowbuild.bundle.documents import pretty
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.graph.state import State, StateGraph
@@ -21,6 +23,7 @@ from flowbuild.run.session import Session
 from flowbuild.store.tree import Artifact, entries
 
 Row = dict[str, Any]
+EXTERNAL = "external.json"
 
 
 class Objects:
@@ -90,3 +93,12 @@ class Objects:
     def _is_external(self, digest: Digest, path: str) -> None:
         self._given.add(digest)
         self.external.append({"path": path, "sha256": digest})
+
+
+def hold(writer: Writer, objects: Objects) -> None:
+    """Put a run's objects into its bundle, and beside them the list of those that are not."""
+    for digest, data in objects:
+        writer.add_object(digest, data)
+    if objects.external:
+        rows = sorted(objects.external, key=lambda row: row["sha256"])
+        writer.add(EXTERNAL, pretty({"schema_version": "flowbuild.external.v0.1", "artifacts": rows}))

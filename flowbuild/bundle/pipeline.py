@@ -19,7 +19,7 @@ from flowbuild.bundle import layout
 from flowbuild.bundle.commit import Durability, Writer, begin, reopen
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.experiment import Committed
-from flowbuild.bundle.objects import Objects
+from flowbuild.bundle.objects import Objects, hold
 from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.said import already_said
 from flowbuild.core.canonical import canonical, digest
@@ -36,7 +36,6 @@ from flowbuild.run.session import Session
 from flowbuild.store.journal import read
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
-EXTERNAL = "external.json"
 
 
 class Pipeline:
@@ -79,18 +78,13 @@ class Pipeline:
         assert writer is not None, "completing a run makes its directory"
         for name, data in self._documents(run, result).items():
             writer.add(name, data)
-        objects = Objects(self._session, self._graph, run, result)
-        for sha, data in objects:
-            writer.add_object(sha, data)
-        if objects.external:
-            rows = sorted(objects.external, key=lambda row: row["sha256"])
-            writer.add(EXTERNAL, pretty({"schema_version": "flowbuild.external.v0.1", "artifacts": rows}))
+        hold(writer, Objects(self._session, self._graph, run, result))
         writer.adopt(layout.JOURNAL)
         status = "ok" if result.ok else "failed"
         done = writer.commit(
             "ok" if result.ok else "failed",
             world_id=self._head["world_id"],
-            move_latest=TABLE[policy].moves_latest and result.ok and run.birth is None,
+            move_latest=TABLE[policy].moves_latest and result.ok and not run.is_filtered and run.birth is None,
             durability=durability,
         )
         return Committed(status, 0 if result.ok else 1, True, self._run_id, writer.path, warning=done.warning)
@@ -134,6 +128,8 @@ class Pipeline:
             state = self._graph.states[number]
             outputs = {name: artifact.sha256 for name, artifact in result.products.get(number, {}).items()}
             row = {"label": str(state.label), "status": str(status), "outputs": outputs}
+            if status is StateStatus.SKIPPED and number in run.desk.skipped:
+                row["skipped"] = run.desk.skipped[number].doc
             error = result.errors.get(number)
             states[state.id] = {**row, "error": error.doc()} if error else row
         return {
@@ -177,6 +173,8 @@ def _text(summary: Mapping[str, Any]) -> str:
     count = Counter(row["status"] for row in states.values())
     lines = [f"# {summary['plan_id']}: {summary['status']}", ""]
     lines += [f"- **{row['label']}** failed: {row['error']['message']}" for row in states.values() if "error" in row]
+    left_out = ((row["label"], row["skipped"]) for row in states.values() if "skipped" in row)
+    lines += [f"- **{label}** skipped: {' '.join(next(iter(why.items())))}" for label, why in left_out]
     lines += [f"- {number} {status}" for status, number in sorted(count.items())]
     lines += [
         f"- {summary['facts']} facts recorded",

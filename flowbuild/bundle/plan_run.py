@@ -18,9 +18,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowbuild.bundle.experiment import Draft, Experiment, filtered
+from flowbuild.bundle.layout import outside_bundles
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import raise_all
 from flowbuild.core.ids import new_run_id
+from flowbuild.core.run_config import RunConfig
+from flowbuild.engine.launchd import Jobs
 from flowbuild.graph.documented import lower_documents
 from flowbuild.graph.library import library_of
 from flowbuild.graph.plans import in_order
@@ -28,12 +31,13 @@ from flowbuild.graph.state import Built, StateGraph
 from flowbuild.load.plan import plan_faults
 from flowbuild.load.tree import is_workspace
 from flowbuild.run.channel import ChannelName, ChannelSpec
-from flowbuild.run.manifest import manifest
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stopped
+from flowbuild.run.start import start_run
 from flowbuild.store.files import ensure_directory
 
 
@@ -56,14 +60,15 @@ def run_plan(
     registry_of = library.registry_of(plan)
     raise_all(in_order(plan_faults(plan, registry_of, library.root)))
     graph, built = lower_documents(plan, registry_of(plan.value["registry_id"]), library.root)
-    name, out = spec.resolve(), Path(os.path.abspath(out_root))
+    name, out = spec.resolve(), outside_bundles(Path(os.path.abspath(out_root)))
     is_bare = not is_workspace(library.root)
     root = out if is_bare else library.root
     filters = tuple(only_profiles or ()), tuple(only_scenarios or ())
     filtered(built.bundle or {}, *filters)
     with spec.held(out):
         ensure_directory(root)
-        session = Session(root, channel=name, world=lambda: experiment.world(), is_bare=is_bare)
+        jobs = Jobs(spec.label_prefix, spec.staging_base)
+        session = Session(root, channel=name, jobs=jobs, world=lambda: experiment.world(), is_bare=is_bare)
         experiment = Experiment(session, *filters)
         with session:
             return load_bundle(_perform(experiment, graph, built, out, dry_run=dry_run))
@@ -71,12 +76,13 @@ def run_plan(
 
 def _perform(experiment: Experiment, graph: StateGraph, built: Built, out: Path, *, dry_run: bool) -> Path:
     """Perform the states and commit; the bundle's directory."""
-    session, run_id, jobs = experiment.session, new_run_id(), os.cpu_count() or 1
+    session, run_id = experiment.session, new_run_id()
+    config = RunConfig(max_concurrency=os.cpu_count())
     wanted = experiment.numbers(graph, built)
     policy = Policy.DRY if dry_run else Policy.LIVE
-    doc = manifest(built.op, str(built.label), {}, channel=session.channel, policy=policy, jobs=jobs, variables=())
     draft = Draft(experiment, graph, built, out, run_id, dry_run=dry_run)
-    run = Run(session, graph, () if dry_run else wanted, doc, run_id, draft.begin, policy=policy, jobs=jobs)
+    start = start_run(Asked(built.op, str(built.label), {}, config), session.channel, policy)
+    run = Run(session, graph, () if dry_run else wanted, start, run_id, draft.begin, policy=policy)
     result = _result(run)
     committed = draft.finish(run, result, policy, "commit")
     if result.signal is not None:  # what had been performed is committed, as cancelled

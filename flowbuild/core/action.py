@@ -36,7 +36,7 @@ class Action:
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
     context keys that it reads, and `base` is the digest of the whole snapshot that it begins with. `refused` is why it
     can't be performed at all: what it needs disagrees about a context key. `handler` says where a worker finds the
-    function behind a step kind of one's own.
+    function behind a step kind of one's own. `heartbeat_ms` is how long it may give no sign of life.
     """
 
     key: Digest
@@ -52,6 +52,7 @@ class Action:
     handler: Mapping[str, Any] | None = None
     base: Digest = EMPTY_CONTEXT
     refused: ErrorInfo | None = None
+    heartbeat_ms: int | None = None
 
     @property
     def kind(self) -> str:

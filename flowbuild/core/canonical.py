@@ -1,6 +1,6 @@
 """Canonical JSON (RFC 8785) and digests: the identity of everything.
 
-Knows nothing of files. Two encoders, one form: msgspec for documents without floats, with ASCII keys and
+Knows nothing of files. Two encoders, one form: msgspec for documents without floats, with ASCII texts and
 integers below 2^53, which is nearly all of them; rfc8785 for the rest. A differential test holds them equal.
 
 Shapes:  Digest, 64 lowercase hex characters, SHA-256.
@@ -28,7 +28,11 @@ _fast = msgspec.json.Encoder(order="deterministic")
 def canonical(doc: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value. Tuples count as lists."""
     try:
-        return _fast.encode(doc) if _is_plain(doc) else _exact(doc)
+        try:
+            data = _fast.encode(doc)
+        except (TypeError, ValueError):
+            return _exact(doc)
+        return data if _is_ascii(data) and _is_plain(doc) else _exact(doc)
     except RecursionError:
         raise BadAttribute("value has no canonical JSON form: it is nested too deeply") from None
 
@@ -53,18 +57,32 @@ def sha256(data: bytes) -> Digest:
     return Digest(hashlib.sha256(data).hexdigest())
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether the fast encoder gives the canonical form of a value. The guard of the fast road."""
-    kind: type = type(value)
-    if kind is str:
-        return bool(value.isascii() and "\x7f" not in value)
-    if kind is dict:
-        return all(type(k) is str and k.isascii() and "\x7f" not in k and _is_plain(v) for k, v in value.items())
-    if kind is list or kind is tuple:
-        return all(map(_is_plain, value))
-    if kind is int:
-        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
-    return value is None or kind is bool
+def _is_ascii(data: bytes) -> bool:
+    """Whether all keys and texts are ASCII: their order is then that of UTF-16, and their escapes are the form's."""
+    return data.isascii() and b"\x7f" not in data and b"\\u007f" not in data
+
+
+def _is_plain(doc: Any) -> bool:
+    """Whether a value that could be encoded has only types that both encoders write alike. A loop, no recursion:
+    this is asked of every event and every action."""
+    pending = [doc]
+    for value in pending:
+        kind: type = type(value)
+        if kind is str:
+            continue
+        if kind is dict:
+            for key in value:
+                if type(key) is not str:
+                    return False
+            pending += value.values()
+        elif kind is list or kind is tuple:
+            pending += value
+        elif kind is int:
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
+                return False
+        elif value is not None and kind is not bool:
+            return False
+    return True
 
 
 EMPTY_CONTEXT = digest({})

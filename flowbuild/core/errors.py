@@ -9,6 +9,8 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  ├─ UndeclaredModule         a handler imports a workspace module that its target does not declare
     │  ├─ BadFlow                  a Flow IR document, its manifest or its inputs are not what their schema says
     │  ├─ SecretsDetected          what looks like a secret, or is one, would be written down
+    │  ├─ BadConfig                a run's configuration is not one that this version can keep to
+    │  ├─ InvalidPlan              states that are no graph: none, one twice, one missing, or in a circle
     │  └─ CycleFound  OutputClash  NoMatch  PathTaken
     ├─ Incapable                   exit 3   the engine or the host cannot do this
     │  ├─ CapabilitiesMismatch  LanguageMismatch  UnsupportedHost
@@ -22,6 +24,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     │  └─ RepInternal              an executor says that it failed itself
     └─ StoreError                  exit 5   the disk, the store or a bundle
        └─ StoreCorrupt  StoreConflict  NotCommitted  DiskRefused
+          BadManifest          a run's manifest is gone, or is not that of the run
           NotAnArtifact        an action left a link, a FIFO or a device where it promised a file
 
 Several faults of one file travel together in one `Faults`.
@@ -128,6 +131,12 @@ class BadFlow(UserError): ...
 class SecretsDetected(UserError): ...
 
 
+class BadConfig(UserError): ...
+
+
+class InvalidPlan(UserError): ...
+
+
 class CycleFound(UserError): ...
 
 
@@ -199,6 +208,9 @@ class NotCommitted(StoreError): ...
 
 
 class DiskRefused(StoreError): ...
+
+
+class BadManifest(StoreError): ...
 
 
 class NotAnArtifact(StoreError): ...

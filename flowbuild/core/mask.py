@@ -52,6 +52,8 @@ class Mask:
 
     def finds(self, data: bytes) -> bool:
         """Whether any value stands in these bytes, in any of its forms."""
+        if not self._forms:
+            return False
         flat = data.translate(None, _BREAKS)
         return any(form in flat for form in self._forms)
 

@@ -39,7 +39,10 @@ MARKS = (
     "bearer ",
 )
 LINE = "[a line that looks like a secret]"
+_MARK = re.compile("|".join(MARKS))
+_STEMS = (b"pass", b"key", b"mnem", b"seed", b"token", b"auth", b"bearer")  # every mark has one of them
 _PHRASE = re.compile(r"\s*(?:[a-z]+\s+){11,23}[a-z]+\s*")
+_SPACES = 11  # at least, in a phrase
 # `scheme://user:password@`, where the password is no reference such as $TOKEN or ${{ params.x }}.
 _USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*:[^\s/?#@$]+@")
 _CAPITALS = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -47,8 +50,23 @@ _CAPITALS = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWX
 
 def looks_secret(text: str) -> bool:
     """Whether a text names a secret, or is a phrase of words that may be one."""
-    small = text.translate(_CAPITALS)
-    return any(mark in small for mark in MARKS) or _PHRASE.fullmatch(text) is not None
+    small = text.lower() if text.isascii() else text.translate(_CAPITALS)
+    return _MARK.search(small) is not None or _PHRASE.fullmatch(text) is not None
+
+
+def is_clear(data: bytes) -> bool:
+    """Whether the canonical bytes of a JSON value hold nothing that looks secret. A quick no may be wrong, a yes not.
+
+    No mark is written otherwise in JSON than it is. Of the white space between the words of a phrase only the space
+    is: all other needs a backslash, or is beyond ASCII.
+    """
+    if data.count(b" ") >= _SPACES or b"\\" in data or not data.isascii():
+        return False
+    small = data.lower()
+    for stem in _STEMS:  # noqa: SIM110 - twice as fast as `any`, and asked for every event
+        if stem in small:
+            return False
+    return True
 
 
 def holds_password(text: str) -> bool:

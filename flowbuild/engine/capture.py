@@ -9,6 +9,7 @@ Errors:  DiskRefused when the log cannot be written.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +21,12 @@ TAIL = 2048
 
 
 class Capture:
-    """One stream of one child."""
+    """One stream of one child. Its path may be a function, which is called once something is said."""
 
-    def __init__(self, path: Path, limit: int = LIMIT, mask: Mask | None = None) -> None:
+    def __init__(self, path: Path | Callable[[], Path], limit: int = LIMIT, mask: Mask | None = None) -> None:
         self.mask = mask or Mask()
         self._stream = Stream(self.mask)
-        self.path = path
+        self._path = path
         self.total = 0
         self._half = limit // 2
         self._head = 0  # bytes in the file already
@@ -64,6 +65,13 @@ class Capture:
         finally:
             file, self._file = self._file, None
             self._finish(file)
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        if not isinstance(self._path, Path):
+            self._path = self._path()
+        return self._path
 
     @property
     def tail(self) -> str:

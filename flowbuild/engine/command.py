@@ -69,7 +69,7 @@ def run(
         return in_clean(error, captures[1].tail)
     if said["stage"] == "exec":
         return in_clean(refused(start.argv[0], OSError(said["errno"], said["message"])))
-    return _cannot(said["message"])
+    return cannot(said["message"])
 
 
 def _run(
@@ -79,7 +79,8 @@ def _run(
         child = reaper.start(start)
     except OSError as refusal_:
         return refused(start.argv[0], refusal_)
-    return failure((yield from attend(reaper, child, captures, timeout)))
+    exit_ = yield from attend(reaper, child, captures, timeout)
+    return cannot(child.refused) if child.refused else failure(exit_)
 
 
 def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
@@ -133,13 +134,13 @@ def in_clean(error: ErrorInfo | None, said: str = "") -> ErrorInfo | None:
 
 
 def _in_place() -> ErrorInfo:
-    return _cannot(
+    return cannot(
         "`stage: false` runs in the workspace itself, where channel clean can hide nothing; "
         "leave it out, or build with --channel direct"
     )
 
 
-def _cannot(message: str) -> ErrorInfo:
+def cannot(message: str) -> ErrorInfo:
     """The fault of an action that was not begun, since it could not be held."""
     return ErrorInfo("channel_refused", message, details={"channel": "clean"})
 

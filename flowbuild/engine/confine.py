@@ -1,8 +1,9 @@
 """The channel `clean`, from inside: a process confines itself before it begins with an action.
 
 Knows nothing of actions or channels' names. It leaves the process what a Confinement names and takes the rest, for
-good and for all that it starts: other files, every socket but a connected pair, signals to processes outside,
-capabilities, core dumps, and every descriptor beyond those that are named. Standard library only, and little of it.
+good and for all that it starts: other files, every socket but a connected pair, System V memory and queues, key
+rings, signals to processes outside, capabilities, core dumps, and every descriptor beyond those that are named.
+Standard library only, and little of it.
 
 Shapes:  Confinement as JSON text: {"staged": directory, "reads": [path], "leaves": [restriction]}.
 Errors:  PolicyUnavailable, with the report, when this host can't hold one of them: then nothing may be begun.

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+BEAT = 0.1  # seconds between two heartbeats that are told
 MOST_DEEP = 64  # levels of a value in a context
 MOST_BYTES = 256 * 1024  # of all that one handler writes there: more is an output
 
@@ -106,6 +108,7 @@ class Io:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._ordinal = -1
+        self._beaten = float("-inf")
 
     def call(self, namespace: str, request: Any, fact_key: str | None = None) -> IoResult:
         """Ask a transport: `http`, `exec`, `file`, `env`, `clock` or `random`, or one that a host adds."""
@@ -137,6 +140,13 @@ class Io:
         """Random bytes, recorded: a replayed run sees the same."""
         answer = self._put({"op": "random_bytes", "ordinal": self._next(), "size": size})
         return base64.b64decode(answer["base64"])
+
+    def heartbeat(self, note: Any = None) -> None:
+        """Say that the handler is alive, and how far it got; more often than ten times a second says nothing more."""
+        now = time.monotonic()
+        if now - self._beaten >= BEAT:
+            self._beaten = now
+            self._put({"op": "heartbeat", "note": note})
 
     def spawn(
         self,
@@ -198,6 +208,10 @@ class Emit:
         """Several events, all of them or none."""
         rows = [{"name": name, "payload": payload} for name, payload in events]
         self._io._put({"op": "emit", "events": rows})
+
+    def heartbeat(self, note: Any = None) -> None:
+        """As `io.heartbeat`."""
+        self._io.heartbeat(note)
 
 
 class Context:

@@ -5,7 +5,8 @@ seccomp; each would keep an earlier one from being applied.
 
     files          Landlock
     network        seccomp; without it a network namespace together with Landlock's TCP rules, or either alone.
-                   `none` is `deny` without local sockets, which only seccomp can tell
+                   `none` is `deny` without local sockets, System V memory and queues, and key rings, which only
+                   seccomp can tell
     exec           Landlock and seccomp; Landlock alone stops paths, not a program in memory, and counts as degraded
     signals        Landlock's scope; before ABI 6 seccomp, which also keeps children from signalling themselves
     environment    the C library's clearenv
@@ -32,6 +33,11 @@ _AF_UNIX = 1
 # What a program may need of /dev, and nobody else's data comes through.
 DEVICES = ("/dev/full", "/dev/random", "/dev/urandom", "/dev/zero")
 _NETWORK = ("network:deny", "network:none")
+# What processes share by name or number, without a file or a socket.
+_SHARED = (
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"),
+    *("mq_open", "mq_unlink", "add_key", "request_key", "keyctl"),
+)
 _SIGNALLING = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")  # the first argument is the process
 
 
@@ -162,6 +168,7 @@ def filter_rules(wanted: Sequence[str], abi: int) -> dict[str, list[Rule]]:
         rules[name] = [refuse("socket", spare=_AF_UNIX if name == "network:deny" else None)]
         rules[name] += [refuse("socketpair", spare=_AF_UNIX)]
         rules[name] += [refuse(call) for call in ("io_uring_setup", "pidfd_getfd")]
+        rules[name] += [refuse(call) for call in _SHARED] if name == "network:none" else []
     if "exec:deny" in wanted:
         rules["exec:deny"] = [refuse(call) for call in ("execve", "execveat")]
     if "signals:deny" in wanted and abi < landlock.SCOPE_SINCE:

@@ -2,7 +2,8 @@
 
 Knows nothing of graphs, runs or policies, and holds none of them. An engine answers with a generator that yields
 events and waits, and returns an outcome. Not pulling is being paused; `close()` comes only between yields, ends
-what the action started, and returns within five seconds.
+what the action started, and returns within five seconds; where a protocol gives all of them to the other side, as REP
+does after Cancel, within six.
 
 Shapes:  `perform(action, io)` yields `Event` or `Wait`; the pump sends back the ready descriptors after a `Wait`.
 Errors:  a failing action is an Outcome with an error, never an exception; EngineError means the engine broke.

@@ -106,6 +106,7 @@ class Executor:
         self._session = rep.Session()
         self._call: Call | None = None  # the one that is not answered yet
         self._turn = Turns(1)
+        self._watched = self._descriptors()
         # What comes after the last reply, which is for nobody; and what it printed, for messages.
         self._captures = Capture(Path(os.devnull), limit=2), Capture(Path(os.devnull), limit=8192)
         self._how: str | None = None
@@ -132,19 +133,19 @@ class Executor:
 
     def ask(self, call: Call, deadline: float, log: Capture | None = None) -> Pump[rep.Reply]:
         """One request, when it is our turn, and its reply."""
-        yield from self._turn.take(call.bell)
+        if not self._turn.take_now():
+            yield from self._turn.take(call.bell)
         try:
-            return (yield from self.interject(call, deadline, log))
+            if self._call is not None:
+                yield from self.settle(deadline, log)
+            return (yield from self._await(self._begun(call), deadline, log))
         finally:
             self._turn.give()
 
     def interject(self, call: Call, deadline: float, log: Capture | None = None) -> Pump[rep.Reply]:
         """One request out of turn: for whoever is being closed, and so can't wait for others."""
         yield from self.settle(deadline, log)
-        self._unsent = memoryview(self._session.ask(call.method, call.params))
-        self._call = call
-        call.is_sent = True
-        return (yield from self._await(call, deadline, log))
+        return (yield from self._await(self._begun(call), deadline, log))
 
     def settle(self, deadline: float, log: Capture | None = None) -> Pump[None]:
         """See to the reply that is still to come, whoever asked."""
@@ -169,6 +170,13 @@ class Executor:
             drive(until_exit(self._child, self._captures, time.monotonic() + AT_EOF))
             self.kill()
 
+    def _begun(self, call: Call) -> Call:
+        """The call, whose request is there to be sent."""
+        self._unsent = memoryview(self._session.ask(call.method, call.params))
+        self._call = call
+        call.is_sent = True
+        return call
+
     def _await(self, call: Call, deadline: float, log: Capture | None) -> Pump[rep.Reply]:
         """Send what is to be sent, and read until the call has its reply.
 
@@ -181,11 +189,12 @@ class Executor:
             while True:
                 if self._how is not None:
                     rep.broken(f"it was ended before {call.method} was answered ({self._how})")
-                self._send()
+                if self._unsent:
+                    self._send()
                 until = min(deadline, time.monotonic() + HEARTBEAT)
                 if self._unsent or self._child.pidfd is None:
                     until, pause = min(until, time.monotonic() + pause), min(pause * 2, RETRY[1])
-                ready = yield Wait(self._descriptors(), until)
+                ready = yield Wait(self._watched, until)
                 if self._how is None and call.reply is None:
                     self._take_in(ready or (), log)
                 if call.reply is not None:
@@ -262,6 +271,7 @@ class Executor:
                 if not data:
                     os.close(descriptor)
                     self._child.streams.remove(descriptor)
+                    self._watched = self._descriptors()
                     break
                 self._captures[1].feed(data)
                 if log is not None:

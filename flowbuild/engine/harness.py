@@ -47,9 +47,14 @@ def perform(
     if error is not None and error.code == "exit":
         error = ErrorInfo("probe_broke", f"the probe harness broke: {error.message}", details=error.details)
     row = None if error else _row(captures[0].log.read_bytes() if captures[0].log else b"")
+    is_asked = error is None or error.code != "channel_refused"
+    if not is_asked:
+        from flowbuild.engine.probe import unasked
+
+        error, row = None, unasked(action.with_)
     if error is None and row is None:
         error = ErrorInfo("probe_broke", "the probe harness said something else than one JSON object")
-    outcome = Outcome(_keep(row, io, place) if row is not None else {}, error, remember=_is_answer(row))
+    outcome = Outcome(_keep(row, io, place) if row is not None else {}, error, remember=is_asked and _is_answer(row))
     return told(outcome, captures, io)
 
 

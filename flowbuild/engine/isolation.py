@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.engine import clean, confine, fixtures, operations, probe, restrict
+from flowbuild.engine import clean, confine, fixtures, operations, probe, restrict, shared
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
 
@@ -31,20 +31,18 @@ VARIABLE, DESCRIPTOR = "FLOWBUILD_CANARY", 200
 INHERITED, LOCAL = (
     "descriptor-inherited",
     "socket-local",
-)  # no operations of a probe: the channel alone answers for them
+)  # no operations of a probe, as those of `shared`: the channel alone answers for them
+_SHARED = (shared.MEMORY, shared.QUEUE, shared.KEY)
 
 # A test asserts that there is a canary for each.
 COVERS: Mapping[str, tuple[str, ...]] = {
     "environment:declared": ("environment-read",),
     "descriptors:closed": (INHERITED,),
     **confine.COVERS,
-    "network:none": (*confine.COVERS["network:none"], LOCAL),
+    "network:none": (*confine.COVERS["network:none"], LOCAL, *_SHARED),
 }
 # What the door does beside confining: the steps that no apply report has.
-_OF_THE_DOOR = (
-    restrict.step("environment:declared", "fresh-environment"),
-    restrict.step("descriptors:closed", "close-range"),
-)
+_BESIDE = {"environment:declared": "fresh-environment", "descriptors:closed": "close-range"}
 _OUTSIDE = {
     "file-read-data": "outside/file",
     "file-read-directory": "outside/directory",
@@ -59,6 +57,7 @@ _OUTSIDE = {
     "environment-read": VARIABLE,
     INHERITED: str(DESCRIPTOR),
     LOCAL: "",
+    **dict.fromkeys(_SHARED, ""),
     "file-write-truncate": "outside/file",
     "file-write-unlink": "outside/file",
 }
@@ -72,19 +71,29 @@ class Canaries(NamedTuple):
     asked: list[dict[str, Any]]
 
 
-def check() -> dict[str, Any]:
-    """Send the canaries, and say what became of each."""
+class Passage(NamedTuple):
+    """What came of each canary, None if the program was not even begun; the launcher's report; launchd's refusal."""
+
+    held: dict[str, int | None] | None
+    report: list[dict[str, Any]]
+    refused: str | None
+
+
+def check(channel: str = "clean") -> dict[str, Any]:
+    """Send the canaries through a channel's door, and say what became of each."""
     os.environ[VARIABLE] = "planted"
+    reaper = _reaper(channel)
     reading, writing = os.pipe()
     try:
         with _standing() as canaries:
             free = _without_door(canaries, reading)
         with _standing() as canaries:
-            held, report = _through_door(canaries, reading)
+            held, report, refused = _through_door(canaries, reading, reaper)
     finally:
+        reaper.close()
         os.close(reading)
         os.close(writing)
-    steps = [*(step._asdict() for step in _OF_THE_DOOR), *report]
+    steps = [*(step._asdict() for step in _of_the_door(channel, refused)), *report]
     return {
         "operations": {name: _entry(name, free, held, steps) for name in COVERS},
         "apply_report": report,
@@ -106,6 +115,8 @@ def _try(asked: Mapping[str, Any]) -> int | None:
             os.fstat(int(asked["name"]))
         elif asked["operation"] == LOCAL:
             socket.socket(socket.AF_UNIX).close()
+        elif asked["operation"] in _SHARED:
+            shared.reach(asked["operation"], asked["name"])
         else:
             place = operations.Place(asked["name"], asked["port"], asked["pid"])
             operations.OPERATIONS[asked["operation"]].perform(place, [])
@@ -118,6 +129,7 @@ def _try(asked: Mapping[str, Any]) -> int | None:
 def _standing() -> Iterator[Canaries]:
     """Fixtures for one round, since some canaries eat theirs."""
     with contextlib.ExitStack() as stack:
+        names = stack.enter_context(shared.planted())
         stands = {
             operation: stack.enter_context(fixtures.standing(operation, target))
             for operation, target in _OUTSIDE.items()
@@ -132,7 +144,8 @@ def _standing() -> Iterator[Canaries]:
             for operation, target in table.items():
                 stand = stands["signal"] if target == "victim" else stands.get(operation, own)
                 place = (own if stand.port == stand.victim == 0 else stand).place(target)
-                asked.append({"key": f"{prefix} {operation}", "operation": operation, **place._asdict()})
+                told = place._asdict() | {"name": names.get(operation, place.name)}
+                asked.append({"key": f"{prefix} {operation}", "operation": operation, **told})
         yield Canaries(own.tree, asked)
 
 
@@ -146,24 +159,43 @@ def _without_door(canaries: Canaries, planted: int) -> dict[str, int | None]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def _through_door(canaries: Canaries, planted: int) -> tuple[dict[str, int | None] | None, list[dict[str, Any]]]:
-    """What came of each, None if the program was not even begun; and the launcher's report."""
+def _through_door(canaries: Canaries, planted: int, reaper: Reaper) -> Passage:
+    """Send the canaries through the door that a reaper opens."""
     staged, outside = f"{canaries.tree}/staged", f"{canaries.tree}/outside"
-    argv, reaper = _argv(canaries), Reaper()
+    argv = _argv(canaries)
     package = argv[-2]  # the canary is found in it
     what = clean.confinement(staged, outside, (*clean.library(), package), clean.interpreter())
     start = Start(argv[0], tuple(argv), Path(staged), {"TMPDIR": staged}, descriptors={DESCRIPTOR: planted})
-    with clean.Launch(start, what) as launch, contextlib.closing(reaper):
+    with clean.Launch(start, what) as launch:
         child = reaper.start(launch.start)
         os.set_blocking(child.stdout, True)
         said = b"".join(iter(lambda: os.read(child.stdout, 65536), b""))
         reaper.finish(child)
         held = json.loads(said) if launch.refusal() is None and said else None
-        return held, launch.report()
+        return Passage(held, launch.report(), child.refused)
+
+
+def _reaper(channel: str) -> Reaper:
+    """Who starts the processes of a channel."""
+    if channel != "launchd_clean":
+        return Reaper()
+    from flowbuild.engine.launchd import ByLaunchd
+
+    return ByLaunchd()
 
 
 def _argv(canaries: Canaries) -> list[str]:
     return [*probe.command("isolation"), json.dumps(canaries.asked)]
+
+
+def _of_the_door(channel: str, refused: str | None) -> Iterator[restrict.Step]:
+    if refused:
+        print(refused, file=sys.stderr)  # which is kept beside the record
+    for name, own in _BESIDE.items():
+        if channel == "launchd_clean":
+            born = restrict.step(name, "launchd")
+            yield born._replace(status=restrict.UNAVAILABLE) if refused else born
+        yield restrict.step(name, own)
 
 
 def _entry(

@@ -15,16 +15,19 @@ from typing import Any
 from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.core.canonical import canonical
 from flowbuild.core.mask import Mask
-from flowbuild.core.secrets import find_secret
+from flowbuild.core.secrets import find_secret, is_clear
 from flowbuild.load.secret import excuses
 from flowbuild.store.refusal import refused
 
 CHUNK = 1 << 20
 
 
-def is_secret(value: Any, action: Action, mask: Mask) -> bool:
-    """Whether a JSON value holds a secret, or what looks like one and is not excused."""
-    return mask.finds(canonical(value)) or (not excuses(action.doc) and find_secret(value) is not None)
+def is_secret(value: Any, action: Action, mask: Mask, data: bytes | None = None) -> bool:
+    """Whether a JSON value holds a secret, or what looks like one and is not excused. `data` is its canonical form."""
+    data = canonical(value) if data is None else data
+    if mask.finds(data):
+        return True
+    return not is_clear(data) and not excuses(action.doc) and find_secret(value) is not None
 
 
 def secret_result() -> ErrorInfo:

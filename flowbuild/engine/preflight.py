@@ -1,7 +1,7 @@
 """The preflight: a program that applies each restriction alone, sends canaries, and records what was achieved.
 
 Knows nothing of plans. A restriction counts for what its canaries met, not for what a call returned: each operation
-that it covers is performed without it and under it, in fresh processes. In the channel `clean`, canaries go through the
+that it covers is performed without it and under it, in fresh processes. In a clean channel, canaries go through the
 channel's own door too (`isolation`). It is a host check, not a state.
 
 Shapes:  record, {operations: {`key:value`: {status, mechanism, abi, errno, errno_name, leaves, untested}},
@@ -76,7 +76,7 @@ def check(channel: str = "direct") -> dict[str, Any]:
             steps = rows[0]["runtime_result"]["apply_report"]
             achieved[name] = achievement(name, rows, steps, open_anyway)
             report += [step for step in steps if step not in report]
-    isolation = _isolation() if channel == "clean" else None
+    isolation = None if channel == "direct" else _isolation(channel)
     is_whole = all(entry["status"] != restrict.UNAVAILABLE for entry in achieved.values())
     is_whole = is_whole and (isolation is None or is_held(isolation))
     return {
@@ -98,10 +98,10 @@ def is_held(isolation: Mapping[str, Any]) -> bool:
     )
 
 
-def _isolation() -> dict[str, Any]:
+def _isolation(channel: str) -> dict[str, Any]:
     from flowbuild.engine import isolation  # only where a channel is asked for
 
-    return isolation.check()
+    return isolation.check(channel)
 
 
 def achievement(

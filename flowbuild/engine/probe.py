@@ -85,9 +85,13 @@ def _confine(request: Mapping[str, Any], confinement: str) -> dict[str, Any] | N
     try:
         confine.enter(confine.Confinement.parse(confinement))
     except restrict.PolicyUnavailable as error:
-        report = [step._asdict() for step in error.report]
-        return _row(request, Observed("preflight", report, failure="channel_unavailable"))
+        return unasked(request, [step._asdict() for step in error.report])
     return None
+
+
+def unasked(request: Mapping[str, Any], report: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """The row of a probe that could not be asked in its channel."""
+    return _row(request, Observed("preflight", report, failure="channel_unavailable"))
 
 
 def take_charge() -> None:

@@ -14,11 +14,13 @@ Source:  seed 000, REP v0.1.
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,11 @@ from flowbuild.engine.command import seconds
 from flowbuild.engine.engine import Capabilities, Io, Performance, Ready, Wait
 from flowbuild.engine.executor import Executor, environment
 from flowbuild.engine.leak import is_secret, secret_result
+from flowbuild.engine.negotiated import leave
 from flowbuild.engine.place import shown
 from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
-from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote
+from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote, Told
 from flowbuild.engine.turns import Bell, Turns
 from flowbuild.store.refusal import refused as disk_refused
 
@@ -58,9 +61,11 @@ class ProcEngine:
         self._reaper = reaper or Reaper()
         self._owns_reaper = reaper is None
         self._trace_id = str(uuid.uuid4())
+        self._numbers = itertools.count(1)
         self._run_id: str | None = None  # what the executor's environment says, for the first run in it
         self._executor: Executor | None = None
         self._offer: Capabilities | None = None
+        self._offered: frozenset[str] = rep.CONTROL  # what may be asked for
         self._starting = Turns(1)
         self._slots = Turns(1)
         self._hurry: float | None = None  # when the grace of all that is under way ends
@@ -75,7 +80,7 @@ class ProcEngine:
 
     def perform(self, action: Action, io: Io) -> Performance:
         """Perform one action. Closing the generator cancels its run; an executor that goes on with it is ended."""
-        bell, log = Bell(), Capture(io.log(action, "stderr"), mask=io.mask)
+        bell, log = Bell(), Capture(partial(io.log, action, "stderr"), mask=io.mask)
         try:
             finished = yield from self._in_turn(action, log, bell)
         finally:
@@ -101,18 +106,23 @@ class ProcEngine:
     def _in_turn(self, action: Action, log: Capture, bell: Bell) -> Generator[Event | Wait, Ready, Finished]:
         """One run, when the executor has room for it."""
         ir, inputs = _asked(action)
-        executor = yield from self._kept(bell)
-        assert self._offer is not None
-        missing = kinds(ir) - set(self._offer.step_kinds) - rep.CONTROL
+        executor = self._executor
+        if executor is None or not executor.is_there():
+            executor = yield from self._kept(bell)
+        missing = kinds(ir) - self._offered
         if missing:
+            assert self._offer is not None
+            leave(self._offer)
             lacks = ", ".join(map(repr, sorted(missing)))
             raise CapabilitiesMismatch(
                 f"{action.label}: the executor {self._argv[0]} has no step kind {lacks}",
                 details={"missing": sorted(missing)},
             )
-        yield from self._slots.take(bell)
+        has_waited = not self._slots.take_now()
+        if has_waited:
+            yield from self._slots.take(bell)
         try:
-            if not executor.is_there():  # it ended while we waited
+            if has_waited and not executor.is_there():
                 executor = yield from self._kept(bell)
             return (yield from self._run(executor, action, log, bell, ir, inputs))
         finally:
@@ -128,25 +138,23 @@ class ProcEngine:
         inputs: Mapping[str, Any],
     ) -> Generator[Event | Wait, Ready, Finished]:
         """One run in the executor; whatever ends it early, nothing of it goes on."""
-        run_id, self._run_id = self._run_id or str(uuid.uuid4()), None
+        run_id, self._run_id = self._run_id or self._next_id(), None
         ids = Ids(run_id, self._trace_id)
-        remote = Remote(executor, ids, log, bell, timeout=self._timeout, step_timeout=seconds(action))
-        steps, ready = remote.follow(ir, inputs), None
+        tell = partial(_events, action=action, mask=log.mask)
+        remote = Remote(executor, ids, log, bell, tell, timeout=self._timeout, step_timeout=seconds(action))
         try:
-            while True:
-                step = steps.send(ready)
-                ready = yield step if isinstance(step, Wait) else _event(step, action, log.mask)
-        except StopIteration as end:
-            finished: Finished = end.value
-            return finished
+            return (yield from remote.follow(ir, inputs))
         except EngineError:
             executor.kill()
             raise
         finally:
-            steps.close()
             if not remote.is_over:
                 with suppress(EngineError):  # then it is at its end, too
                     drive(remote.cancel(self._hurry or time.monotonic() + CANCEL_GRACE, executor.interject))
+
+    def _next_id(self) -> str:
+        """The id of another run: that of the command, and a number in place of its last digits."""
+        return f"{self._trace_id[:24]}{next(self._numbers):012x}"
 
     def _kept(self, bell: Bell) -> Pump[Executor]:
         """The executor: the one that runs, or a new one that offers what the first one did."""
@@ -159,13 +167,14 @@ class ProcEngine:
             self._starting.give()
 
     def _started(self) -> Pump[Executor]:
-        self._run_id = str(uuid.uuid4())
+        self._run_id = self._next_id()
         variables = environment(self._run_id, self._trace_id, self._timeout)
         executor = Executor(self._reaper, self._argv, self._cwd, variables)
         try:
             offer = yield from executor.handshake(time.monotonic() + self._timeout)
             if self._offer is None:
                 self._offer = offer
+                self._offered = rep.CONTROL | set(offer.step_kinds)
                 self._slots = Turns(offer.concurrency or 1)
             elif offer != self._offer:
                 raise CapabilitiesMismatch("the executor was started again, and offers something else than before")
@@ -215,22 +224,22 @@ def _asked(action: Action) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 def _refers(value: Any) -> bool:
     """Whether a resolved value looks like a reference; as an input it can't be taken for one and resolved again."""
-    if isinstance(value, Mapping):
-        return any(map(_refers, value.values()))
+    if isinstance(value, str):
+        return value.lstrip().startswith("$")
     if isinstance(value, list | tuple):
         return any(map(_refers, value))
-    return isinstance(value, str) and value.lstrip().startswith("$")
+    return isinstance(value, dict) and any(map(_refers, value.values()))
 
 
-def _event(told: Mapping[str, Any], action: Action, mask: Mask) -> Domain:
-    """An event for the journal; of one that holds a secret only that there was one."""
+def _events(told: Told, action: Action, mask: Mask) -> Iterator[Domain]:
+    """What one Poll told, for the journal; of an event that holds a secret only that there was one."""
     try:
-        canonical(told)
+        holds = is_secret(told, action, mask)
     except BadAttribute as error:
         rep.broken(f"an event of {rep.POLL} can't be kept: {error.message}")
-    if is_secret(told, action, mask):
-        told = {"refused": "secrets_detected"}
-    return Domain("executor_event", {"event": told, "label": action.label, "state_id": action.state_id})
+    for event in told:
+        shown = {"refused": "secrets_detected"} if holds and is_secret(event, action, mask) else event
+        yield Domain("executor_event", {"event": shown, "label": action.label, "state_id": action.state_id})
 
 
 def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
@@ -245,7 +254,7 @@ def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
         data = canonical(result)
     except BadAttribute as error:
         return Outcome(error=ErrorInfo("result_refused", f"the result can't be kept: {error.message}"))
-    if is_secret(result, action, io.mask):
+    if is_secret(result, action, io.mask, data):
         return Outcome(error=secret_result())
     outputs = {}
     for name in action.outputs:
@@ -258,10 +267,10 @@ def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
 
 def _result(action: Action, summary: Mapping[str, Any]) -> Any:
     """The output's document. A run's id differs from run to run, and is no part of it."""
+    if action.kind != "ir" and "result" in summary:
+        return summary["result"]
     plain = {name: value for name, value in summary.items() if name != "run_id"}
-    if action.kind == "ir":
-        return {"status": "completed", "summary": plain}
-    return summary.get("result", plain)
+    return {"status": "completed", "summary": plain} if action.kind == "ir" else plain
 
 
 def _failure(finished: Finished) -> ErrorInfo:

@@ -171,13 +171,15 @@ def before(
 def drive(generator: Generator[Wait, Ready, T]) -> T:
     """Pump one generator to its end, blocking: for ends that may not be left to an evaluator."""
     ready: Ready = None
+    watched: tuple[int, ...] | None = None
     while True:
         try:
             wait = generator.send(ready)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-        poller = select.poll()
-        for descriptor in wait.descriptors:
-            poller.register(descriptor, select.POLLIN)
+        if wait.descriptors != watched:
+            watched, poller = wait.descriptors, select.poll()
+            for descriptor in watched:
+                poller.register(descriptor, select.POLLIN)
         limit = None if wait.deadline is None else max(0.0, wait.deadline - time.monotonic()) * 1000
-        ready = tuple(descriptor for descriptor, _ in poller.poll(limit))
+        ready = tuple([descriptor for descriptor, _ in poller.poll(limit)])

@@ -94,6 +94,9 @@ class Session:
         """Take the next bytes."""
         if self._method is None:
             broken(f"it speaks without being asked: {_shown(data)}")
+        if not self._line and 0 <= data.find(b"\n") == len(data) - 1 < MAX_FRAME:  # a whole line, and nothing else
+            method, self._method = self._method, None
+            return _reply(data, self._id, method)
         start = len(self._line)
         self._line += data
         end = self._line.find(b"\n", start)
@@ -183,10 +186,13 @@ def progress(result: Mapping[str, Any]) -> Progress:
     if not isinstance(status, str) or status not in STATUSES:
         broken(f"the result of {POLL} has status {status!r}; known are {', '.join(sorted(STATUSES))}")
     events = [] if events is None else events
-    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+    if not isinstance(events, list):
         broken(f"the events of {POLL} are no list of objects")
-    if not all(isinstance(event.get("type"), str) for event in events):
-        broken(f"an event of {POLL} has no type")
+    for event in events:
+        if not isinstance(event, dict):
+            broken(f"the events of {POLL} are no list of objects")
+        if not isinstance(event.get("type"), str):
+            broken(f"an event of {POLL} has no type")
     if not (summary is None or isinstance(summary, dict)):
         broken(f"the summary of {POLL} is no object")
     return Progress(status, tuple(events), summary or {})

@@ -39,7 +39,7 @@ _RULES: dict[str, tuple[str, ...]] = {
         *_OTHERS_HIDDEN,
     ),
     "network:deny": ("(deny network*)",),  # local sockets too: the language's filters for them differ by version
-    "network:none": ("(deny network*)",),
+    "network:none": ("(deny network*)", "(deny ipc-sysv*)"),
     "exec:deny": ("(deny process-exec*)",),
     "signals:deny": ("(deny signal)", "(allow signal (target self))"),
 }

@@ -47,6 +47,9 @@ ARCHITECTURES = {
             **{"kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297},
             **{"pidfd_send_signal": 424, "io_uring_setup": 425, "pidfd_getfd": 438, "ptrace": 101},
             **{"prctl": 157, "unshare": 272, "truncate": 76},
+            **{"shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220},
+            **{"msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241},
+            **{"add_key": 248, "request_key": 249, "keyctl": 250},
         },
     ),
     "aarch64": Architecture(
@@ -56,6 +59,9 @@ ARCHITECTURES = {
             **{"kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240},
             **{"pidfd_send_signal": 424, "io_uring_setup": 425, "pidfd_getfd": 438, "ptrace": 117},
             **{"prctl": 167, "unshare": 97, "truncate": 45},
+            **{"shmget": 194, "shmat": 196, "shmctl": 195, "semget": 190, "semop": 193, "semctl": 191},
+            **{"semtimedop": 192, "msgget": 186, "msgsnd": 189, "msgrcv": 188, "msgctl": 187},
+            **{"mq_open": 180, "mq_unlink": 181, "add_key": 217, "request_key": 218, "keyctl": 219},
         },
     ),
 }

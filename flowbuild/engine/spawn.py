@@ -40,7 +40,7 @@ class Start:
 class Child:
     """A started child: its two streams, and whether it still runs. Its group's number is its own."""
 
-    __slots__ = ("idle", "pid", "pidfd", "started", "status", "stdout", "streams", "term_at")
+    __slots__ = ("idle", "pid", "pidfd", "refused", "started", "status", "stdout", "streams", "term_at")
 
     def __init__(self, pid: int, streams: tuple[int, ...]) -> None:
         self.pid = pid
@@ -49,6 +49,7 @@ class Child:
         self.idle = False
         self.started = time.monotonic()
         self.status: int | None = None  # as waitpid gives it
+        self.refused: str | None = None  # why what it stands for was not begun
         self.term_at: float | None = None
         self.pidfd = _pidfd(pid)
 

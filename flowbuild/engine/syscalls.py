@@ -37,7 +37,8 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result: int, name: str) -> int:
+def checked(result: int, name: str) -> int:
+    """The result of a call, or its errno as an OSError."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name)
@@ -49,7 +50,7 @@ def syscall(number: int, *arguments: int | bytes | None) -> int:
     if not IS_LINUX:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), f"system call {number}")
     words = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
-    return _checked(libc().syscall(ctypes.c_long(number), *words), f"system call {number}")
+    return checked(libc().syscall(ctypes.c_long(number), *words), f"system call {number}")
 
 
 def prctl(option: int, *arguments: int) -> int:
@@ -57,7 +58,7 @@ def prctl(option: int, *arguments: int) -> int:
     if not IS_LINUX:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), f"prctl {option}")
     words = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
-    return _checked(libc().prctl(ctypes.c_int(option), *words), f"prctl {option}")
+    return checked(libc().prctl(ctypes.c_int(option), *words), f"prctl {option}")
 
 
 def die_with(parent: int) -> None:
@@ -91,12 +92,12 @@ def drop_capabilities() -> None:
             break
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
-    _checked(libc().capset(header, sets), "capset")
+    checked(libc().capset(header, sets), "capset")
 
 
 def unshare(flags: int) -> None:
     """unshare(2): leave namespaces and enter new ones."""
-    _checked(libc().unshare(ctypes.c_int(flags)), "unshare")
+    checked(libc().unshare(ctypes.c_int(flags)), "unshare")
 
 
 def leave_network() -> None:
@@ -135,4 +136,4 @@ def clear_environment() -> None:
     """Remove every variable from this process's environment, in Python's copy and in the C library's."""
     os.environ.clear()
     if IS_LINUX:
-        _checked(-1 if libc().clearenv() else 0, "clearenv")
+        checked(-1 if libc().clearenv() else 0, "clearenv")

@@ -55,10 +55,16 @@ class Turns:
         self._free = limit
         self._line: deque[Bell] = deque()
 
+    def take_now(self) -> bool:
+        """A turn at once, if there is one and nobody waits for it."""
+        if not self._free or self._line:
+            return False
+        self._free -= 1
+        return True
+
     def take(self, bell: Bell) -> Pump[None]:
         """Wait for a turn. Closed meanwhile, it steps out of the line."""
-        if self._free and not self._line:
-            self._free -= 1
+        if self.take_now():
             return
         wait = Wait((bell.descriptor,))
         self._line.append(bell)

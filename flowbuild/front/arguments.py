@@ -44,6 +44,9 @@ FLAGS = {
     "--only-profile": ("only_profile", "many"),
     "--only-scenario": ("only_scenario", "many"),
     "--timeout": ("timeout_s", "seconds"),
+    "--attempts": ("attempts", "whole"),
+    "--event-profile": ("event_profile", "one"),
+    "--skip-tag": ("skip_tags", "many"),
 }
 
 # field: the words it may have. Another word is the slow road's to refuse.
@@ -57,7 +60,7 @@ CHOICES = {
 
 # Fields that change neither what is printed nor what is built when nothing is to be done; and `directory`, which
 # counts as the place that it leads to.
-_WITHOUT_WEIGHT = ("directory", "jobs", "keep_going", "timeout_s")
+_WITHOUT_WEIGHT = ("directory", "jobs", "keep_going", "timeout_s", "attempts", "event_profile")
 
 
 class Request:
@@ -89,6 +92,9 @@ class Request:
         only_profile: tuple[str, ...] = (),
         only_scenario: tuple[str, ...] = (),
         timeout_s: float | None = None,
+        attempts: int | None = None,
+        event_profile: str | None = None,
+        skip_tags: tuple[str, ...] = (),
     ) -> None:
         self.command = command
         self.patterns = patterns
@@ -113,6 +119,9 @@ class Request:
         self.only_profile = only_profile
         self.only_scenario = only_scenario
         self.timeout_s = timeout_s
+        self.attempts = attempts
+        self.event_profile = event_profile
+        self.skip_tags = skip_tags
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and vars(self) == vars(other)
@@ -196,7 +205,8 @@ def is_provable(request: Request) -> bool:
         and not request.force
         and (request.out, request.config, request.timeout_s) == (None, None, None)
         and (request.engine, request.executor_path, request.runtime_config) == (None, None, None)
-        and not (request.only_profile or request.only_scenario)  # each such run is committed anew
+        # Each such run is committed anew.
+        and not (request.only_profile or request.only_scenario or request.skip_tags)
     )
 
 

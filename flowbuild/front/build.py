@@ -9,7 +9,7 @@ journal and a bundle; all other targets are one run together. They share the ses
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from flowbuild.bundle.pipeline import Pipeline
 from flowbuild.core.errors import BadFlag, DiskRefused
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
 from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.core.run_config import RunConfig
 from flowbuild.front import github
 from flowbuild.front.arguments import Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
@@ -30,6 +31,7 @@ from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
+from flowbuild.front.run_config import check_tags, run_config
 from flowbuild.front.runtime import open_steps
 from flowbuild.front.tally import Tally
 from flowbuild.front.verify import before, compare
@@ -39,13 +41,14 @@ from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
 from flowbuild.run.channel import resolve
 from flowbuild.run.explain import Verdict
-from flowbuild.run.manifest import manifest as run_manifest
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.remark import remarks
 from flowbuild.run.result import Continue, Result, blocked_by
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.shown import show, shown_paths
+from flowbuild.run.start import StartRun, start_run, started
 from flowbuild.run.unfinished import Going
 from flowbuild.run.why import Why
 from flowbuild.store.files import ensure_directory
@@ -112,11 +115,11 @@ class Build:
         """Build plain targets as one run; with `numbers`, only these states and what they need."""
         chosen = self.graph.closure(self.wanted) if numbers is None else self.graph.behind(numbers)
         op = op_of(self.labels[0]) if len(self.labels) == 1 else OpId("build")
-        label = " ".join(map(str, self.labels))
-        going = going_on(self, chosen, op, label, {})
+        asked = Asked(op, " ".join(map(str, self.labels)), {}, self.config())
+        going = going_on(self, chosen, asked)
         run_id = going.run_id if going else new_run_id()
         directory = self.session.run_directory(run_id)
-        run = self.new_run(chosen, op, label, {}, run_id, lambda: _made(directory), going)
+        run = self.new_run(chosen, asked, run_id, lambda: ensure_directory(directory), going)
         result = self._follow(run, chosen)
         if run.performed:
             run.complete()
@@ -143,8 +146,10 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        numbers = self.graph.closure(self.wanted)
-        run = self.new_run(numbers, OpId("build"), "", {}, new_run_id(), lambda: Path("/nonexistent"))
+        bundles = {label: self.graph.targets[label].bundle or {} for label in self.wanted}
+        numbers = self.graph.closure(one for label, made in bundles.items() for one in made.get("targets", (label,)))
+        asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
+        run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
 
@@ -196,10 +201,11 @@ class Build:
     def _build_run(self, label: Label) -> int:
         built, run_id, going = self.graph.targets[label], new_run_id(), None
         out_root = self.workspace.root / (self.request.out or "out") / label.directory
+        asked = Asked(built.op, str(label), built.params, self.config(label))
         draft: Draft | Pipeline
         if "targets" in (built.bundle or {}):
             numbers = self.graph.closure((built.bundle or {})["targets"])
-            going = going_on(self, numbers, built.op, str(label), built.params)
+            going = going_on(self, numbers, asked)
             run_id = going.run_id if going else run_id
             draft = Pipeline(self.session, self.graph, built, out_root, run_id)
             if going:
@@ -207,7 +213,7 @@ class Build:
         else:
             numbers = self.experiment.numbers(self.graph, built)
             draft = Draft(self.experiment, self.graph, built, out_root, run_id)
-        run = self.new_run(numbers, built.op, str(label), built.params, run_id, draft.begin, going)
+        run = self.new_run(numbers, asked, run_id, draft.begin, going)
         result = self._follow(run, numbers)
         committed = draft.finish(run, result, Policy(self.request.policy), self.durability)
         self._show_committed(label, committed)
@@ -258,14 +264,7 @@ class Build:
         return next(level for level in known if level == self.request.durability)
 
     def new_run(
-        self,
-        numbers: Sequence[int],
-        op: OpId,
-        label: str,
-        params: Mapping[str, Any],
-        run_id: RunId,
-        place: Callable[[], Path],
-        going: Going | None = None,
+        self, numbers: Sequence[int], asked: Asked, run_id: RunId, place: Callable[[], Path], going: Going | None = None
     ) -> Run:
         """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
@@ -273,12 +272,11 @@ class Build:
             self.session,
             self.graph,
             numbers,
-            self.manifest(op, label, params),
+            self.start_of(asked) if going is None else started(going.story, self.session.cas, asked.op),
             run_id,
             place,
             policy=Policy(request.policy),
             forced=self.forced,
-            jobs=request.jobs,
             keep_going=Continue(request.keep_going),
             flushes=request.durability != "none",
             tick_s=TICK_S if self.console.is_live else None,
@@ -287,14 +285,16 @@ class Build:
             nursery=lambda birth: ChildRun(self, birth),
         )
 
-    def manifest(self, op: OpId, label: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What such a run is asked for."""
-        request = self.request
+    def start_of(self, asked: Asked) -> StartRun:
+        """What a new run of what is asked begins with."""
         variables = tuple(sorted(self.session.facts.asked_variables))
-        jobs = request.jobs or os.cpu_count() or 1
-        return run_manifest(
-            op, label, params, channel=request.channel, policy=request.policy, jobs=jobs, variables=variables
-        )
+        return start_run(asked, self.request.channel, self.request.policy, variables)
+
+    def config(self, label: Label | None = None) -> RunConfig:
+        """The configuration of a run; with a label, of that `run` target."""
+        check_tags(self.request.skip_tags, self.graph.states)
+        said = (self.graph.targets[label].bundle or {}).get("config", {}) if label else {}
+        return run_config(self.request, self.workspace.config.run, said)
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
         """Drive a run to its end, showing each batch of events."""
@@ -311,8 +311,9 @@ class Build:
         self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if last is not None:
-            self._compared = compare(self, last, result)
-        if run.desk.forgot:
+            self._compared = compare(self, last, result, run.run_id)
+        self.report.is_filtered |= run.is_filtered
+        if run.desk.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 
@@ -326,11 +327,6 @@ def start(directory: str) -> Path:
     if not here.is_dir():
         raise BadFlag(f"-C {directory}: there is no such directory")
     return here
-
-
-def _made(directory: Path) -> Path:
-    ensure_directory(directory)
-    return directory
 
 
 def build(request: Request) -> int:

@@ -14,8 +14,8 @@ from flowbuild.core.errors import BadFlag
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
 from flowbuild.front.history import Runs
-from flowbuild.run.account import is_live
 from flowbuild.run.run import PID
+from flowbuild.store.journal import is_live
 
 PATIENCE_S = 10.0  # children have five to end; then the journal is sealed
 

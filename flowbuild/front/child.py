@@ -27,9 +27,11 @@ from flowbuild.engine.transport import Refused
 from flowbuild.graph.lower import Setting, lower, needs
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.child import Birth, End
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.run import Run
+from flowbuild.run.start import started
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.journal import read
@@ -57,8 +59,7 @@ class ChildRun:
             self._draft, numbers = self._drafted(graph, out_root, birth)
         else:
             self._place, numbers = self._session.run_directory(birth.run_id), graph.closure([birth.label])
-        self._manifest = build.manifest(built.op, str(birth.label), built.params)
-        self._manifest["input_params"]["parent"] = dict(birth.parent)
+        self._start = build.start_of(Asked(built.op, str(birth.label), built.params, birth.config, birth.parent))
         told = self._told(birth)
         self.is_new = told is None
         birth = birth._replace(initial=birth.initial or {})
@@ -68,7 +69,8 @@ class ChildRun:
                 self._draft.reopen()
         else:
             _check_initial(birth, graph, numbers)
-            self.manifest_id, self.initial_snapshot_id = self._kept(self._manifest), self._kept(birth.initial)
+            self.manifest_id = self._session.cas.put(self._start.manifest)
+            self.initial_snapshot_id = self._session.cas.put(canonical(birth.initial))
         if self.end is None:
             self._run = self._new(graph, numbers, birth, told)
             self._run.check()
@@ -89,7 +91,7 @@ class ChildRun:
             self._session,
             graph,
             numbers,
-            self._manifest,
+            self._start,
             birth.run_id,
             self._begin,
             policy=Policy(request.policy),
@@ -120,19 +122,17 @@ class ChildRun:
                 remove_tree(self._place)
             return None
         told, began = story(events), events[0]["event"]["Kernel"]["RunStarted"]
-        self.manifest_id, self.initial_snapshot_id = began["manifest_id"], began["initial_snapshot_id"]
-        known = json.loads(self._session.cas.read(self.manifest_id))
+        self.initial_snapshot_id = began["initial_snapshot_id"]
+        known = started(told, self._session.cas, self._start.op)
+        self.manifest_id = known.manifest_id
         is_same = birth.initial is None or sha256(canonical(birth.initial)) == self.initial_snapshot_id
-        if known["input_params"] != self._manifest["input_params"] or not is_same:
+        if known.doc["input_params"] != self._start.doc["input_params"] or not is_same:
             message = f"the fact key {birth.parent['fact_key']!r} was used for another child run"
             raise Refused("child_run_conflict", message, "Storage")
-        self._manifest = known
+        self._start = known
         if told.status is not None:
             self.end = End(told.status, (ended or {})["final_snapshot_id"])
         return told
-
-    def _kept(self, document: Any) -> Digest:
-        return self._session.cas.put(canonical(document))
 
     def step(self) -> Wait | None:
         """Go on a little. The journal is there as soon as anybody hears of the run."""

@@ -15,16 +15,18 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import bundle, executor, ir, key, runs
+from flowbuild.front import bundle, cache, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
+    Attempts,
     Channel,
     Color,
     Continue,
     Directory,
     Durability,
     Engine,
+    EventProfile,
     ExecutorPath,
     Force,
     Jobs,
@@ -37,6 +39,7 @@ from flowbuild.front.flags import (
     Quiet,
     RuntimeConfig,
     Sets,
+    SkipTags,
     Strict,
     Verbose,
     requested,
@@ -55,6 +58,7 @@ app = typer.Typer(
 )
 
 app.add_typer(runs.app, name="runs")
+app.add_typer(cache.app, name="cache")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(key.app, name="key")
 app.add_typer(executor.app, name="executor")
@@ -76,6 +80,9 @@ def build(
     strict: Strict = False,
     only_profile: OnlyProfile = [],  # noqa: B006
     only_scenario: OnlyScenario = [],  # noqa: B006
+    skip_tags: SkipTags = [],  # noqa: B006
+    event_profile: EventProfile = None,
+    attempts: Attempts = None,
     out: Out = None,
     engine: Engine = None,
     executor_path: ExecutorPath = None,
@@ -123,6 +130,7 @@ def explain(
     sets: Sets = [],  # noqa: B006
     channel: Channel = "direct",
     force: Force = [],  # noqa: B006
+    skip_tags: SkipTags = [],  # noqa: B006
     engine: Engine = None,
     executor_path: ExecutorPath = None,
     runtime_config: RuntimeConfig = None,

@@ -22,6 +22,7 @@ from flowbuild.front.arguments import Request
 from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.graph.step import CONTROL
+from flowbuild.run.resume import ORPHAN
 
 # What a line says of a state: the cause, and a note when its output stayed the same.
 Remark = Callable[[State, str, dict[str, str]], tuple[str, str]]
@@ -158,6 +159,8 @@ class Progress:
             self._take_domain(event)
         elif isinstance(event, StateFailed) and event.state_id in self._retried:
             self._retried.discard(event.state_id)
+        elif isinstance(event, StateFailed) and event.error["info"]["code"] == ORPHAN.code:
+            self._show_step("again  ", event.state_id, "the kill cut its attempt off")
         elif isinstance(event, StateFailed):
             self.failed += 1
             self._running.pop(event.state_id, None)
@@ -173,6 +176,7 @@ class Progress:
             self.reused += 1
         elif event.name == "skipped":
             self.skipped += 1
+            self._show_skipped(payload)
         elif event.name == "action_bound":
             self._running[state_id] = self._entered[state_id]
             self._keys[state_id] = payload["action"]
@@ -186,10 +190,16 @@ class Progress:
         elif event.name == "step_failed":
             self._caught.add(state_id)
             self._show_step("caught ", state_id, payload["error"]["message"])
-        elif event.name == "not_remembered":
+        elif event.name == "not_remembered" and payload["reason"]:
             word = self._console.paint("warning", "warning")
             text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
+
+    def _show_skipped(self, payload: dict[str, Any]) -> None:
+        """A line for what its tag, or that of what it needs, left out; of steps that no way leads to there are many."""
+        why = f"tag {payload['tag']}" if "tag" in payload else f"needs {payload['needs']}" if "needs" in payload else ""
+        if why:
+            self._console.line(f"  {'skipped':<7} {payload['label']!s:<{self._wide}}  {why}")
 
     def _show_step(self, word: str, state_id: str, message: str) -> None:
         """A line for a step that failed, and yet the flow goes on."""

@@ -43,6 +43,13 @@ Policy = Annotated[str, typer.Option("--policy", metavar="NAME", help="build, li
 Strict = Annotated[bool, typer.Option("--strict", help="A partial run exits 1.")]
 OnlyProfile = Annotated[list[str], typer.Option("--only-profile", metavar="ID", help="Run these profiles only.")]
 OnlyScenario = Annotated[list[str], typer.Option("--only-scenario", metavar="ID", help="Run these scenarios only.")]
+SkipTags = Annotated[list[str], typer.Option("--skip-tag", metavar="TAG", help="Perform no state that has this tag.")]
+EventProfile = Annotated[
+    str | None, typer.Option("--event-profile", metavar="NAME", help="minimal, normal, verbose or custom:name,name.")
+]
+Attempts = Annotated[
+    int | None, typer.Option("--attempts", min=1, metavar="N", help="Attempts of states that declare no retry.")
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="Commit bundles below this directory.")]
 
 

@@ -24,9 +24,10 @@ from typing import Any
 
 from flowbuild.core.errors import UnknownTarget, UserError
 from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
-from flowbuild.core.ids import OpId, new_run_id, op_of
+from flowbuild.core.ids import new_run_id, op_of
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.front.arguments import Request
+from flowbuild.front.run_config import run_config
 from flowbuild.front.runtime import open_steps
 from flowbuild.graph.flow import codes
 from flowbuild.graph.flow_inputs import values
@@ -38,11 +39,12 @@ from flowbuild.graph.step import RESULT
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.load.workspace import find_root
-from flowbuild.run.manifest import manifest as run_manifest
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.run.start import start_run
 from flowbuild.store.files import ensure_directory
 
 
@@ -104,16 +106,9 @@ def run(session: Session, ir: Mapping[str, Any], given: Mapping[str, Any]) -> Ru
     graph, numbers = StateGraph(tuple(states), {}), range(len(states))
     run_id = new_run_id()
     directory = session.run_directory(run_id)
-    asked = run_manifest(
-        OpId(op_of(label)),
-        str(label),
-        {},
-        channel=session.channel,
-        policy="live",
-        jobs=os.cpu_count() or 1,
-        variables=(),
-    )
-    work = Run(session, graph, numbers, asked, run_id, lambda: _made(directory), policy=Policy.LIVE)
+    config = run_config(Request(policy="live"), session.workspace.config.run)
+    start = start_run(Asked(op_of(label), str(label), {}, config), session.channel, Policy.LIVE)
+    work = Run(session, graph, numbers, start, run_id, lambda: ensure_directory(directory), policy=Policy.LIVE)
     told = Told(states)
     steps = work.events()
     while True:
@@ -226,8 +221,3 @@ def _result(
     if result.errors:
         summary["error"] = next(iter(result.errors.values())).message
     return RunResult("completed" if result.ok else "failed", state, tuple(told.events), summary, result.signal)
-
-
-def _made(directory: Path) -> Path:
-    ensure_directory(directory)
-    return directory

@@ -12,14 +12,15 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
 from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
 from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
-from flowbuild.run.account import FAILED, HOW, PERFORMED, Account, Told
 from flowbuild.run.kin import kin
+from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.journal import read
 
@@ -51,7 +52,7 @@ class Runs:
 def list_(request: Request) -> int:
     """Print one line a run, oldest first."""
     out, runs = console(request), Runs(request)
-    entries = list(_chosen(runs, request.patterns))
+    entries = list(chosen(runs, request.patterns))
     for entry in entries:
         out.emit(_doc(entry, runs))
     wide = {"status": max((len(entry.status) for entry in entries), default=0)}
@@ -67,7 +68,8 @@ def list_(request: Request) -> int:
     return 0
 
 
-def _chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+def chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+    """The runs of the targets that are asked for; all without a pattern."""
     wanted = [parse_pattern(text, runs.package) for text in patterns]
     for entry in runs.entries:
         labels = [parse_pattern(text) for text in entry.label.split(" ") if text.startswith("//")]
@@ -85,6 +87,8 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
+    if entry.status == "damaged" and not (entry.path / layout.INDEX).is_file():
+        raise StoreCorrupt(entry.problem)
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
@@ -108,7 +112,7 @@ def show(request: Request, text: str) -> int:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
         out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
     _more(out, len(mismatches), "mismatches")
-    return 0
+    return StoreCorrupt.exit_code if found.fault else 0
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
@@ -118,11 +122,11 @@ def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _lines(entry: Entry, found: Account, bundle: RunBundle | None) -> Iterator[str]:
+def _lines(entry: Entry, found: Story, bundle: RunBundle | None) -> Iterator[str]:
     counts = ", ".join(f"{len(found.of(how))} {how}" for how in HOW if found.of(how) or how in (PERFORMED, FAILED))
     took = _took(found)
     yield f"run {entry.run_id}" + ("  (LATEST)" if entry.is_latest else "")
-    yield f"  {'target':<10} {entry.label or found.op or 'not known any more'}"
+    yield f"  {'target':<10} {entry.label or found.op_id or 'not known any more'}"
     yield f"  {'status':<10} {entry.status}" + (f": {entry.problem}" if entry.problem else "")
     yield f"  {'when':<10} {when(entry.started_ms)}" + (f", took {took / 1000:.2f} s" if took is not None else "")
     yield f"  {'asked':<10} channel {entry.channel or '?'}, policy {entry.policy or '?'}"
@@ -136,7 +140,7 @@ def _lines(entry: Entry, found: Account, bundle: RunBundle | None) -> Iterator[s
         yield f"  {'summary':<10} {os.path.relpath(entry.path / layout.SUMMARY_TEXT)}"
 
 
-def _show_states(out: Console, found: Account) -> None:
+def _show_states(out: Console, found: Story) -> None:
     for how in (FAILED, PERFORMED) if out.verbose else (FAILED,):
         for one in found.of(how):
             why = str((one.error or {}).get("message") or "").partition("\n")[0]
@@ -148,8 +152,8 @@ def _more(out: Console, count: int, what: str) -> None:
         out.line(f"  ... and {count - MOST} more {what}: -v lists them")
 
 
-def _took(found: Account) -> int | None:
-    if found.started_ms is None or found.last_ms is None or found.ended is None:
+def _took(found: Story) -> int | None:
+    if found.started_ms is None or found.last_ms is None or found.status is None:
         return None
     return found.last_ms - found.started_ms
 

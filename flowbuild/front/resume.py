@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flowbuild.core.errors import BadFlag, RunStale
-from flowbuild.core.ids import OpId, run_id
+from flowbuild.core.errors import BadFlag, BadManifest, RunStale, StoreConflict, StoreCorrupt
+from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
-from flowbuild.run.account import is_live
+from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
-from flowbuild.run.story import story
-from flowbuild.run.unfinished import Going, Unfinished, killed
-from flowbuild.store.journal import read
+from flowbuild.run.start import manifest_of
+from flowbuild.run.unfinished import Going, Unfinished, killed, recorded
+from flowbuild.store.journal import is_live
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
 
 
-def going_on(build: Build, numbers: Sequence[int], op: OpId, label: str, params: Mapping[str, Any]) -> Going | None:
+def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None:
     """The killed run to go on with, if there is one whose work is still the same."""
     if build.request.policy != Policy.BUILD or build.forced:
         return None
     root = build.workspace.root
-    for going in [build.resumed] if build.resumed else killed(root, build.manifest(op, label, params)):
-        run = build.new_run(numbers, op, label, params, going.run_id, lambda: Path("/nonexistent"), going)
+    say = lambda text: build.console.error(f"flowbuild: {text}")  # noqa: E731
+    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say):
         try:
-            run.check()
-        except RunStale as stale:
+            build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
+        except (RunStale, BadManifest) as stale:
             if build.resumed:
                 raise
             build.console.line(f"  run {going.run_id[:8]} was killed; a new one begins: {stale.message}")
@@ -45,26 +45,28 @@ def resume(request: Request, text: str) -> int:
     from flowbuild.front.build import Build
     from flowbuild.front.history import Runs
 
-    entry = Runs(request).find(text)
-    told = story(read(entry.journal))
-    out = console(request)
+    runs = Runs(request)
+    entry, out = runs.find(text), console(request)
+    told = recorded(entry.journal, entry.run_id)
+    if not told.head:
+        raise StoreCorrupt(f"run_not_found: {entry.journal} holds no whole event", remedy="build its target again")
     if told.status is not None:
         out.emit({"run_id": entry.run_id, "status": told.status})
         out.line(f"{entry.run_id[:8]} has ended: {told.status}")
         return 0 if told.status == "Completed" else 1
     if is_live(entry.journal):
-        raise BadFlag(f"{entry.run_id} is at work", remedy="wait for it to end")
-    if entry.parent:
-        raise BadFlag(f"{entry.run_id} is a child of {entry.parent}", remedy="go on with that one, if it was killed")
-    if not entry.label:
-        raise BadFlag(f"{entry.run_id} does not say what was asked", remedy="build its target again")
-    sets = tuple(f"{entry.label}.{name}={value}" for name, value in (entry.asked.get("params") or {}).items())
+        raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
+    wanted = manifest_of(told, runs.cas)["input_params"]
+    if wanted.get("parent"):
+        parent = wanted["parent"]["run_id"]
+        raise BadFlag(f"{entry.run_id} is a child of {parent}", remedy="go on with that one, if it was killed")
+    label = str(wanted["label"])
     asked = Request(
         "build",
-        tuple(entry.label.split(" ")),
+        tuple(label.split(" ")),
         directory=request.directory,
-        channel=entry.channel or "direct",
-        sets=sets,
+        channel=str(wanted.get("channel") or "direct"),
+        sets=tuple(f"{label}.{name}={value}" for name, value in wanted["params"].items()),
         json=request.json,
         verbose=request.verbose,
     )

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from posixpath import relpath
 from typing import Any
 
-from flowbuild.core.errors import BadAttribute, BadPath, FlowError, raise_all
+from flowbuild.core.errors import BadAttribute, BadPath, FlowError, InvalidPlan, raise_all
 from flowbuild.core.label import Label, parse
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.graph.declared import registry_id
 from flowbuild.graph.evidence import (
+    NEUTRAL_WORLD,
     Cell,
     cells,
     expected_matrix,
@@ -27,9 +28,11 @@ from flowbuild.graph.evidence import (
 from flowbuild.graph.evidence_faults import Fault, plan_faults, registry_faults
 from flowbuild.graph.flow import flow_built
 from flowbuild.graph.scope import Scope, as_input
-from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State
+from flowbuild.graph.state import Built, Code, File, Fold, Golden, Input, Product, Source, State, StateGraph
 from flowbuild.graph.template import resolve_attributes
+from flowbuild.load.attributes import Checker
 from flowbuild.load.package import Target
+from flowbuild.load.run_settings import read_settings
 
 # What a promotion leaves; its folds name the same.
 PACKET, STATEMENTS = "promotion_packet.json", "promotion_packet.intoto.jsonl"
@@ -112,9 +115,13 @@ def registry(scope: Scope) -> Built:
 
 
 def plan(scope: Scope) -> Built:
-    """Which profiles of a registry to run in which lanes, as the document of seed 003."""
-    found, _ = _plan(scope, scope.target)
-    return scope.finish({"plan": _written(scope, "plan", found)})
+    """Which profiles of a registry to run in which lanes, as the document of seed 003; and what is expected of each."""
+    found, source = _plan(scope, scope.target)
+    documents = {"plan": found}
+    if scope.target.attrs["expected_matrix"]:
+        read = probes_document(registry_id(source), source.attrs), profiles_document(registry_id(source), source.attrs)
+        documents["expected_matrix"] = expected_matrix(found, *read, NEUTRAL_WORLD)
+    return scope.finish({key: _written(scope, key, doc) for key, doc in documents.items()})
 
 
 def run(scope: Scope) -> Built:
@@ -132,7 +139,7 @@ def run(scope: Scope) -> Built:
     forbidden = restrictions(attrs)
     rows = {cell: _cell(scope, cell, forbidden, attrs) for cell in cells(document, matrix, probes)}
     bundle = {"plan": document, "probes": probes, "profiles": profiles, "restrictions": forbidden, "cells": rows}
-    return scope.finish({}, bundle=bundle)
+    return scope.finish({}, bundle={**bundle, "config": _config(scope)})
 
 
 def _pipeline(scope: Scope) -> Built:
@@ -144,7 +151,21 @@ def _pipeline(scope: Scope) -> Built:
         labels += built.members or (label,)
         if built.bundle is not None:
             raise scope.fault(BadAttribute(f"{label} commits a bundle of its own"), "targets")
-    return scope.finish({}, bundle={"targets": tuple(dict.fromkeys(labels))})
+    bundle = {"targets": tuple(dict.fromkeys(labels)), "config": _config(scope)}
+    if not any(True for label in labels for _ in StateGraph.roots(scope.built[label])):
+        problem = "EmptyPlan: none of its targets has a state to perform"
+        raise scope.fault(InvalidPlan(problem, remedy="name a target that is built"), "targets")
+    return scope.finish({}, bundle=bundle)
+
+
+def _config(scope: Scope) -> dict[str, Any]:
+    """What a run target says of its run's configuration."""
+    to = Checker(scope.package)
+    found = read_settings(
+        to, scope.render(scope.target.attrs["config"], scope.names(), "config"), ("config",), "config"
+    )
+    raise_all(scope.fault(one.kind(one.message, remedy=one.remedy), *one.pointer) for one in to.findings)
+    return found
 
 
 def promotion(scope: Scope) -> Built:

@@ -1,4 +1,5 @@
-"""What states hand on without a file: the context keys that one reads and writes, and what it comes after.
+"""What states hand on without a file: the context keys that one reads and writes, what it comes after, and whether it
+can say that it lives.
 
 Knows nothing of values. A key that a state reads is written by some state before it, or the reader is at fault.
 
@@ -80,6 +81,18 @@ def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
             remedy = did_you_mean(key, written) if written else "name the one that writes it in `inputs` or `after`"
             error = UnknownName(f"no state that comes before writes the context key {key!r}", remedy=remedy)
             raise scope.fault(error, "reads")
+
+
+def check_heartbeat(scope: Scope, state: State) -> None:
+    """Refuse a limit of silence for what can't give a sign of life."""
+    if state.heartbeat_ms is None or {"io", "emit"} & set(state.code.doors if state.code else ()):
+        return
+    if state.code is None:
+        error: FlowError = BadRule(f"rule {scope.rule.name}: only a state of kind python has a `heartbeat_timeout`")
+        raise scope.fault(error, "heartbeat_timeout")
+    remedy = "give it an argument `io`, and call io.heartbeat()"
+    error = BadAttribute(f"{state.code.function}() can't give a sign of life: it asks for no `io`", remedy=remedy)
+    raise scope.fault(error, "heartbeat_timeout")
 
 
 def _written_before(scope: Scope, state: State) -> set[str]:

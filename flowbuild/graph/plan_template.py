@@ -1,10 +1,12 @@
 """Plan templates: whole plans with their registries, to begin an experiment from.
 
-Knows nothing of what a plan is about. A template is data that ships with flowbuild; building one writes its documents,
-as they are, where `run_plan` and the linters find them.
+Knows nothing of what a plan is about. A template is data that ships with flowbuild; building one writes its documents
+where `run_plan` and the linters find them.
 
-Shapes:  plan_template.v0.1: {schema_version, template_id, description, plan, probes, profiles, policies?,
-         expected_matrix?}. `policies` are the files that profiles' paths name, relative to `registry/`.
+Shapes:  plan_template.v0.1, static: {schema_version, template_id, description, plan, probes, profiles, policies?,
+         expected_matrix?}. `policies` are the files that profiles' paths name, relative to `registry/`. Or generated:
+         {schema_version, template_id, description, generate: {probes, profiles, lanes?}}, as a `registry` and a `plan`
+         target say it; the documents are those of such targets.
 Errors:  UnknownName for a template that is not there; BadAttribute for one whose documents don't agree; BadPath for
          files that are there already: then nothing is written.
 Source:  seed 003, templates.
@@ -15,13 +17,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, UnknownName, raise_all
+from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.graph.evidence import NEUTRAL_WORLD, expected_matrix
+from flowbuild.graph.evidence import (
+    LANES,
+    NEUTRAL_WORLD,
+    expected_matrix,
+    plan_document,
+    probes_document,
+    profile_path,
+    profiles_document,
+    restrictions,
+)
+from flowbuild.graph.evidence_faults import plan_faults, registry_faults
 from flowbuild.load.plan import PLAN_SCHEMA
 from flowbuild.load.registry import PROBES_SCHEMA, PROFILES_SCHEMA
 from flowbuild.load.strict_json import Document, read_json
@@ -61,9 +74,31 @@ def load_plan_template(template_id: str) -> Doc:
     if template_id not in files:
         remedy = did_you_mean(template_id, files)
         raise UnknownName(f"there is no plan template {template_id!r}", remedy=remedy)
-    document = read_json(files[template_id], files[template_id].name)
+    document = generated(read_json(files[template_id], files[template_id].name), template_id)
     raise_all(template_faults(document, template_id))
     return dict(document.value)
+
+
+def generated(document: Document, template_id: str) -> Document:
+    """A template with the documents that it says how to make; a static one as it is."""
+    doc = document.value
+    if not isinstance(doc, dict) or "generate" not in doc:
+        return document
+    said = doc["generate"]
+    if not isinstance(said, dict) or {"plan", "probes", "profiles"} & set(doc):
+        raise document.fault(BadAttribute, ("generate",), "a template is static, or `generate` is all that it has")
+    faults = [*registry_faults(said, RESTRICTIONS), *plan_faults({"lanes": said.get("lanes", LANES)}, said)]
+    raise_all(document.fault(BadAttribute, ("generate", *fault.pointer), fault.message) for fault in faults)
+    name = str(doc.get("registry_id") or template_id)
+    made = {
+        "plan": plan_document(f"{template_id}.v1", name, {"lanes": said.get("lanes", LANES)}, said),
+        "probes": probes_document(name, said),
+        "profiles": profiles_document(name, said),
+        "policies": restrictions(said),
+    }
+    made["policies"] = {profile_path(profile): policy for profile, policy in made["policies"].items()}
+    rest = {key: value for key, value in doc.items() if key != "generate"}
+    return replace(document, value=rest | made)
 
 
 def build_plan_from_template(

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from posixpath import basename, relpath, splitext
+from posixpath import basename, normpath, relpath, splitext
 from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
-from flowbuild.graph.retry import ONCE, Retry
+from flowbuild.core.retry import Retry
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
-"""What a state says that changes the world outside."""
+"""What a state says that changes the world outside. It has this tag then."""
+STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
+"""Tags with a meaning that everybody shares."""
 
 
 class Source(NamedTuple):
@@ -40,6 +42,14 @@ class Product(NamedTuple):
 Item = Source | Product
 
 
+def seen_from(package: str, path: str) -> str:
+    """A path of the workspace as it is written in a package's directory."""
+    path, inside = normpath(f"/{path}"), f"/{package}/" if package else "/"
+    if path.startswith(inside) and len(path) > len(inside) and path[1] != "/":  # else it takes five times as long
+        return path[len(inside) :]
+    return relpath(path, f"/{package}")
+
+
 class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
@@ -51,7 +61,7 @@ class File(str):
     index: int  # type: ignore[assignment]  # what a person calls it; nobody searches in a path
 
     def __new__(cls, item: Item, package: str, index: int = 0) -> File:
-        shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")
+        shown = seen_from(package, item.path) + ("/" if item.path.endswith("/") else "")
         self = super().__new__(cls, shown)
         self.item, self.path, self.index = item, shown, index
         self.name = splitext(basename(item.path.rstrip("/")))[0]
@@ -118,13 +128,14 @@ class State:
     allows: tuple[str, ...] = ()
     stage: bool = True
     timeout_ms: int | None = None
+    heartbeat_ms: int | None = None  # how long its handler may be silent
     observes_host: bool = False
     code: Code | None = None
     title: str = ""
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
     applies: bool = False  # it changes the world outside
     idempotency_key: str | None = None
-    retry: Retry = ONCE
+    retry: Retry | None = None  # the run's own where it says nothing
     pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
@@ -133,6 +144,7 @@ class State:
     initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
     spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
+    tags: tuple[str, ...] = ()  # its target's, and those of its own
 
     @property
     def needs(self) -> Iterator[int]:

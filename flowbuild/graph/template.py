@@ -14,13 +14,13 @@ from itertools import product as crossed
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
+from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
-from flowbuild.graph.handed import after, check_keys, keys
-from flowbuild.graph.retry import Retry, read_retry
+from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
-from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State
+from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State, seen_from
 from flowbuild.load.attributes import described, render_attribute
 from flowbuild.load.expression import is_whole, names_in, render
 from flowbuild.load.rule import StateTemplate
@@ -48,13 +48,14 @@ def lower_templates(scope: Scope) -> Built:
 
 def resolve_attributes(scope: Scope) -> None:
     """Fill `scope.attr`: files for attributes that name files, the rendered value for the others."""
+    names = scope.names()  # holds `scope.attr` itself
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
             if value is not None and not _is_late(value):
-                value = render_attribute(attribute, value, scope.names(), scope.package)
+                value = render_attribute(attribute, value, names, scope.package)
                 # The items of a plain map or list have no type that would have rendered them.
-                value = value if TYPES[attribute.type].splits else render(value, scope.names())
+                value = value if TYPES[attribute.type].splits else render(value, names)
         except FlowError as error:
             raise scope.fault(error, name) from None
         scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
@@ -118,7 +119,6 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     parts = KINDS.get(template.kind, _plain)(scope, template, inner, (reads, writes))
     env = _late(scope, template.env, inner) if template.env else {}
     secrets = _render(scope, template.secrets, inner) or {}
-    timeout = _render(scope, template.timeout, inner)
     stage = _render(scope, template.stage, inner)
     applies = _render(scope, template.side_effects, inner) == APPLY
     idempotency_key = _late(scope, template.idempotency_key, inner)
@@ -142,7 +142,8 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         applies=applies,
         idempotency_key=idempotency_key,
         remembers=bool(_render(scope, template.remember, inner)),
-        timeout_ms=None if timeout is None else round(float(timeout) * 1000),
+        timeout_ms=_milliseconds(_render(scope, template.timeout, inner)),
+        heartbeat_ms=_milliseconds(_render(scope, template.heartbeat_timeout, inner)),
         observes_host=template.observes == "host",
         code=parts.code,
         title=_title(scope, template, parts.title, suffix),
@@ -150,13 +151,19 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         after=after(scope, _render(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
         initial=keys(scope, "initial", _render(scope, template.initial, names)),
         spawns=spawns(scope, _render(scope, template.spawns, names)),
     )
     check_keys(scope, state, template.kind == "python")
+    check_heartbeat(scope, state)
     check_spawns(scope, state)
     scope.add(state)
     return number
+
+
+def _milliseconds(seconds: Any) -> int | None:
+    return None if seconds is None else round(float(seconds) * 1000)
 
 
 def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> str | None:
@@ -168,9 +175,10 @@ def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> st
     return name
 
 
-def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry:
+def _retry(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> Retry | None:
+    value = _render(scope, template.retry, names)
     try:
-        return read_retry(_render(scope, template.retry, names))
+        return None if value is None else read_retry(value)
     except FlowError as error:
         raise scope.fault(error, "retry") from None
 
@@ -184,9 +192,9 @@ class _Written(str):
     path: str
 
     def __new__(cls, path: str, package: str) -> _Written:
-        from posixpath import basename, relpath, splitext
+        from posixpath import basename, splitext
 
-        shown = relpath("/" + path, "/" + package)
+        shown = seen_from(package, path)
         self = super().__new__(cls, shown)
         self.path, self.name = shown, splitext(basename(path.rstrip("/")))[0]
         return self

@@ -21,6 +21,7 @@ from flowbuild.load.document import ParsedFiles, parse_file
 from flowbuild.load.ignore import check_patterns
 from flowbuild.load.path import RESERVED
 from flowbuild.load.position import raise_found
+from flowbuild.load.run_settings import RUN, read_settings
 from flowbuild.load.runtime import RUNTIME, Runtime
 from flowbuild.load.runtime import read as read_runtime
 from flowbuild.load.source import JSON
@@ -34,6 +35,7 @@ _SECTIONS: dict[str, Attribute] = {
     "cache": Attribute("cache", "map", "where results are remembered", default={}),
     "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
     "io": Attribute("io", "map", "what handlers may reach outside", default={}),
+    "run": Attribute("run", "map", "how runs are performed", default={}),
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
     "ignore": Attribute("ignore", "list", "what is no part of the workspace, as in .gitignore", items=_WORDS),
     "pools": Attribute("pools", "map", "scarce things, and how many there are", {}, items=Attribute("pool", "integer")),
@@ -62,6 +64,7 @@ SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "cache": _CACHE,
     "bundle": _BUNDLE,
     "io": _IO,
+    "run": RUN,
 }
 
 DEFAULT_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -80,7 +83,8 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added."""
+    """The settings of a workspace. `cache_dir` is absolute; `ignore` has the cache's directory added; `run` is
+    what is said of a run's configuration."""
 
     name: str
     runtime: Runtime
@@ -92,6 +96,7 @@ class Config:
     stage: bool
     bundle_max_input: int
     outside: Outside
+    run: Mapping[str, Any]
     digest: Digest
 
 
@@ -111,10 +116,11 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     top = to.fields(_SECTIONS, {} if doc is None else doc, (), "flowbuild.yaml")
     for pointer, text in expressions(doc, ()):
         to.fault(pointer, f"{text[:60]!r}: settings hold no expressions", "write the value")
-    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in ("runtime", "cache", "bundle", "io")}
+    sections = {name: top[name] if isinstance(top[name], dict) else {} for name in SETTINGS if name}
     runtime = to.fields(RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
+    run = read_settings(to, sections["run"], ("run",), "run")
     outside = to.fields(_IO, sections["io"], ("io",), "io")
     credentials = {
         name: to.fields(_CREDENTIAL, one, ("io", "credentials", name), f"the credential {name!r}")
@@ -134,6 +140,7 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
         outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials, outside["secret_key"]),
+        run=run,
         digest=digest,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadPath, FlowError, Location, UnknownName
@@ -91,7 +92,7 @@ def _shape(node: Function, where: Location) -> Iterator[FlowError]:
     """A handler is a plain function, called by keyword."""
     if isinstance(node, ast.AsyncFunctionDef):
         yield BadAttribute(f"{node.name}() is async; a handler is a plain function", location=where)
-    if any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own(node)):
+    if _yields(node):
         yield BadAttribute(f"{node.name}() is a generator; a handler is a plain function", location=where)
     for argument in node.args.posonlyargs:
         message = f"{node.name}() takes {argument.arg!r} by position only; arguments are passed by name"
@@ -124,6 +125,11 @@ def _required(arguments: ast.arguments) -> list[str]:
     free = plain[: max(0, len(plain) - len(arguments.defaults))]
     only = [arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is None]
     return [argument.arg for argument in (*free, *only)]
+
+
+@lru_cache(maxsize=256)
+def _yields(node: Function) -> bool:
+    return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own(node))
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -60,10 +61,10 @@ def imports(source: str, path: str, name: str = "") -> tuple[list[Import], list[
         return [], [parsed]
     found: list[Import] = []
     faults: list[FlowError] = []
-    for node in ast.walk(parsed):
+    for node in _statements(parsed):
         if isinstance(node, ast.Import):
             found += [Import(alias.name, place(source, path, alias)) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = _base(node, path, name)
             if base is None:
                 remedy = "import it by its path from the package, without the leading dot"
@@ -120,12 +121,23 @@ def locate(module: str, search: Sequence[str] | None = None) -> Path | None:
 def tree(source: str, path: str) -> ast.Module | FlowError:
     """The syntax of a source, or the fault that it has none."""
     try:
-        return ast.parse(source)
+        return _parsed(source)
     except (SyntaxError, ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 0
         text = (getattr(error, "text", None) or "").rstrip("\n")
         where = Location(path, line, getattr(error, "offset", None) or 0, text)
         return BadAttribute(f"not valid Python: {getattr(error, 'msg', None) or error}", location=where)
+
+
+# Thousands of targets may have one handler file: it is read as Python once.
+@lru_cache(maxsize=256)
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@lru_cache(maxsize=256)
+def _statements(parsed: ast.Module) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(node for node in ast.walk(parsed) if isinstance(node, (ast.Import, ast.ImportFrom)))
 
 
 def place(source: str, path: str, node: ast.stmt | ast.alias | ast.arg | ast.expr) -> Location:

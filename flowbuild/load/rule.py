@@ -62,6 +62,7 @@ class StateTemplate:
     secrets: Mapping[str, JSON] | str
     stage: bool | str | None
     timeout: float | str | None
+    heartbeat_timeout: float | str | None
     observes: str | None
     missing: str
     pool: str | None

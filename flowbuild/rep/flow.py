@@ -52,6 +52,7 @@ class Flow:
     into: dict[str, list[Mapping[str, Any]]]
     out: dict[str, list[Mapping[str, Any]]]
     policy: Mapping[str, Any] = field(default_factory=dict)  # what `policy.apply` gets beside its own `with`
+    order: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ def check(ir: Any, kinds: Collection[str]) -> Flow:
     missing = sorted({node["type"] for node in nodes.values()} - set(kinds) - CONTROL)
     if missing:
         raise Refused(1002, f"unsupported step kind {', '.join(missing)}", missing=missing)
-    _order(flow)
+    flow.order = _order(flow)
     return flow
 
 
@@ -100,7 +101,7 @@ def follow(flow: Flow, inputs: Mapping[str, Any], perform: Callable[[Mapping[str
     """Perform what is due until nothing is. `perform(node, with_)` gives a result or raises StepFailed."""
     state = State(inputs)
     taken: dict[int, bool] = {}
-    for id_ in _order(flow):
+    for id_ in flow.order:
         node, into, out = flow.nodes[id_], flow.into[id_], flow.out[id_]
         if into and not any(taken[id(edge)] for edge in into):
             state.skipped.append(id_)

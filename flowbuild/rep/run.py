@@ -13,10 +13,12 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from flowbuild.rep.flow import Flow, Handler, StepFailed, follow
+
+encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class Stopped(Exception):
@@ -32,16 +34,16 @@ class Context:
         self.kind = kind
         self.attempt = attempt
         self._run = run
-        self._gave_up = threading.Event()
+        self.gave_up = False  # its time was over, and nobody waits for it
 
     def log(self, message: str, level: str = "info") -> None:
         """Tell whoever watches the run."""
-        self._run.tell("log", level=level, message=message, step_id=self.step_id)
+        self._run.tell("log", level=str(level), message=str(message), step_id=self.step_id)
 
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits for the result any more. A handler that takes long should look."""
-        return self._gave_up.is_set() or self._run.cancel.is_set()
+        return self.gave_up or self._run.cancel.is_set()
 
     def sleep(self, seconds: float) -> bool:
         """Wait; True when the run was cancelled meanwhile."""
@@ -56,7 +58,6 @@ class Run:
         self.status = "pending"
         self.summary: dict[str, Any] = {"run_id": run_id, "completed_steps": 0, "failed_steps": 0}
         self.cancel = threading.Event()
-        self.over = threading.Event()
         self._flow = flow
         self._inputs = inputs
         self._handlers = handlers
@@ -87,11 +88,16 @@ class Run:
             self.summary["error"] = {"code": 3002, "message": f"{type(error).__name__}: {error}", "data": {}}
             status = "failed"
         self.status = status
-        self.over.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its status is final; the summary is, then."""
+        return self.status in ("completed", "failed")
 
     def tell(self, type_: str, **fields: Any) -> None:
         """Add an event."""
-        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        seconds, ms = divmod(time.time_ns() // 1_000_000, 1000)
+        timestamp = f"{_second(seconds)}.{ms:03}Z"
         with self._lock:
             self._events.append({"type": type_, "timestamp": timestamp, **fields})
 
@@ -144,18 +150,24 @@ class Run:
             raise
 
 
+@lru_cache(1)
+def _second(seconds: int) -> str:
+    """A second as RFC 3339 has it, without its end."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
 def _call(handler: Handler, with_: Any, context: Context) -> Mapping[str, Any]:
     try:
         result = handler(with_, context)
     except StepFailed:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # to leave is the client's to say
         traceback.print_exc(file=sys.stderr)
         raise StepFailed(f"{type(error).__name__}: {error}") from None
     if not isinstance(result, dict):
         raise StepFailed(f"the handler returned {type(result).__name__}, not an object", retriable=False)
     try:
-        json.dumps(result, allow_nan=False)
+        encode(result)
     except (TypeError, ValueError) as error:
         raise StepFailed(f"the handler returned what is no JSON: {error}", retriable=False) from None
     return result
@@ -175,7 +187,7 @@ def _within(seconds: float, handler: Handler, with_: Any, context: Context) -> M
     thread.start()
     thread.join(seconds)
     if not came:
-        context._gave_up.set()
+        context.gave_up = True
         raise StepFailed(f"timed out after {round(seconds * 1000)} ms")
     if isinstance(came[0], StepFailed):
         raise came[0]

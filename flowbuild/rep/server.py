@@ -1,7 +1,6 @@
 """The executor's side of REP v0.1 over stdin and stdout.
 
-Knows nothing of what handlers do. One thread reads and answers; as many others as the limit says perform runs. It ends
-when its input does.
+Knows nothing of what handlers do, or of threads. It ends when its input does.
 
 Shapes:  see docs/executors.md. Standard output belongs to the protocol: what handlers print there goes to stderr.
 Source:  seed 000 `docs/rep/v0.1/spec.md`.
@@ -12,18 +11,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from flowbuild.rep.crew import Crew
 from flowbuild.rep.flow import Handler, Refused, check
-from flowbuild.rep.run import Run
+from flowbuild.rep.run import Run, encode
 
 MAX_FRAME = 16 << 20
-KEPT = 64  # finished runs that may still be asked about
-PATIENCE = 0.002  # seconds that a Poll waits for a run to end: what takes no longer needs no second one
+KEPT = 64  # finished runs, at least, that may still be asked about
+
+_decode = json.JSONDecoder().decode
 
 
 class Wrong(Exception):
@@ -45,7 +44,7 @@ class Server:
             "limits": {"concurrency": concurrency},
         }
         self._runs: dict[str, Run] = {}
-        self._queue: SimpleQueue[Run] = SimpleQueue()
+        self._started: Run | None = None  # what is to be performed as soon as StartRun is answered
         self._table: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "Runtime.Capabilities": lambda params: self._offer,
             "Runtime.StartRun": self._start,
@@ -53,11 +52,19 @@ class Server:
             "Runtime.Cancel": self._cancel,
             "Runtime.Health": lambda params: {"ok": True, "details": {"runs": len(self._runs)}},
         }
-        for _ in range(concurrency):
-            threading.Thread(target=self._work, daemon=True).start()
 
-    def answer(self, line: bytes) -> bytes | None:
-        """The reply to one line; None for a notification."""
+    def answer(self, line: bytes | None) -> tuple[bytes | None, Run | None]:
+        """The reply to one line, none for a notification; and a run to perform, if it started one.
+
+        There is no line where one was too long.
+        """
+        if line is None:
+            return _too_long(), None
+        reply = self._reply(line)
+        run, self._started = self._started, None
+        return reply, run
+
+    def _reply(self, line: bytes) -> bytes | None:
         id_: Any = None
         try:
             request = _request(line)
@@ -70,7 +77,11 @@ class Server:
             said = {"result": method(_object(request, "params"))}
         except Wrong as wrong:
             said = {"error": wrong.error}
-        return json.dumps({"jsonrpc": "2.0", "id": id_, **said}, allow_nan=False).encode() + b"\n"
+        try:
+            return _frame({"jsonrpc": "2.0", "id": id_, **said})
+        except (TypeError, ValueError, RecursionError) as error:  # a failure whose details are anything
+            message = f"the answer to {request['method']} is no JSON: {error}"
+            return _frame({"jsonrpc": "2.0", "id": id_, "error": Wrong(3002, message).error})
 
     def _start(self, params: Mapping[str, Any]) -> dict[str, Any]:
         inputs, options = (_object(params, name) for name in ("inputs", "options"))
@@ -81,19 +92,17 @@ class Server:
             flow = check(params.get("ir"), self._handlers)
         except Refused as refused:
             raise Wrong(refused.code, refused.message, {"details": refused.details}) from None
-        self._runs[run_id] = run = Run(run_id, flow, inputs, self._handlers)
-        self._queue.put(run)
+        self._runs[run_id] = self._started = Run(run_id, flow, inputs, self._handlers)
         return {"run_id": run_id}
 
     def _poll(self, params: Mapping[str, Any]) -> dict[str, Any]:
         run = self._runs.get(str(params.get("run_id")))
         if run is None:
             return {"status": "failed", "events": [], "summary": {"error": "unknown run"}}
-        is_over = run.over.wait(PATIENCE)
         # Events after its status: what is told in between goes with this answer or the next, and never gets lost.
-        status = run.status if is_over else "running"
+        status = run.status
         answer = {"status": status, "events": run.drain(), "summary": dict(run.summary)}
-        if is_over:
+        if len(self._runs) > 2 * KEPT:
             self._forget()
         return answer
 
@@ -105,13 +114,9 @@ class Server:
 
     def _forget(self) -> None:
         """Let go of the oldest finished runs."""
-        finished = [run_id for run_id, run in self._runs.items() if run.over.is_set()]
+        finished = [run_id for run_id, run in self._runs.items() if run.is_over]
         for run_id in finished[:-KEPT]:
             del self._runs[run_id]
-
-    def _work(self) -> None:
-        while True:
-            self._queue.get().perform()
 
 
 def serve(handlers: Mapping[str, Handler], *, version: str = "0.1.0", concurrency: int = 1) -> None:
@@ -122,13 +127,10 @@ def serve(handlers: Mapping[str, Handler], *, version: str = "0.1.0", concurrenc
     os.dup2(null, 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    for line in _lines(os.fdopen(reading, "rb")):
-        reply = _too_long() if line is None else server.answer(line)
-        while reply:
-            reply = reply[os.write(output, reply) :]
+    Crew(_lines(os.fdopen(reading, "rb")), server.answer, output, concurrency).work()
 
 
-def _lines(stream: BinaryIO) -> Any:
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
     """The lines of the input; None for each that is too long."""
     while line := stream.readline(MAX_FRAME + 1):
         if line.endswith(b"\n"):
@@ -141,12 +143,16 @@ def _lines(stream: BinaryIO) -> Any:
 
 def _too_long() -> bytes:
     error = {"code": 3001, "message": f"a line may have {MAX_FRAME} bytes", "data": {"retriable": False}}
-    return json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode() + b"\n"
+    return _frame({"jsonrpc": "2.0", "id": None, "error": error})
+
+
+def _frame(doc: Mapping[str, Any]) -> bytes:
+    return encode(doc).encode() + b"\n"
 
 
 def _request(line: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(line)
+        request = _decode(line.decode())
     except (ValueError, RecursionError) as error:
         raise Wrong(3001, f"invalid JSON: {error}") from None
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):

@@ -16,10 +16,16 @@ from typing import Any
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
+from flowbuild.core.retry import ONCE, Retry
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.engine.process import before
-from flowbuild.graph.retry import Retry
+from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR, Step
+
+
+def allowed(state: State, default: Retry) -> Retry:
+    """How often a state may be performed. What changes the world outside is done again only if it says so itself."""
+    return state.retry or (ONCE if state.applies else default)
 
 
 def attempted(

@@ -104,6 +104,7 @@ def bind(
         context=seen,
         base=base.snapshot,
         refused=base.conflict,
+        heartbeat_ms=state.heartbeat_ms,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 

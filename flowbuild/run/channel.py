@@ -5,7 +5,7 @@ whole run, since concurrent builds work; whoever asks for one says so in a Chann
 
 Shapes:  the lock is flock on `<out root>/.runtime.lock`, which holds `pid=<n>` as a hint. It is written only while
          held and never removed: it ends with its holder, and what a stale one says decides nothing.
-Errors:  ValueError for a channel or lock mode that is none; CapabilitiesMismatch for one that this host has not;
+Errors:  ValueError for a channel, lock mode or time that is none; CapabilitiesMismatch for one that this host has not;
          StoreConflict when somebody else holds the lock; DiskRefused.
 Source:  seed 003, channels and locks.
 """
@@ -31,11 +31,16 @@ POLL_SECONDS = 0.05  # seed 003
 
 
 class ChannelName(StrEnum):
-    """The doors. `launchd_clean` is the seed's name for `clean`, on macOS only."""
+    """The doors. `launchd_clean` is `clean` with processes that launchd starts, on macOS only."""
 
     DIRECT = "direct"
     CLEAN = "clean"
     LAUNCHD_CLEAN = "launchd_clean"
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether an action behind it reaches nothing that it does not declare."""
+        return self is not ChannelName.DIRECT
 
 
 class LockMode(StrEnum):
@@ -49,8 +54,8 @@ class LockMode(StrEnum):
 class ChannelSpec:
     """How a run is to be performed, and whether it holds the whole output root meanwhile.
 
-    `require_clean` refuses every other channel. `staging_base` and `label_prefix` name the place and the job of a
-    worker that launchd starts, and mean nothing elsewhere.
+    `require_clean` refuses the channel that is not. `label_prefix` begins the names of the jobs that launchd starts,
+    and `staging_base` is where each has a directory; they mean nothing to other channels.
     """
 
     channel: ChannelName = ChannelName.DIRECT
@@ -64,11 +69,13 @@ class ChannelSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "channel", ChannelName(self.channel))  # the seed's callers pass words
         object.__setattr__(self, "lock_mode", LockMode(self.lock_mode))
+        if not self.lock_timeout_seconds >= 0:  # nor "not a number", for which nobody's time is ever over
+            raise ValueError(f"lock_timeout_seconds is a number from 0, not {self.lock_timeout_seconds}")
 
     def resolve(self) -> ChannelName:
         """The channel that this host performs it in."""
         found = resolve(self.channel)
-        if self.require_clean and found is not ChannelName.CLEAN:
+        if self.require_clean and not found.is_clean:
             raise CapabilitiesMismatch(f"channel {found} is not clean", remedy=f"ask for channel {ChannelName.CLEAN}")
         return found
 
@@ -110,10 +117,8 @@ class ChannelSpec:
 def resolve(name: str, platform: str = sys.platform) -> ChannelName:
     """The channel behind a name on this host."""
     found = ChannelName(name)
-    if found is not ChannelName.LAUNCHD_CLEAN:
-        return found
-    if platform != "darwin":
+    if found is ChannelName.LAUNCHD_CLEAN and platform != "darwin":
         raise CapabilitiesMismatch(
             "channel launchd_clean is macOS's", remedy="here the same is --channel clean (docs/channels.md)"
         )
-    return ChannelName.CLEAN
+    return found

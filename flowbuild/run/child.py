@@ -31,6 +31,7 @@ from flowbuild.core.errors import BadLabel, RunStale, StoreError, UserError
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId, child_run_id, op_of, run_id
 from flowbuild.core.label import Label, is_label, parse
+from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.engine.transport import Refused, Replying, fields
 from flowbuild.graph.state import StateGraph
@@ -59,6 +60,7 @@ class Birth(NamedTuple):
     parent: Mapping[str, Any]
     graph: StateGraph
     room: Room
+    config: RunConfig
 
 
 class End(NamedTuple):
@@ -101,7 +103,7 @@ class Child:
 
 
 class Children:
-    """The children of one run. `run_config` is the run's own, `depth` how deep it stands; `on_spawn` hears before."""
+    """The children of one run. `config` is the run's own, `depth` how deep it stands; `on_spawn` hears before."""
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class Children:
         room: Room,
         cas: Cas,
         *,
-        run_config: Mapping[str, Any],
+        config: RunConfig,
         depth: int = 0,
         nursery: Nursery | None = None,
         on_spawn: Callable[[], None] = lambda: None,
@@ -119,7 +121,7 @@ class Children:
         self._graph = graph
         self._room = room
         self._cas = cas
-        self._run_config = run_config
+        self._config = config
         self._depth = depth
         self._nursery = nursery
         self._on_spawn = on_spawn
@@ -220,7 +222,7 @@ class Children:
             raise Refused("child_run_too_many", f"{MOST} child runs are at work; {remedy}")
         label, params, initial = asked
         parent = {"run_id": self._run_id, "fact_key": key, "depth": self._depth + 1}
-        one = self._made(Birth(found, label, params, initial, parent, self._graph, self._room))
+        one = self._made(Birth(found, label, params, initial, parent, self._graph, self._room, self._config))
         child = self._known[found] = Child(found, action.state_id, asked, one, Wait((), 0.0))
         if one.is_new:
             self._on_spawn()
@@ -255,7 +257,7 @@ class Children:
         doc = fields(request, _INVALID, "child_run_spawn_v1", known, "op_id")
         if doc.get("op_version") not in (None, "", __version__):
             raise Refused(_INVALID, f"op_version is {__version__} here, or null")
-        if doc.get("run_config") not in (None, {}, self._run_config):
+        if doc.get("run_config") not in (None, {}, self._config.doc()):
             raise Refused(_INVALID, "a child run has the run_config of its parent; leave it null")
         config, given = doc.get("op_config") or {}, doc.get("input") or {}
         twice = sorted(config.keys() & given.keys())

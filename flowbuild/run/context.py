@@ -26,9 +26,9 @@ from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
+from flowbuild.core.structured import has_float
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import State
-from flowbuild.run.door import has_float
 from flowbuild.store.tree import Artifact
 
 OUTPUT = "context"  # under this name changes stand among a state's outputs
@@ -67,9 +67,14 @@ class Contexts:
     are all that are not empty."""
 
     def __init__(
-        self, states: Sequence[State], read: Callable[[Digest], bytes], initial: Mapping[str, Any] | None = None
+        self,
+        states: Sequence[State],
+        read: Callable[[Digest], bytes],
+        passed_over: Collection[int] = (),
+        initial: Mapping[str, Any] | None = None,
     ) -> None:
-        self._states = states
+        self.states = states
+        self._passed_over = passed_over  # states that end with what they began with
         self._read = read
         self._is_used = bool(initial) or any(state.writes for state in states)
         self._after: dict[int, Context] = {}
@@ -96,16 +101,16 @@ class Contexts:
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
-        before = (self._ended(need, products) for need in sorted(set(state.needs)) if need in products)
-        return joined([self._initial, *before])
+        needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
+        return joined([self._initial, *(self._ended(need, products) for need in needs)])
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""
         known = self._after.get(number)
         if known is None:
-            state = self._states[number]
+            state = self.states[number]
             known = self._before(state, products)
-            if state.writes and OUTPUT in products[number]:
+            if state.writes and OUTPUT in products.get(number, ()):
                 known = written(known, number, _changes(state, self._read(products[number][OUTPUT].sha256)))
             self._after[number] = known
         return known
@@ -131,7 +136,7 @@ class Contexts:
         """In declaration order: the first writer, and the first one that says otherwise."""
         one, *others = sorted(live)
         two = next(other for other in others if live[other] != live[one])
-        names = [self._states[number] for number in (one, two)]
+        names = [self.states[number] for number in (one, two)]
         said = f"context key {key!r}: {names[0].label} and {names[1].label} left different values, and neither is later"
         details = {"key": key, "states": [state.id for state in names]}
         return ErrorInfo("context_conflict", said, "Context", details=details)

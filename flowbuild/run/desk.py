@@ -18,11 +18,12 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import idempotent, values
-from flowbuild.run.attempt import attempted, retried
+from flowbuild.run import idempotent, skip, values
+from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.child import Children
@@ -35,7 +36,7 @@ from flowbuild.run.io import RunIo
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals, Stop
-from flowbuild.run.story import Told
+from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
@@ -49,6 +50,7 @@ class RunDesk:
         *,
         run_id: RunId,
         policy: Policy,
+        config: RunConfig,
         forced: Collection[Label],
         channel: str,
         engines: Engines,
@@ -62,6 +64,7 @@ class RunDesk:
         directory: Path,
         door: Door,
         contexts: Contexts,
+        skipped: Mapping[int, skip.Skipped],
         children: Children,
         definitions: Definitions,
         told: Mapping[str, Told] | None = None,
@@ -69,6 +72,7 @@ class RunDesk:
     ) -> None:
         self._run_id = run_id
         self._policy = policy
+        self._config = config
         self._forced = forced
         self._channel = channel
         self._engines = engines
@@ -79,6 +83,7 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self.skipped = skipped
         self._children = children
         self._definitions = definitions
         self._snapshots: set[Digest] = set()  # those that are in the store
@@ -91,6 +96,15 @@ class RunDesk:
         self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        action = self._bound(state, products)
+        if self._engines.presumes(state) and self._policy is not Policy.DRY:
+            if self.remembered(state, action) is not None:
+                self._engines.rest()
+            elif self._engines.ask():  # it is to be performed, and by whom is something else than it seemed
+                return self._bound(state, products)
+        return action
+
+    def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -102,20 +116,42 @@ class RunDesk:
             self._definitions.of(state),
         )
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        state, why = self.contexts.states[number], self.skipped.get(number)
+        if why is None and self.is_selected(state, products):
+            return None
+        if (known := self._told.get(state.id)) is not None and known.how == SKIPPED:  # the journal says it already
+            return []
+        if why is None:
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+        base = self.contexts.base(state, products).snapshot
+        if self._record.begun:
+            self.snapshot(base)
+        return skip.told(state, why, self.attempt(state), base)
+
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended. Other states always do."""
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
         if state.applies and state.idempotency_key is None:
             return None
-        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
+            done = self._recorded(state, action)
+            return done and idempotent.plain(done)
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
+        """What may stand for an action: a record of the same inputs."""
+        record = self._recorded(state, action)
+        return record and idempotent.checked(state, action, record)
+
+    def _recorded(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state) or action.refused is not None:
             return None
@@ -128,12 +164,15 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return idempotent.checked(state, action, record)
+        return record
 
     def perform(self, state: State, action: Action) -> Performance:
         self._record.begin()
-        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
-            self._cas.put(data)
+        document = hashed(state, action.doc)
+        for doc in (action.doc,) if document is action.doc else (action.doc, document):
+            self._cas.put(canonical(doc))
+        for listing in action.listings:
+            self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
@@ -160,11 +199,17 @@ class RunDesk:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
         first = self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
-        return (yield from retried(state.retry, action, perform, first))
+        return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
     def _once(self, state: State, steps: Performance) -> Performance:
         return kept(state.writes, steps, self._keep) if state.writes else steps
@@ -191,14 +236,18 @@ class RunDesk:
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
-        if ERROR in outcome.outputs:
-            self.forgot = True
-            return []
+        notes = self._remember(state, action, outcome, wall_ms)
+        if self._config.event_profile.keeps("state_timed"):
+            timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
+            notes.append(Domain("state_timed", timed))
+        return notes
+
+    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
+        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
         if reason is not None:
             self.forgot = True
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}

@@ -6,7 +6,8 @@ the disk before anybody sees the reply. With `live=None` nothing outside is ever
 Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
          {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
          {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
-         "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
+         "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
+         was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
 Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
          artifact_float_not_allowed, io_request_invalid; those of transports.
@@ -23,11 +24,12 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import BadAttribute, StoreCorrupt
-from flowbuild.core.event import Domain, Event
+from flowbuild.core.errors import BadAttribute
+from flowbuild.core.event import NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
+from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused
+from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
@@ -36,9 +38,25 @@ from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
-RESERVED_EVENTS = frozenset(
-    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
-)
+# Names that only we write: a fold believes them.
+RESERVED_EVENTS = NEEDED | {
+    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *("not_remembered", "output_captured", "state_timed", "step_failed"),
+}
+
+
+# What each question holds. A handler may write into its worker's pipe what it likes.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("namespace", "request", "fact_key"),
+    "record_value": ("fact_key", "value"),
+    "record_secret": ("fact_key", "value"),
+    "read_secret": ("fact_key",),
+    "get_recorded_fact": ("fact_key",),
+    "now_millis": ("ordinal",),
+    "random_bytes": ("ordinal", "size"),
+    "emit": ("events",),
+    "heartbeat": (),
+}
 
 
 class Transports(Protocol):
@@ -95,13 +113,15 @@ class Door:
             "now_millis": self._now_millis,
             "random_bytes": self._random_bytes,
             "emit": self._emit,
+            "heartbeat": self._heartbeat,
         }
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
-        if question["op"] != "emit":
-            self.asked.add(action.state_id)
         try:
+            _check(question)
+            if question["op"] not in ("emit", "heartbeat"):
+                self.asked.add(action.state_id)
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -168,6 +188,7 @@ class Door:
     def _read_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
         key = question["fact_key"]
+        self._check_key(key)
         if key not in self.facts:
             raise self._missing(key)
         value = json.loads(vault.opened(self.secrets, key, self._cas.read(self.facts[key])))
@@ -176,6 +197,7 @@ class Door:
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
+        self._check_key(question["fact_key"])
         return {"payload_id": self.facts.get(question["fact_key"])}
 
     def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -215,6 +237,12 @@ class Door:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
         return {}
 
+    def _heartbeat(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        note = question["note"]
+        self._payload(action, note)
+        yield Domain("heartbeat", {"label": action.label, "state_id": action.state_id, "value": note})
+        return {}
+
     def _bind(
         self, action: Action, key: str, data: bytes, meta: Mapping[str, Any]
     ) -> Generator[Event | Wait, Ready, None]:
@@ -232,8 +260,9 @@ class Door:
         yield Wait((), 0.0)
 
     def _check_key(self, key: Any) -> None:
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
-            raise Refused("io_request_invalid", f"{key!r} is no fact key")
+        is_text = isinstance(key, str) and is_unicode(key)
+        if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+            raise Refused("io_request_invalid", f"{key!a} is no fact key")
         if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
             raise Refused("secrets_detected", "a fact key looks like a secret")
 
@@ -247,11 +276,26 @@ class Door:
         return data
 
     def _json(self, key: str) -> Any:
-        return json.loads(self._cas.read(self.facts[key]))
+        return structured(self._cas.read(self.facts[key]), self.facts[key])
 
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
         return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
+
+
+def _check(question: Any) -> None:
+    """Refuse what is no question."""
+    op = question.get("op") if isinstance(question, Mapping) else None
+    needed = FIELDS.get(op) if isinstance(op, str) else None
+    if needed is None or any(name not in question for name in needed):
+        raise Refused("io_request_invalid", "that is no question of `io`, `emit` or `context`")
+    if "ordinal" in needed and (type(question["ordinal"]) is not int or question["ordinal"] < 0):
+        raise Refused("io_request_invalid", "an ordinal is a whole number")
+    rows = question["events"] if op == "emit" else []
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and {"name", "payload"} <= {*row} for row in rows
+    ):
+        raise Refused("io_request_invalid", "events are a list of names and payloads")
 
 
 def _derived(kind: str, action: Action, ordinal: int) -> str:
@@ -266,26 +310,3 @@ def _canonical(value: Any) -> bytes:
         return canonical(value)
     except BadAttribute as error:
         raise Refused("io_request_invalid", error.message) from None
-
-
-def has_float(value: Any) -> bool:
-    """Whether a float stands anywhere in a JSON value."""
-    if isinstance(value, dict):
-        return any(map(has_float, value.values()))
-    if isinstance(value, list):
-        return any(map(has_float, value))
-    return isinstance(value, float)
-
-
-def bound_facts(events: list[Event]) -> dict[str, Digest]:
-    """The facts that a journal's events bind; a second payload for one key is damage."""
-    facts: dict[str, Digest] = {}
-    for event in events:
-        if not isinstance(event, Domain) or event.name != "fact_recorded":
-            continue
-        key, payload_id = event.payload.get("key"), event.payload.get("payload_id")
-        if not isinstance(key, str) or not isinstance(payload_id, str):
-            raise StoreCorrupt("fact_recorded_malformed: a fact without key or payload", remedy="start a new run")
-        if facts.setdefault(key, Digest(payload_id)) != payload_id:
-            raise StoreCorrupt(f"fact_recorded_conflict: {key!r} is bound twice", remedy="start a new run")
-    return facts

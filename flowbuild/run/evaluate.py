@@ -38,8 +38,8 @@ class Desk(Protocol):
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
 
-    def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
-        """Whether a step of a flow runs, now that all it waits for has ended."""
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        """What is said of a state that is not performed, now that all it waits for has ended; None for another."""
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         """The outputs of a state that completed in this very run, before it was killed and gone on with."""
@@ -108,7 +108,8 @@ class Evaluation:
         self._keep_going = keep_going
         self._tick_s = tick_s
         self._result = Result(dict.fromkeys(wanted, StateStatus.WAITING))
-        self._selector = selectors.DefaultSelector()
+        # Few descriptors, which come and go with every state: poll(2) is told of them in the call that waits.
+        self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
         self._waiting: dict[int, int] = {}
@@ -166,10 +167,11 @@ class Evaluation:
     def _start(self, number: int) -> list[Event]:
         """Bind one ready state; reuse what is remembered, or open its performance."""
         state = self._states[number]
-        if state.step is not None and not self._desk.is_selected(state, self._result.products):
+        passed_over = self._desk.passed_over(number, self._result.products)
+        if passed_over is not None:
             self._move(number, StateStatus.SKIPPED)
             self._free(number)
-            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+            return passed_over
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
         done = self._desk.done(state, action)
@@ -222,7 +224,8 @@ class Evaluation:
         deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
         if self._is_guest:
             is_starved = bool(self._ready) or any(one.since is not None for one in self._open.values())
-            self.waiting = Wait((self._selector.fileno(),), deadline, is_starved)
+            watched = (fd for one in self._open.values() for fd in one.descriptors)
+            self.waiting = Wait(tuple(watched), deadline, is_starved)
             yield []
             self.waiting = None
             return 0.0

@@ -46,6 +46,10 @@ def explain(graph: StateGraph, wanted: Sequence[int], desk: RunDesk, last: LastT
     skipped: set[int] = set()
     for number in wanted:
         state = graph.states[number]
+        if number in desk.skipped:
+            skipped.add(number)
+            yield Verdict(state, Would.SKIP, str(desk.skipped[number]))
+            continue
         unknown = sorted({need for need in state.needs if need not in products and need not in skipped})
         if unknown:
             waits = tuple(graph.states[need] for need in unknown)

@@ -41,9 +41,14 @@ class RunIo:
 
     def scratch(self, action: Action) -> Path:
         place = self._directory / "stage" / _place(action)
-        if place.exists():
-            remove_tree(place)
-        ensure_directory(place)
+        with refused(place):
+            try:
+                os.mkdir(place)
+            except FileExistsError:
+                remove_tree(place)
+                os.mkdir(place)
+            except FileNotFoundError:  # the first of its run
+                os.makedirs(place, exist_ok=True)
         return place
 
     def release(self, action: Action) -> None:

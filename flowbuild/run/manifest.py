@@ -10,34 +10,36 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from flowbuild.core.ids import OpId
+from flowbuild.core.run_config import RunConfig
 from flowbuild.version import __version__
 
 
-def manifest(
-    op: str, label: str, params: Mapping[str, Any], *, channel: str, policy: str, jobs: int, variables: tuple[str, ...]
-) -> dict[str, Any]:
+class Asked(NamedTuple):
+    """What is asked of a run, and how it is to be performed. `parent` says who spawned it, if anybody did."""
+
+    op: OpId
+    label: str
+    params: Mapping[str, Any]
+    config: RunConfig
+    parent: Mapping[str, Any] | None = None
+
+
+def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, ...] = ()) -> dict[str, Any]:
     """The manifest of one run. Its digest is the run's `manifest_id`."""
     return {
-        "op_id": op,
+        "op_id": asked.op,
         "op_version": __version__,
         "input_params": {
             "channel": channel,
-            "label": label,
-            "params": {name: _exact(value) for name, value in sorted(params.items())},
+            "label": asked.label,
+            "params": {name: _exact(value) for name, value in sorted(asked.params.items())},
             "policy": policy,
+            **({"parent": dict(asked.parent)} if asked.parent else {}),
         },
-        "run_config": {
-            "io_mode": "Replay" if policy == "replay" else "Live",
-            "retry_policy": {"max_attempts": 1, "backoff": {"Fixed": {"delay": {"secs": 0, "nanos": 0}}}},
-            "event_profile": "Normal",
-            "execution_mode": {"FanOutJoin": {"max_concurrency": jobs}},
-            "context_checkpointing": "AfterEveryState",
-            "replay_missing_fact_retryable": False,
-            "skip_tags": [],
-            "nix_flake_allowlist": [],
-        },
+        "run_config": asked.config.doc(),
         "build": {
             "git_commit": None,
             "cargo_lock_hash": None,

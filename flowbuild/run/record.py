@@ -16,8 +16,9 @@ from flowbuild.store.journal import Journal
 
 # What must be on the disk before anything that follows from it happens.
 BARRIERS = frozenset({"fact_recorded", "effect_intended", "child_run_spawned"})
-# Events are flushed to disk this often while a run goes on, and at its end.
-FLUSH_SECONDS = 0.02
+# Events are flushed to disk this often while a run goes on, and at its end. Where flushing is slow, so much less often
+# that it takes a tenth of the time; but no second passes without.
+FLUSH_SECONDS, FLUSH_LATEST, FLUSH_REST = 0.02, 1.0, 9
 
 
 def now_millis() -> int:
@@ -26,18 +27,26 @@ def now_millis() -> int:
 
 
 class Record:
-    """One run's journal to be. `place` makes the directory that it stands in, once."""
+    """One run's journal to be. `place` makes the directory that it stands in, once; `keeps` says of which domain
+    events it is made."""
 
     def __init__(
-        self, run_id: RunId, place: Callable[[], Path], *, flushes: bool, clock: Callable[[], int] = now_millis
+        self,
+        run_id: RunId,
+        place: Callable[[], Path],
+        *,
+        flushes: bool,
+        keeps: Callable[[str], bool] = lambda name: True,
+        clock: Callable[[], int] = now_millis,
     ) -> None:
         self.run_id = run_id
         self._place = place
         self._flushes = flushes
+        self._keeps = keeps
         self._clock = clock
         self._held: list[Event] = []
         self._journal: Journal | None = None
-        self._flushed = time.monotonic()
+        self._due = time.monotonic() + FLUSH_SECONDS
 
     def reopen(self, journal: Path) -> None:
         """Go on with a journal that is there, its torn tail cut off."""
@@ -55,15 +64,18 @@ class Record:
             self.append(held)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Keep a batch of events: all of them, in this order."""
+        """Keep a batch of events, in this order: those of the kernel, and of the others what the profile keeps."""
         if self._journal is None or not events:
             self._held.extend(events)
             return
-        self._journal.append([to_doc(event) for event in events])
+        kept = [event for event in events if not isinstance(event, Domain) or self._keeps(event.name)]
+        self._journal.append([to_doc(event) for event in kept])
         is_barrier = any(isinstance(event, Domain) and event.name in BARRIERS for event in events)
-        if self._flushes and (is_barrier or time.monotonic() - self._flushed > FLUSH_SECONDS):
+        if self._flushes and (is_barrier or time.monotonic() > self._due):
+            started = time.monotonic()
             self._journal.flush()
-            self._flushed = time.monotonic()
+            ended = time.monotonic()
+            self._due = ended + min(max(FLUSH_SECONDS, FLUSH_REST * (ended - started)), FLUSH_LATEST)
 
     def seal(self) -> None:
         """After `RunCompleted`: nothing follows."""

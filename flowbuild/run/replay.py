@@ -22,6 +22,7 @@ from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
+from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
 from flowbuild.run.context import OUTPUT, kept
@@ -39,11 +40,14 @@ class Found(StrEnum):
     EQUAL = "equal"
     DIFFERS = "differs"
     TAKEN = "taken"  # it was applied to the world outside: its outcome stands
-    ABSENT = "absent"  # an input is not in the bundle
+    ABSENT = "absent"  # an input, or what the outside refused, is not in the bundle
 
 
 class Verdict(NamedTuple):
-    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ."""
+    """One state. `why` says what differs, or what is missing; `outputs` pairs the digests that differ.
+
+    The event of the run's journal that says otherwise is `told.said`.
+    """
 
     told: Told
     found: Found
@@ -98,6 +102,8 @@ class Replay:
         if outcome.error is not None:
             if told.error is not None and told.error["code"] == outcome.error.code:
                 return Verdict(told, Found.EQUAL)
+            if told.error is not None and outcome.error.code in ("missing_fact", "missing_fact_key"):
+                return Verdict(told, Found.ABSENT, f"it failed then ({told.error['code']}), and a refusal is no fact")
             return Verdict(told, Found.DIFFERS, f"{outcome.error.code}: {outcome.error.message}")
         if told.error is not None:
             return Verdict(told, Found.DIFFERS, f"it failed then ({told.error['code']}), and succeeds now")
@@ -150,7 +156,7 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
 def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
     """What a state reads of the snapshot that it began with."""
     asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
-    snapshot = json.loads(cas.read(Digest(told.base))) if asked else {}
+    snapshot = structured(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
     for key, sha in asked.items():
         if key not in snapshot or digest(snapshot[key]) != sha:
             raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")

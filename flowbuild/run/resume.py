@@ -3,7 +3,8 @@
 Knows nothing of disks or of people. Resume is a build whose memo starts with the run's own journal: what completed
 there is there, facts stay bound, and an attempt that has no end is closed and made again.
 
-Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone.
+Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone. StoreCorrupt
+         for a manifest that is not what the journal names.
 Source:  seed 001, resume after a crash.
 """
 
@@ -14,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.core.errors import RunStale
 from flowbuild.core.event import Event, StateFailed, StateStatus
+from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.attempt import allowed
 from flowbuild.run.result import Result
 from flowbuild.run.story import Story, Told
 from flowbuild.store.tree import Artifact
@@ -33,16 +36,20 @@ def closing(story: Story) -> list[Event]:
     ]
 
 
-def failed_for_good(told: Told, state: State) -> bool:
+def failed_for_good(told: Told, state: State, default: Retry) -> bool:
     """Whether a state's last attempt failed, and no other follows it."""
     if told.error is None or told.open:
         return False
-    return not told.error.get("retryable") or told.attempt + 1 >= state.retry.attempts
+    return not told.error.get("retryable") or told.attempt + 1 >= allowed(state, default).attempts
 
 
-def lost(graph: StateGraph, numbers: Sequence[int], story: Story) -> Result | None:
-    """How a run ended that was killed between its last failure and its end; None for one that may go on."""
-    failed = {number: told for number, state, told in _known(graph, numbers, story) if failed_for_good(told, state)}
+def lost(graph: StateGraph, numbers: Sequence[int], story: Story, default: Retry = ONCE) -> Result | None:
+    """How a run ended that was killed between its last failure and its end; None for one that may go on.
+
+    `default` is for states that declare no retry.
+    """
+    known = _known(graph, numbers, story)
+    failed = {number: told for number, state, told in known if failed_for_good(told, state, default)}
     if not failed:
         return None
     status = {number: StateStatus.FAILED if number in failed else StateStatus.NOT_STARTED for number in numbers}

@@ -7,16 +7,15 @@ yielded. Whoever drives it decides afterwards whether a run that performed nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from flowbuild.core.canonical import canonical, sha256
 from flowbuild.core.errors import FlowError, SecretsDetected
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
+from flowbuild.core.run_config import IoMode
 from flowbuild.engine.engine import Wait
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.bind import bind
@@ -27,6 +26,7 @@ from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
@@ -36,6 +36,8 @@ from flowbuild.run.room import Room
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stop
+from flowbuild.run.skip import skipped
+from flowbuild.run.start import StartRun, check_held, check_start
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
@@ -53,13 +55,12 @@ class Run:
         session: Session,
         graph: StateGraph,
         wanted: Sequence[int],
-        manifest: Mapping[str, Any],
+        start: StartRun,
         run_id: RunId,
         place: Callable[[], Path],
         *,
         policy: Policy = Policy.BUILD,
         forced: Collection[Label] = (),
-        jobs: int | None = None,
         keep_going: Continue = Continue.NEVER,
         flushes: bool = True,
         tick_s: float | None = None,
@@ -69,7 +70,8 @@ class Run:
         birth: Birth | None = None,
     ) -> None:
         self.run_id = run_id
-        self.manifest = manifest
+        self.start = start
+        self.manifest = start.doc
         self.graph = graph
         self.result: Result | None = None
         self._session = session
@@ -82,14 +84,17 @@ class Run:
         self._marked = story is not None or birth is not None  # a child goes on with its parent
         self.birth = birth
         self._unfinished = Unfinished(session.workspace.root)
-        self.record = Record(run_id, self._begin, flushes=flushes)
+        self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
         self._signals = session.signals if birth is None else Stop(session.signals)
-        self.room = birth.room if birth else Room(jobs or os.cpu_count() or 1, session.workspace.config.pools)
+        self.room = birth.room if birth else Room(start.config.jobs, session.workspace.config.pools)
         children = self._children(nursery)
         engines, door = self._engines(), self._door(flushes, children)
+        passed_over = skipped(graph.states, wanted, start.config.skip_tags)
+        self.is_filtered = bool(passed_over)
         self.desk = RunDesk(
             run_id=run_id,
             policy=policy,
+            config=start.config,
             forced=forced,
             channel=session.channel,
             engines=engines,
@@ -102,7 +107,8 @@ class Run:
             search_path=session.workspace.config.path,
             directory=self._directory,
             door=door,
-            contexts=Contexts(graph.states, session.cas.read, birth.initial if birth else None),
+            contexts=Contexts(graph.states, session.cas.read, passed_over, birth.initial if birth else None),
+            skipped=passed_over,
             children=children,
             definitions=Definitions(
                 graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
@@ -127,7 +133,7 @@ class Run:
             self.graph,
             self.room,
             self._session.cas,
-            run_config=self.manifest["run_config"],
+            config=self.start.config,
             depth=self.birth.parent["depth"] if self.birth else 0,
             nursery=nursery,
             on_spawn=self._mark,
@@ -137,7 +143,8 @@ class Run:
         """The engines of the session, which have every step kind that is wanted."""
         session, argv = self._session, self._session.executor
         executor = (lambda: session.facts.executor(argv)) if argv else None
-        engines = Engines(session.engine, session.steps, executor, session.channel)
+        offers = Offers(session.state_directory / "offers", is_kept=self._policy is not Policy.DRY) if argv else None
+        engines = Engines(session.engine, session.steps, executor, session.channel, offers)
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
@@ -152,13 +159,15 @@ class Run:
         except SecretsDetected:
             session.parsed.clear()
             raise
+        is_live = self.start.config.io_mode is IoMode.LIVE
         return Door(
             session.cas,
-            Outside(settings, session.reaper, self._directory / "io", session.variables),
+            Outside(settings, session.reaper, self._directory / "io", session.variables) if is_live else None,
             self._story.facts if self._story else None,
             flushes=flushes,
             secrets=secrets,
             on_first=self._mark,
+            missing_is_retryable=self.start.config.replay_missing_fact_retryable,
             children=children,
         )
 
@@ -169,16 +178,17 @@ class Run:
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
-        data = canonical(self.manifest)
+        check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
+            check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
-            self.result = lost(self.graph, self._wanted, self._story)
+            self.result = lost(self.graph, self._wanted, self._story, self.start.config.retry)
             if self.result is not None:
                 return self.result
         else:
-            yield self._keep([RunStarted(self.manifest["op_id"], sha256(data), self.desk.contexts.initial)])
+            yield self._keep([RunStarted(self.start.op, self.start.manifest_id, self.desk.contexts.initial)])
         steps = self._evaluation.run()
         self._session.signals.is_heeded = True
         try:
@@ -229,7 +239,8 @@ class Run:
 
     def _begin(self) -> Path:
         """The manifest is kept as soon as the journal names it."""
-        self._session.cas.put(canonical(self.manifest))
+        self._session.cas.put(self.start.manifest)
+        check_held(self.start, self._session.cas)
         place = self._place()
         if place == self._directory:  # a bundle's status names its writer
             (place / PID).write_text(f"{os.getpid()}\n")

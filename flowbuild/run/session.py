@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowbuild.core.errors import DiskRefused
 from flowbuild.engine.engine import Engine
@@ -22,6 +23,7 @@ from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
 from flowbuild.load.workspace import bare_workspace, open_workspace
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.checkouts import checkouts, register
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -30,6 +32,9 @@ from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo
 from flowbuild.store.rows import Rows
 from flowbuild.store.stamps import Stamps
+
+if TYPE_CHECKING:
+    from flowbuild.engine.launchd import Jobs
 
 COMING_AND_GOING = ("out", ".flowbuild", ".git", "__pycache__")
 
@@ -78,6 +83,7 @@ class Session:
         *,
         channel: str = "direct",
         saves: bool = True,
+        jobs: Jobs | None = None,
         world: Callable[[], Mapping[str, Any]],
         variables: Mapping[str, str] | None = None,
         is_bare: bool = False,
@@ -93,10 +99,15 @@ class Session:
         self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
+        if not is_bare:
+            self._restore(workspace.root)
+        if saves and not is_bare:
+            register(self.cache, workspace.root)
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.reaper = Reaper()
-        self.engine: Engine = PythonEngine(self.reaper, is_clean=channel != ChannelName.DIRECT)
+        self._starter = self.reaper if channel != ChannelName.LAUNCHD_CLEAN else _by_launchd(jobs)
+        self.engine: Engine = PythonEngine(self._starter, is_clean=channel != ChannelName.DIRECT)
         self.steps: Engine | None = None  # another engine, for the steps of flows
         self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
@@ -112,6 +123,16 @@ class Session:
             self.variables,
         )
 
+    def _restore(self, root: Path) -> None:
+        """Fold a memo that is gone from journals, while the store is still there."""
+        if (self.cache / "memo").exists() or not (self.cache / "cas").is_dir():
+            return
+        from flowbuild.run.collect import journals
+        from flowbuild.run.rebuild import rebuild
+
+        found = chain.from_iterable(map(journals, checkouts(self.cache, root)))
+        rebuild(self.memo, self.cas, found, writes=self._saves)
+
     def __enter__(self) -> Session:
         self.signals.__enter__()
         return self
@@ -121,7 +142,9 @@ class Session:
             self.engine.close()
             if self.steps is not None:
                 self.steps.close()
+            self._starter.close()
             self.reaper.close()
+            self.cas.use.leave()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()
@@ -131,3 +154,9 @@ class Session:
     def run_directory(self, run_id: str) -> Path:
         """Where a run keeps its stage and logs, and its journal if it commits no bundle."""
         return self.state_directory / "runs" / run_id
+
+
+def _by_launchd(jobs: Jobs | None) -> Reaper:
+    from flowbuild.engine.launchd import ByLaunchd
+
+    return ByLaunchd(jobs)

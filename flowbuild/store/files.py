@@ -37,10 +37,11 @@ __all__ = [
 _SHALLOW = 16  # levels that are removed with a descriptor each; deeper trees are thinned out first
 
 
-def ensure_directory(path: Path) -> None:
-    """The directory is there, and its parents."""
+def ensure_directory(path: Path) -> Path:
+    """The directory, which is there, and its parents."""
     with refused(path):
         os.makedirs(path, exist_ok=True)
+    return path
 
 
 def atomic_write(path: Path, data: bytes, *, flush: bool = False, mode: int = 0o644) -> None:

@@ -4,9 +4,12 @@ Knows nothing of what the events say. One writer at a time: it holds the file's 
 tail is never cut under a living one. `append` never flushes: the caller flushes in groups, and at its barriers.
 
 A killed writer leaves at most one batch incomplete, and a prefix of that batch may be there: whole lines count. What
-a lost power supply leaves of unflushed lines may end in NUL bytes, which a line never holds: that is a torn tail too.
+a lost power supply leaves of unflushed lines are blocks of NUL bytes, which a line never holds: that is a torn tail
+too. Anything else that is not what was written is damage, and a damaged journal is never written to.
 
-Shapes:  {"event","run_id","seq","ts_millis"}, canonical JSON and a newline; `seq` from 1, without a gap.
+Shapes:  {"crc","event","run_id","seq","ts_millis"}, canonical JSON and a newline; `seq` from 1, without a gap. `crc` is
+         the CRC-32 of the line without it, eight hex digits. Readers are given envelopes without it, as seed 001 has
+         them; a line that was written without one is read too.
 Errors:  StoreCorrupt, with the line; StoreConflict for a wrong `expected_seq` or a second writer; DiskRefused.
 Source:  seed 001, event store and sequence rules.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +35,8 @@ from flowbuild.store.lock import try_hold
 from flowbuild.store.refusal import refused
 
 _KEYS = {"event", "run_id", "seq", "ts_millis"}
+# A line begins `{"crc":"xxxxxxxx",`: "crc" is the first key of the canonical form. Without it, `{` is left of that.
+_CRC, _REST, _BRACE = b'{"crc":"', 18, zlib.crc32(b"{")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -86,7 +92,8 @@ class Journal:
         """Add event documents, all or none; the new head. Somebody who expects another head has missed something."""
         if expected_seq is not None and expected_seq != self.head:
             raise StoreConflict(
-                f"{self.path}: expected to follow event {expected_seq}, but the head is {self.head}",
+                f"{self.path}: expected to follow event {expected_seq}, but the head is {self.head}"
+                " (event_store_concurrency)",
                 details={"expected": expected_seq, "head": self.head},
             )
         if events:
@@ -99,11 +106,11 @@ class Journal:
     def _lines(self, events: Sequence[Any]) -> bytes:
         # Written by hand around the event, in the order of the canonical form: half the time, and the same bytes.
         end = b',"ts_millis":%d}\n' % self._clock()
-        middle = self._middle
-        parts: list[bytes] = []
+        lines: list[bytes] = []
         for seq, event in enumerate(events, self.head + 1):
-            parts += (b'{"event":', canonical(event), middle, b"%d" % seq, end)
-        return b"".join(parts)
+            rest = b'"event":%b%b%d%b' % (canonical(event), self._middle, seq, end)
+            lines.append(b'{"crc":"%08x",%b' % (zlib.crc32(rest[:-1], _BRACE), rest))
+        return b"".join(lines)
 
     def _write(self, data: bytes) -> None:
         """One write at the end. What a failed write left is cut off now, or before the next one."""
@@ -165,6 +172,19 @@ def read(path: Path, first: int = 1, last: int | None = None) -> Iterator[dict[s
                 return
 
 
+def is_live(path: Path) -> bool:
+    """Whether somebody is writing a journal: its writer holds the file's lock."""
+    with refused(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not try_hold(descriptor, exclusive=False)
+        finally:
+            os.close(descriptor)
+
+
 def _lock(descriptor: int, path: Path) -> int:
     try:
         if not try_hold(descriptor):
@@ -181,6 +201,8 @@ def _envelopes(file: BinaryIO, path: Path, first: int, run_id: str | None) -> It
     for number, line in enumerate(file, 1):
         end += len(line)
         if not line.endswith(b"\n"):
+            if _is_summed(line[:-1] + b"\n"):
+                raise _corrupt(path, number, "checksum_mismatch", "its end is damaged")
             return
         if number < first:
             continue
@@ -190,30 +212,39 @@ def _envelopes(file: BinaryIO, path: Path, first: int, run_id: str | None) -> It
         if run_id is None:
             run_id = envelope["run_id"]
         if envelope["run_id"] != run_id:
-            raise _corrupt(path, number, f"run {envelope['run_id']!r} in the journal of run {run_id!r}")
+            what = f"run {envelope['run_id']!r} in the journal of run {run_id!r}"
+            raise _corrupt(path, number, "run_id_mismatch", what)
         if envelope["seq"] != number:
-            raise _corrupt(path, number, f"event {envelope['seq']} where {number} was due")
+            raise _corrupt(path, number, "non_monotonic_seq", f"event {envelope['seq']} where {number} was due")
         yield envelope, end
 
 
 def _envelope(line: bytes, number: int, path: Path) -> dict[str, Any] | None:
-    """One line decoded; None where a torn tail begins."""
+    """One line decoded; None where a torn tail begins. One NUL is a damaged byte, and no lost block."""
+    if b"\0\0" in line:
+        return None
+    if line.startswith(_CRC) and not _is_summed(line):
+        raise _corrupt(path, number, "checksum_mismatch", "it is not what was written")
     try:
         envelope = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if b"\0" in line:
-            return None
-        raise _corrupt(path, number, str(error)) from None
-    if type(envelope) is dict and envelope.keys() == _KEYS:
+        raise _corrupt(path, number, "not_an_envelope", str(error)) from None
+    if type(envelope) is dict and envelope.keys() - ({"crc"} if line.startswith(_CRC) else set()) == _KEYS:
+        envelope.pop("crc", None)
         kinds = type(envelope["run_id"]), type(envelope["seq"]), type(envelope["ts_millis"])
         if kinds in ((str, int, int), (str, int, type(None))):
             return envelope
-    raise _corrupt(path, number, "not an event envelope")
+    raise _corrupt(path, number, "not_an_envelope", "not an event envelope")
 
 
-def _corrupt(path: Path, number: int, what: str) -> StoreCorrupt:
+def _is_summed(line: bytes) -> bool:
+    """Whether a line with a checksum is what was written."""
+    return line[:_REST] == b'%b%08x",' % (_CRC, zlib.crc32(line[_REST:-1], _BRACE))
+
+
+def _corrupt(path: Path, number: int, kind: str, what: str) -> StoreCorrupt:
     return StoreCorrupt(
-        f"{path}:{number}: {what}",
+        f"{path}:{number}: {what} ({kind})",
         remedy="the run can't be resumed: run its target again",
-        details={"path": str(path), "line": number},
+        details={"path": str(path), "line": number, "kind": kind},
     )

@@ -66,3 +66,30 @@ def test_each_has_its_exit_code_and_leaves_nothing(name: str, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
     assert list(tmp_path.rglob("LATEST")) == []
     assert space.run("//p:one").code == BAD[name].exit_code  # nothing of it is remembered
+
+
+LATE = """
+def start(id, params):
+    open("pids", "a").write(f"{os.getpid()}\\n")
+    reply(id, {"run_id": params["options"]["run_id"]})
+def poll(id, params): reply(id, {"status": "running"})
+def cancel(id, params): ANSWER
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"), [("reply(id, {'ok': True})", 1, "timed out"), ("pass", 4, "Cancel")]
+)
+def test_a_step_that_is_late_fails_while_its_executor_answers(
+    answer: str, code: int, said: str, tmp_path: Path
+) -> None:
+    """It ignores the step's time-out and Cancel. One that is silent, too, has broken its word."""
+    space = Space(tmp_path)
+    space.write("flowbuild.yaml", f"runtime: {{engine: proc, executor_path: [{sys.executable}, peer.py]}}\n")
+    space.write("p/BUILD.yaml", FLOW.replace("{type: a,", "{type: a, timeout_ms: 200,"))
+    write_peer(tmp_path, LATE.replace("ANSWER", answer))
+    ran = space.run("//p:one")
+    assert ran.code == code and said in ran.out + ran.err, ran
+    assert ran.err.count("flowbuild: ") + ran.out.count("  failed  ") == 1, ran
+    assert soon(lambda: not any(is_alive(int(pid)) for pid in space.read("pids").split()))
+    assert list(tmp_path.rglob("LATEST")) == []

@@ -74,6 +74,19 @@ def test_what_to_type_next_is_said_from_where_one_stands(tmp_path: Path) -> None
     )
 
 
+def test_a_made_plan_says_on_request_what_it_expects(tmp_path: Path) -> None:
+    space = Space(tmp_path)
+    for name, more, outputs in (("plain", (), 1), ("told", ("-D", "expected_matrix=true"), 2)):
+        assert run(tmp_path, "new", "plan", name, *more).code == 0
+        assert space.run(f"//{name}:plan").code == 0
+        assert len(list((tmp_path / "out/bin" / name / "plan").iterdir())) == outputs
+    matrix = json.loads(space.read("out/bin/told/plan/expected_matrix.json"))
+    expected = {
+        (name, probe["name"]): probe["expected"] for name, p in matrix["profiles"].items() for probe in p["probes"]
+    }
+    assert expected["staged-only", "read-host"] == "deny" and expected["unrestricted", "read-host"] == "allow"
+
+
 def test_what_is_there_is_kept_unless_asked(tmp_path: Path) -> None:
     space = Space(tmp_path)
     space.write("made/measured.csv", "mine,1\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from disk_lab import RUN, lab, told, whole
+from lab import RUN, lab, told, whole
 
 from flowbuild.testing import Ran, Space
 

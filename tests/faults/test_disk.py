@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from disk_lab import RUN, lab, told, whole
+from lab import RUN, lab, told, whole
 
 from flowbuild.testing import Ran, Space
 

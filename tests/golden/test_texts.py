@@ -22,6 +22,7 @@ from flowbuild.core.ids import RunId
 from flowbuild.engine.python import CAPABILITIES
 from flowbuild.front import cli
 from flowbuild.run.bind import bind
+from flowbuild.store.journal import read
 from flowbuild.testing import ScriptedEngine
 
 MORNING = 1_795_255_000_000  # 21 Nov 2026, 09:56:40 UTC
@@ -146,10 +147,10 @@ def test_the_action_of_a_command(workshop: Workshop, snapshot: SnapshotAssertion
 
 
 def test_a_journal(words: Teller, snapshot: SnapshotAssertion) -> None:
-    """Byte for byte, with the manifest's digest, which names this host and version, put aside."""
+    """Without checksums and with the manifest's digest, which names this host and version, put aside."""
     words.tell("//words:sorted")
     (journal,) = Path(words.space.root / ".flowbuild/runs").glob("*/journal.jsonl")
-    envelopes = [json.loads(line) for line in journal.read_text().splitlines()]
+    envelopes = list(read(journal))
     for number, envelope in enumerate(envelopes):
         envelope["ts_millis"] = MORNING + number
     envelopes[0]["event"]["Kernel"]["RunStarted"]["manifest_id"] = "(of this host)"

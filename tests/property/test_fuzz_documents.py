@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
+from lab import LAB
 from seed_tree import SeedTree
 
 from flowbuild.bundle.index import read_index
@@ -40,17 +41,6 @@ from flowbuild.testing import Space
 
 ROUNDS = int(os.environ.get("FLOWBUILD_FUZZ", "20000"))
 MOST_MIB = 512
-LAB = """
-targets:
-  probes:
-    rule: registry
-    probes:
-      read-variable: {operation: environment-read, target: FLOWBUILD_PLANTED}
-    profiles:
-      scrubbed: {restrict: {environment: scrub}, denies: [read-variable]}
-  plan: {rule: plan, registry: "//lab:probes", profiles: [scrubbed]}
-  run: {rule: run, plan: "//lab:plan"}
-"""
 RULE = "rule: r\ndoc: A rule.\nattributes:\n  text: {type: string, required: true}\nstates:\n  one: {rule: exec}\n"
 FLOW = """
 targets:

@@ -17,10 +17,15 @@ from flowbuild import __main__ as launcher
 from flowbuild.bundle import experiment
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import FlowError
+from flowbuild.core.ids import OpId
+from flowbuild.core.run_config import RunConfig, from_doc
 from flowbuild.engine import rep
 from flowbuild.graph.state import StateGraph
+from flowbuild.graph.valid import check_plan
 from flowbuild.load.strict_json import parse_json
+from flowbuild.run.manifest import Asked
 from flowbuild.run.resume import check
+from flowbuild.run.start import check_start, start_run
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
@@ -164,11 +169,19 @@ def stale(place: Path) -> None:
     check(StateGraph((), {}), [], told, lambda state, products: None, lambda told: None)  # type: ignore[arg-type, return-value]
 
 
+def edited(place: Path) -> None:
+    start = start_run(Asked(OpId("a_run"), "//a:run", {}, RunConfig()), "direct", "build")
+    check_start(start._replace(op="b_run"), (), ())
+
+
 REAL: dict[str, Callable[[Path], None]] = {
     "rep_transport": talking,
     "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
     "rep_internal": refusing(3002, "out of memory"),
     "bad_json": torn,
+    "bad_config": lambda place: from_doc({**RunConfig().doc(), "execution_mode": "Parallel"}) and None,
+    "invalid_plan": lambda place: check_plan((), ()),
+    "bad_manifest": edited,
     "run_stale": stale,
     "store_corrupt": damaged,
     "store_conflict": locked,

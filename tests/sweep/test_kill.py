@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from lab import LAB, RUN
 
 from flowbuild.bundle.layout import COMMITTED, latest, runs
 from flowbuild.bundle.read import load_bundle
@@ -22,19 +23,7 @@ from flowbuild.testing import Space
 
 CALLS = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,fsync,fdatasync,syncfs,ftruncate"
 SLICES = 8
-RUN = "//lab:run"
 
-LAB = """
-targets:
-  probes:
-    rule: registry
-    probes:
-      read-variable: {operation: environment-read, target: FLOWBUILD_PLANTED}
-    profiles:
-      scrubbed: {restrict: {environment: scrub}, denies: [read-variable]}
-  plan: {rule: plan, registry: "//lab:probes", profiles: [scrubbed]}
-  run: {rule: run, plan: "//lab:plan"}
-"""
 
 pytestmark = pytest.mark.sweep
 

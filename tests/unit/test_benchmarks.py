@@ -73,12 +73,14 @@ def test_machine_facts_name_no_host_and_no_path(tmp_path: Path) -> None:
 
 def test_steps_of_an_executor_are_really_performed(tmp_path: Path) -> None:
     found = executors.measure(tmp_path, steps=3, rounds=2)
-    assert len(found["step_s"]) == len(found["echo_s"]) == 2 and min(found["step_s"]) > 0
-    told = {"step_s": [0.0005, 0.0004, 9.0], "echo_s": [0.0001], "grown_bytes": 1 << 20}
+    assert all(len(found[name]) == 2 and min(found[name]) > 0 for name in ("step_s", "echo_s", "talk_s"))
+    told = {"step_s": [0.0005, 0.0004, 9.0], "echo_s": [0.0001], "talk_s": [0.0002], "grown_bytes": 1 << 20}
     assert executors.rows(told) == [
-        "steps a second        2,500",
-        "a step                  400 us",
-        "two echoes              100 us",
-        "a step / two echoes     4.0",
-        "memory, all rounds      1.0 MiB more",
+        "steps a second         2,500",
+        "a step                   400 us",
+        "two echoes               100 us",
+        "two echoes and JSON      200 us",
+        "a step / two echoes      4.0",
+        "with JSON / without      2.0",
+        "memory, all rounds       1.0 MiB more",
     ]

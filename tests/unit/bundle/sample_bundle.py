@@ -10,8 +10,10 @@ from typing import Any
 from flowbuild.bundle.commit import begin
 from flowbuild.bundle.documents import bundle_status, documents, missing, pretty, run_status
 from flowbuild.bundle.lanes import Evidence
-from flowbuild.core.canonical import canonical, sha256
-from flowbuild.run.manifest import manifest
+from flowbuild.core.ids import OpId
+from flowbuild.core.run_config import RunConfig
+from flowbuild.run.manifest import Asked
+from flowbuild.run.start import start_run
 
 from .evidence_sample import agreeing
 
@@ -24,12 +26,12 @@ def commit(root: Path, evidence: Evidence | None = None, *, without: tuple[str, 
         run_id=evidence.run_id, world_id=evidence.world_id, channel=evidence.channel, plan=evidence.plan,
         state="in_progress", writer_pid=1, updated_at_unix=evidence.started_at_unix,
     )  # fmt: skip
-    asked = canonical(manifest("e_run", "//e:run", {}, channel=evidence.channel, policy="build", jobs=2, variables=()))
+    start = start_run(Asked(OpId("e_run"), "//e:run", {}, RunConfig(max_concurrency=2)), evidence.channel, "build")
     with begin(root, evidence.run_id, pretty(status)) as writer:
         for name, data in found.items():
             writer.add(name, data)
-        writer.add("manifest.json", asked)
-        writer.add_object(sha256(asked), asked)
+        writer.add("manifest.json", start.manifest)
+        writer.add_object(start.manifest_id, start.manifest)
         done = writer.commit(
             bundle_status(evidence),
             world_id=evidence.world_id,

@@ -10,7 +10,7 @@ import pytest
 from flowbuild.bundle.difference import Side, difference
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import StoreCorrupt
-from flowbuild.run.account import FAILED, PERFORMED, REUSED, Account, Told
+from flowbuild.run.story import FAILED, PERFORMED, REUSED, Story, Told
 from flowbuild.run.why import Change
 
 from .evidence_sample import row_document
@@ -21,7 +21,7 @@ class Run:
 
     def __init__(self, **asked: Any) -> None:
         self.objects: dict[str, bytes] = {}
-        self.account = Account()
+        self.account = Story()
         self.asked = {"label": "//e:run", "channel": "direct", "policy": "build", "params": {}, **asked}
         self.expected: dict[str, str] = {}
 

@@ -132,6 +132,35 @@ def test_a_command_has_no_socket_but_a_pair_that_leads_nowhere(engine: PythonEng
     assert outcome.ok, outcome.stderr_tail
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="words of the GNU loader")
+def test_no_variable_is_heeded_before_the_action_is_confined(engine: PythonEngine, io: TinyIo) -> None:
+    """The loader and the interpreter act on some: under their own names they would act for a process that is free."""
+    (io.root / "outside").mkdir()
+    (io.root / "outside/sitecustomize.py").write_text(f"open({str(io.root / 'outside/ran')!r}, 'w')\n")
+    env = {"LD_DEBUG": "files", "LD_DEBUG_OUTPUT": f"{io.root}/outside/said", "PYTHONPATH": f"{io.root}/outside"}
+    outcome = run(engine, io, "env", env=env)
+    assert outcome.ok and f"LD_DEBUG_OUTPUT={io.root}/outside/said" in outcome.stdout_tail
+    body = "def it(out):\n    out.write_text(os.environ['LD_DEBUG'] + os.environ['PYTHONPATH'])\n"
+    outcome = call(engine, io, body, env=env)
+    assert outcome.ok and io.text(outcome, "out") == f"files{io.root}/outside"
+    assert os.listdir(io.root / "outside") == ["sitecustomize.py"]
+
+
+SHARED = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+for name, arguments in {"shmget": (0, 1, 0o1600), "semget": (0, 1, 0o1600), "msgget": (0, 0o1600)}.items():
+    assert getattr(libc, name)(*arguments) == -1 and ctypes.get_errno() == errno.EACCES, name
+"""
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="needs a python of the system")
+def test_a_command_shares_no_memory_and_no_queue(engine: PythonEngine, io: TinyIo) -> None:
+    script = io.write("words/shared.py", SHARED)
+    outcome = run(engine, io, "/usr/bin/python3 shared.py", staged=(script,))
+    assert outcome.ok, outcome.stderr_tail
+
+
 def test_a_command_sees_declared_variables_and_no_others(
     engine: PythonEngine, io: TinyIo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import hosts
 import pytest
 
-from flowbuild.engine import clean, isolation, preflight, probe
+from flowbuild.engine import clean, isolation, preflight, probe, shared
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.restrict import DEGRADED, ENFORCED, UNAVAILABLE
 from flowbuild.engine.seccomp import refuse
@@ -82,9 +82,23 @@ def test_a_host_without_landlock_says_so() -> None:
 def test_what_a_weaker_host_leaves_open_is_named_and_is_no_proof() -> None:
     found = hosts.record([refuse("prctl", errno.EINVAL, only=22)], CLEAN)
     entry = found["isolation"]["operations"]["network:none"]
-    assert entry["status"] == DEGRADED and "socket-local" in entry["leaves"]
+    assert entry["status"] == DEGRADED and {"socket-local", "memory-shared"} <= set(entry["leaves"])
     assert "network-outbound" not in entry["leaves"]
     assert found["isolation"]["works"] and not found["apply_ok"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux system calls")
+@pytest.mark.parametrize("kind", [shared.MEMORY, shared.QUEUE, shared.KEY])
+def test_what_is_planted_is_reached_by_its_name_and_goes(kind: str) -> None:
+    with shared.planted() as names:
+        try:
+            shared.reach(kind, names[kind])
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a host without it, or a container that refuses it
+                raise
+            pytest.skip(f"{kind}: {error}")
+    with pytest.raises(OSError):
+        shared.reach(kind, names[kind])
 
 
 class Ajar(clean.Launch):

@@ -15,7 +15,9 @@ from peer import perform, together, write_peer
 from tiny_io import TinyIo, action, is_alive, soon
 
 from flowbuild.core.errors import CapabilitiesMismatch, RepInternal, RepRefused, RepTransport
+from flowbuild.engine import remote
 from flowbuild.engine.engine import Wait
+from flowbuild.engine.executor import AT_TERM
 from flowbuild.engine.proc import ProcEngine, kinds, negotiate, one_node
 
 OUT = {"out": "out/bin/words/it/out.json"}
@@ -301,7 +303,8 @@ ENDLESS = """
     over = False
     def poll(id, params):
         open("polled", "w").close()
-        reply(id, {"status": "failed" if over else "running"})
+        told = [{"type": "log", "message": "late"}] if over else []
+        reply(id, {"status": "failed" if over else "running", "events": told})
     def cancel(id, params):
         global over
         over = True
@@ -375,9 +378,33 @@ def test_one_that_is_closed_leaves_the_others_alone(make: Make, io: TinyIo) -> N
 def test_a_step_that_is_late_is_cancelled(make: Make, io: TinyIo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowbuild.engine.remote.STEP_GRACE", 0.0)
     engine = make(replaced=ENDLESS)
-    outcome, _ = perform(engine, action("a", {}, timeout_ms=100), io)
+    outcome, events = perform(engine, action("a", {}, timeout_ms=100), io)
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.message) == ("timeout", "timed out after 100 ms")
+    assert [event["message"] for event in events] == ["late"]  # what it said after Cancel is kept
+
+
+@pytest.mark.parametrize("how", ["silent", "deaf"])
+def test_a_late_step_that_can_t_be_cancelled_ends_with_its_process(
+    make: Make, io: TinyIo, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the executor answers, the step is late; once it says nothing, the executor has broken its word."""
+    monkeypatch.setattr("flowbuild.engine.remote.STEP_GRACE", 0.0)
+    monkeypatch.setattr("flowbuild.engine.remote.CANCEL_GRACE", 0.3)
+    answer = "pass" if how == "silent" else "reply(id, {'ok': True})"
+    engine = make(replaced=f"{ENDLESS}    def cancel(id, params): {answer}\n")
+    if how == "silent":
+        with pytest.raises(RepTransport, match="no reply to Runtime.Cancel in time"):
+            perform(engine, action("a", {}, timeout_ms=100), io)
+    else:
+        outcome, _ = perform(engine, action("a", {}, timeout_ms=100), io)
+        assert outcome.error is not None and outcome.error.code == "timeout"
+    assert soon(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+def test_a_run_has_five_seconds_to_end_after_cancel() -> None:
+    assert remote.CANCEL_GRACE == 5.0
+    assert remote.CANCEL_GRACE + remote.LAST_ANSWER + AT_TERM < 6.0  # what `close` promises
 
 
 def test_a_run_that_never_ends_breaks_the_word_of_its_engine(make: Make, io: TinyIo, tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_lists_and_descriptions_are_json(tree: SeedTree, said: Said) -> None:
         ("plan-lint --pla x", "--plan"),
         ("list-probes --registry gone", "there is no registry 'gone'"),
         ("describe-plan --plan gone.json", "there is no plan"),
-        ("run --plan plan.json --channel secret", "invalid choice"),
+        ("run --plan plan.json --channel secret", "invalid choice: 'secret' (choose from 'direct', 'clean', "),
+        ("run --plan plan.json --lock-timeout-seconds nan", "'nan' is no number of seconds"),
+        ("run --plan plan.json --lock-timeout-seconds=-1", "'-1' is no number of seconds"),
         ("run --plan gone.json", "there is no plan"),
         ("run --plan plan.json --only-profile opne", "did you mean 'open'"),
     ],
@@ -184,6 +186,7 @@ def test_templates_and_the_status_are_json(tree: SeedTree, said: Said) -> None:
         "file-access",
         "hardened-runtime",
         "network-access",
+        "path-aliases",
     ]
     assert said.json("status")["repo_root"] == str(tree.root)
 

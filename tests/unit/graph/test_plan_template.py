@@ -23,7 +23,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def test_templates_are_listed_with_what_they_are_for() -> None:
-    assert TEMPLATES == ["file-access", "hardened-runtime", "network-access"]
+    assert TEMPLATES == ["file-access", "hardened-runtime", "network-access", "path-aliases"]
     assert all(row["description"] and row["path"] == f"{row['template_id']}.json" for row in list_plan_templates())
 
 
@@ -109,4 +109,49 @@ def test_a_template_that_contradicts_itself_is_refused(
     told = found.value.exceptions if isinstance(found.value, Faults) else [found.value]
     assert all(isinstance(one, FlowError) for one in told)
     assert any(says in str(one) for one in told)
+    assert not (tmp_path / "out").exists()
+
+
+GENERATE = {
+    "probes": {"read": {"operation": "file-read-data", "target": "/etc/hosts"}},
+    "profiles": {"open": {"restrict": {}}, "closed": {"restrict": {"files": "staged"}, "denies": ["read"]}},
+}
+
+
+def made_of(path: Path, monkeypatch: pytest.MonkeyPatch, **more: object) -> Path:
+    doc = {"schema_version": plan_template.TEMPLATE_SCHEMA, "template_id": "mine", "description": "d", **more}
+    (path / "mine.json").write_text(json.dumps(doc))
+    monkeypatch.setattr(plan_template, "_files", lambda: {"mine": path / "mine.json"})
+    return build_plan_from_template("mine", path / "out").plan_path
+
+
+def test_a_generated_template_is_every_probe_under_every_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = made_of(tmp_path, monkeypatch, generate=GENERATE)
+    assert lint_plan(plan).errors == ()
+    doc = json.loads(plan.read_text())
+    assert (doc["plan_id"], doc["profiles"]) == ("mine.v1", ["open", "closed"])
+    assert doc["lanes"] == {"baseline": True, "scenario": True, "oracle": True}
+    probes = json.loads((plan.parent / "registry/probes.json").read_text())["probes"]
+    assert {name: probe["expected"] for name, probe in probes.items()} == {"open.read": "allow", "closed.read": "deny"}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"generate": GENERATE, "plan": {}}, "a template is static, or `generate` is all that it has"),
+        ({"generate": []}, "a template is static, or `generate` is all that it has"),
+        ({"generate": GENERATE | {"lanes": ["orakle"]}}, "orakle"),
+        ({"generate": {**GENERATE, "profiles": {"open": {"restrict": {"files": "some"}}}}}, "some"),
+        ({"generate": {**GENERATE, "profiles": {"../../x": {"restrict": {}}}}}, "../../x"),
+    ],
+)
+def test_what_can_t_be_generated_is_refused_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, object], says: str
+) -> None:
+    with pytest.raises(BaseException) as found:
+        made_of(tmp_path, monkeypatch, **more)
+    told = found.value.exceptions if isinstance(found.value, Faults) else [found.value]
+    assert all(isinstance(one, FlowError) for one in told) and any(says in str(one) for one in told)
     assert not (tmp_path / "out").exists()

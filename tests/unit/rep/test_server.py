@@ -24,7 +24,7 @@ def echo(with_, context):
     print("this is for people")
     os.write(1, b"and this")
     assert subprocess.run(["cat"], stdout=subprocess.PIPE).stdout == b""
-    return {"with": with_, "step": context.step_id}
+    return {"with": with_, "step": context.step_id, "run": context.run_id}
 
 def flaky(with_, context):
     tries.append(time.monotonic())
@@ -32,12 +32,18 @@ def flaky(with_, context):
         raise StepFailed("not yet", retriable=with_.get("retriable", True), details={"tries": len(tries)})
     return {"tries": len(tries), "apart": tries[-1] - tries[0]}
 
+def tells(with_, context):
+    context.log(1j)
+    if not with_:
+        raise StepFailed("it is complex", retriable=False, details={"number": 1j})
+    return {}
+
 def wait(with_, context):
     while not context.cancelled:
         time.sleep(0.01)
     return {}
 
-serve({"echo": echo, "flaky": flaky, "wait": wait, "raises": lambda w, c: 1 / 0, "none": lambda w, c: None,
+serve({"echo": echo, "flaky": flaky, "wait": wait, "tells": tells, "exits": lambda w, c: sys.exit(7), "raises": lambda w, c: 1 / 0, "none": lambda w, c: None,
        "set": lambda w, c: {"x": {1}}, "nan": lambda w, c: {"x": float("nan")}}, version="3.2.1", concurrency=2)
 """
 
@@ -116,7 +122,7 @@ def test_it_says_what_it_can_do(peer: Peer) -> None:
     said = peer.ask("Runtime.Capabilities")
     assert said == {
         "version": "3.2.1",
-        "step_kinds": ["echo", "flaky", "nan", "none", "raises", "set", "wait"],
+        "step_kinds": ["echo", "exits", "flaky", "nan", "none", "raises", "set", "tells", "wait"],
         "limits": {"concurrency": 2},
     }
     assert peer.ask("Runtime.Health") == {"ok": True, "details": {"runs": 0}}
@@ -125,11 +131,33 @@ def test_it_says_what_it_can_do(peer: Peer) -> None:
 def test_a_step_is_a_call(peer: Peer) -> None:
     said, events = peer.run(node("echo", {"x": [1]}))
     assert said["status"] == "completed"
-    assert said["summary"]["result"] == {"with": {"x": [1]}, "step": "echo"}
+    assert said["summary"]["result"] == {"with": {"x": [1]}, "step": "echo", "run": said["summary"]["run_id"]}
     assert (said["summary"]["completed_steps"], said["summary"]["failed_steps"]) == (1, 0)
     told = [(event["type"], event.get("state"), event.get("message")) for event in events]
     assert told == [("step", "started", None), ("log", None, "hello"), ("step", "succeeded", None)]
     assert all(event["timestamp"].endswith("Z") and event["step_id"] == "echo" for event in events)
+
+
+def test_each_run_of_a_process_has_an_id_of_its_own(peer: Peer) -> None:
+    said = [peer.run(node("echo"))[0]["summary"]["result"]["run"] for _ in range(2)]
+    assert said[0] != said[1]
+
+
+def test_a_handler_that_exits_has_failed_and_the_executor_goes_on(peer: Peer) -> None:
+    said, _ = peer.run(node("exits"))
+    assert said["summary"]["error"]["message"] == "SystemExit: 7"
+    assert peer.run(node("echo"))[0]["status"] == "completed"
+
+
+def test_what_a_handler_tells_is_json_or_its_own_fault(peer: Peer) -> None:
+    _, events = peer.run(node("tells", {"log": True}))
+    assert "1j" in [event.get("message") for event in events]
+    run_id = peer.start(node("tells"))["run_id"]
+    said = peer.ask("Runtime.Poll", run_id=run_id)
+    while said.get("status") == "running":
+        said = peer.ask("Runtime.Poll", run_id=run_id)
+    assert said["code"] == 3002 and "the answer to Runtime.Poll is no JSON" in said["message"]
+    assert peer.run(node("echo"))[0]["status"] == "completed"
 
 
 def test_a_run_of_several_steps_tells_its_state(peer: Peer) -> None:
@@ -263,9 +291,9 @@ def test_what_handlers_print_does_not_reach_the_client(peer: Peer) -> None:
 
 
 def test_finished_runs_are_forgotten_in_time(peer: Peer) -> None:
-    for _ in range(80):
+    for _ in range(140):
         peer.run(node("echo"))
-    assert peer.ask("Runtime.Health")["details"]["runs"] == 64
+    assert 64 <= peer.ask("Runtime.Health")["details"]["runs"] <= 128
 
 
 def test_the_mock_has_the_four_step_kinds(start: Callable[..., Peer]) -> None:
@@ -297,5 +325,6 @@ def test_serving_imports_nothing_of_weight() -> None:
     code = "import sys, flowbuild.rep; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     ours = {name for name in done.stdout.split() if name.startswith("flowbuild")}
-    assert ours == {"flowbuild", "flowbuild.rep", "flowbuild.rep.flow", "flowbuild.rep.run", "flowbuild.rep.server"}
+    rep = {f"flowbuild.rep.{name}" for name in ("crew", "flow", "run", "server")}
+    assert ours == {"flowbuild", "flowbuild.rep", *rep}
     assert not {"msgspec", "yaml", "typer"} & set(done.stdout.split())

@@ -13,11 +13,10 @@ import pytest
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused, Replying
-from flowbuild.run.door import MOST_RANDOM, Door, bound_facts
+from flowbuild.run.door import MOST_RANDOM, Door
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 
@@ -174,17 +173,33 @@ def test_time_and_randomness_are_bound_to_state_and_ordinal(cas: Cas) -> None:
         (call("flowbuild:now_millis|x"), "io_request_invalid"),
         (call("k" * 513), "io_request_invalid"),
         (call(None, namespace=""), "io_request_invalid"),
+        (call("\ud800"), "io_request_invalid"),
+        (call(["k"]), "io_request_invalid"),
+        ({"op": "get_recorded_fact", "fact_key": ["k"]}, "io_request_invalid"),
+        ({"op": "read_secret", "fact_key": {}}, "io_request_invalid"),
+        ({"op": "record_value", "fact_key": "k"}, "io_request_invalid"),
+        ({"op": "record_value", "fact_key": "k", "value": "\ud800"}, "io_request_invalid"),
+        ({"op": "now_millis", "ordinal": "0"}, "io_request_invalid"),
+        ({"op": "now_millis", "ordinal": True}, "io_request_invalid"),
+        ({"op": "emit", "events": [["seen", 1]]}, "io_request_invalid"),
+        ({"op": "emit", "events": {}}, "io_request_invalid"),
+        ({"op": "open"}, "io_request_invalid"),
+        ({"op": []}, "io_request_invalid"),
+        ({}, "io_request_invalid"),
+        ("call", "io_request_invalid"),
         ({"op": "record_value", "fact_key": "k", "value": {"a": 1.0}}, "artifact_float_not_allowed"),
         ({"op": "record_value", "fact_key": "k", "value": {"api_key": "x"}}, "secrets_detected"),
         ({"op": "record_value", "fact_key": "k", "value": 2**60}, "io_request_invalid"),
         ({"op": "random_bytes", "ordinal": 0, "size": -1}, "io_request_invalid"),
         ({"op": "random_bytes", "ordinal": 0, "size": MOST_RANDOM + 1}, "io_request_invalid"),
         ({"op": "emit", "events": [{"name": "fact_recorded", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "skipped", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "heartbeat", "payload": {}}]}, "event_invalid"),
         ({"op": "emit", "events": [{"name": "seen", "payload": {"access_token": "x"}}]}, "secrets_detected"),
         ({"op": "emit", "events": [{"name": "mnemonic", "payload": 1}]}, "secrets_detected"),
     ],
 )
-def test_what_is_refused_leaves_nothing(cas: Cas, question: dict[str, Any], said: str) -> None:
+def test_what_is_refused_leaves_nothing(cas: Cas, question: Any, said: str) -> None:
     door = Door(cas, Outside(1))
     answer, events = ask(door, question)
     assert code(answer) == said
@@ -198,29 +213,6 @@ def test_events_are_all_there_or_none(cas: Cas) -> None:
     answer, events = ask(door, {"op": "emit", "events": [good, good]})
     assert answer == {} and events == [Domain("seen", {"state_id": "a.main.call", "value": {"n": 1}})] * 2
     assert door.asked == set()
-
-
-def recorded(key: Any, payload_id: Any) -> Domain:
-    return Domain("fact_recorded", {"key": key, "payload_id": payload_id, "meta": {}})
-
-
-def test_facts_of_a_journal() -> None:
-    assert bound_facts([recorded("a", "1"), Domain("seen", {}), recorded("b", "2"), recorded("a", "1")]) == {
-        "a": "1",
-        "b": "2",
-    }
-
-
-@pytest.mark.parametrize(
-    ("events", "said"),
-    [
-        ([recorded("a", "1"), recorded("a", "2")], "fact_recorded_conflict"),
-        ([recorded(3, "1")], "fact_recorded_malformed"),
-    ],
-)
-def test_damaged_facts_of_a_journal(events: list[Event], said: str) -> None:
-    with pytest.raises(StoreCorrupt, match=said):
-        bound_facts(events)
 
 
 def test_a_secret_that_is_known_is_no_fact_no_key_and_no_event(cas: Cas) -> None:

@@ -72,6 +72,9 @@ class Desk:
     def perform(self, state: State, action: Action) -> Performance:
         return self.engine.perform(action, self.io)
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        return None
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         self.memo[action.key] = Record(action.key, "direct", outputs, "earlier", wall_ms)

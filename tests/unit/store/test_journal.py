@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import envelopes, line, write
 
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 from flowbuild.store import draft
-from flowbuild.store.journal import Journal, now_ms, read
+from flowbuild.store.journal import Journal, is_live, now_ms, read
 
 RUN = "0b7d41c2-9d0e-4f6b-8a3e-5f0c2b1d7a90"
 
@@ -31,10 +31,18 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_lines_are_canonical_envelopes(path: Path) -> None:
-    expected = b"".join(
-        canonical({"run_id": RUN, "seq": n, "ts_millis": 1795255000000, "event": event(n)}) + b"\n" for n in (1, 2, 3)
-    )
-    assert path.read_bytes() == expected
+    rows = [{"run_id": RUN, "seq": n, "ts_millis": 1795255000000, "event": event(n)} for n in (1, 2, 3)]
+    assert path.read_bytes() == b"".join(map(line, rows))
+    assert list(read(path)) == rows
+    assert envelopes(path)[0].keys() - rows[0].keys() == {"crc"}
+
+
+def test_lines_without_a_checksum_are_read_too(path: Path) -> None:
+    bare = [{key: value for key, value in row.items() if key != "crc"} for row in envelopes(path)]
+    path.write_bytes(b"".join(canonical(row) + b"\n" for row in bare))
+    with Journal.open(path) as journal:
+        journal.append([event(4)], 3)
+    assert [envelope["event"] for envelope in read(path)] == [event(n) for n in (1, 2, 3, 4)]
 
 
 def test_reads_a_range(path: Path) -> None:
@@ -96,11 +104,32 @@ def test_lost_blocks_at_the_end_are_a_torn_tail(path: Path) -> None:
     assert b"\0" not in path.read_bytes()
 
 
-def edit(path: Path, line: int, **changes: Any) -> None:
-    lines = path.read_bytes().splitlines(keepends=True)
-    doc = json.loads(lines[line - 1]) | changes
-    lines[line - 1] = canonical({key: value for key, value in doc.items() if value != "drop"}) + b"\n"
-    path.write_bytes(b"".join(lines))
+def edit(path: Path, number: int, **changes: Any) -> None:
+    rows = envelopes(path)
+    changed = rows[number - 1] | changes
+    rows[number - 1] = {key: value for key, value in changed.items() if value != "drop"}
+    write(path, rows)
+
+
+def test_every_byte_that_is_changed_is_found(path: Path) -> None:
+    """Each byte of a journal becomes eleven others: its neighbours by one bit, a NUL, a line break, a letter."""
+    data = path.read_bytes()
+    assert len(data) > 400
+    for place, byte in enumerate(data):
+        for other in {byte ^ (1 << bit) for bit in range(8)} | {0, 10, 97} - {byte}:
+            path.write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
+            for look in (lambda: list(read(path)), lambda: Journal.open(path).close()):
+                with pytest.raises(StoreCorrupt, match=r"journal\.jsonl:[123]: "):
+                    look()
+            assert path.stat().st_size == len(data)
+
+
+@pytest.mark.parametrize("take", [1, 2])
+def test_a_range_that_is_gone_is_found(path: Path, take: int) -> None:
+    rows = envelopes(path)
+    write(path, rows[:1] + rows[1 + take :] + [rows[2] | {"seq": 4}])
+    with pytest.raises(StoreCorrupt, match=r"non_monotonic_seq"):
+        Journal.open(path)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +146,10 @@ def test_what_is_wrong_is_named_with_its_line(path: Path, changes: dict[str, Any
         list(read(path))
 
 
-@pytest.mark.parametrize("line", [b"\n", b"[]\n", b"nonsense\n", b'{"seq":2}\n'])
-def test_a_line_that_is_no_envelope(path: Path, line: bytes) -> None:
+@pytest.mark.parametrize("other", [b"\n", b"[]\n", b"nonsense\n", b'{"seq":2}\n'])
+def test_a_line_that_is_no_envelope(path: Path, other: bytes) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0] + line + lines[2])
+    path.write_bytes(lines[0] + other + lines[2])
     with pytest.raises(StoreCorrupt, match=":2: "):
         Journal.open(path)
 
@@ -187,3 +216,10 @@ def test_events_that_are_no_json_add_nothing(path: Path) -> None:
 
 def test_the_clock_is_in_milliseconds() -> None:
     assert 1_700_000_000_000 < now_ms() < 5_000_000_000_000
+
+
+def test_a_journal_is_live_while_its_writer_holds_it(path: Path) -> None:
+    with Journal.open(path):
+        assert is_live(path)
+    assert not is_live(path)
+    assert not is_live(path.with_name("none"))

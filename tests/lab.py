@@ -1,4 +1,4 @@
-"""A small experiment on a disk that refuses, and what must hold whatever it refused."""
+"""A small experiment, and what must hold whatever was done to its disk or its documents."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowbuild.core.errors import BadAttribute
-from flowbuild.graph.retry import MOST, ONCE, Retry, read_retry
+from flowbuild.core.retry import MOST, ONCE, Retry, read_retry
 
 
 def test_nothing_said_is_one_attempt() -> None:

@@ -1,0 +1,107 @@
+"""A run's configuration from the workspace, the target and the flags, and the manifest that says what it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import Workshop
+
+from flowbuild.core.errors import BadFlag, FlowError, InvalidPlan
+
+BUILD = """
+targets:
+  hello: {rule: exec, command: echo, outputs: {o: o}}
+  run: {rule: run, targets: [":hello"], config: {event_profile: minimal, retry: {attempts: 4}, skip_tags: [impure]}}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workshop:
+    space = Workshop(tmp_path / "w")
+    space.write("BUILD.yaml", BUILD)
+    return space
+
+
+def config(space: Workshop, *words: str) -> dict[str, Any]:
+    """The configuration that the run's manifest says."""
+    with space.open("//:run", *words) as build:
+        assert build.build() == 0
+        (path,) = build.bundles.values()
+        return json.loads((path / "manifest.json").read_text())["run_config"]  # type: ignore[no-any-return]
+
+
+def test_the_nearer_place_wins(space: Workshop) -> None:
+    space.write("flowbuild.yaml", "run: {event_profile: verbose, jobs: 3, retry: {attempts: 2}, skip_tags: [old]}")
+    found = config(space)
+    assert found["event_profile"] == "Minimal"
+    assert found["retry_policy"]["max_attempts"] == 4
+    assert found["execution_mode"] == {"FanOutJoin": {"max_concurrency": 3}}
+    assert found["skip_tags"] == ["impure"]
+    flags = ("-j1", "--event-profile", "custom:a,b", "--attempts", "7", "--skip-tag", "report", "--skip-tag", "impure")
+    found = config(space, *flags, "--policy", "live")
+    assert found["event_profile"] == {"Custom": "a,b"}
+    assert found["retry_policy"]["max_attempts"] == 7
+    assert found["execution_mode"] == "Sequential"
+    assert found["skip_tags"] == ["impure", "report"]
+
+
+def test_what_nobody_says(space: Workshop) -> None:
+    space.write("BUILD.yaml", BUILD.partition(", config")[0] + "}")
+    assert config(space, "-j2") == {
+        "io_mode": "Live",
+        "retry_policy": {"max_attempts": 1, "backoff": {"Fixed": {"delay": {"secs": 0, "nanos": 0}}}},
+        "event_profile": "Normal",
+        "execution_mode": {"FanOutJoin": {"max_concurrency": 2}},
+        "context_checkpointing": "AfterEveryState",
+        "replay_missing_fact_retryable": False,
+        "skip_tags": [],
+        "nix_flake_allowlist": [],
+    }
+
+
+WRONG = [
+    ("jobs: 0", "`jobs` is a number above zero"),
+    ("event_profile: loud", "'loud' is no event profile"),
+    ("retry: {attempts: 0}", "`attempts` of `retry` is a whole number from 1"),
+    ("context_checkpointing: hourly", "'hourly' is not implemented"),
+    ("skip_tags: slow", "'skip_tags' is a list"),
+    ("skip_tag: [slow]", "has no 'skip_tag'"),
+    ("replay_missing_fact_retryable: maybe", "'replay_missing_fact_retryable' is"),
+]
+
+
+@pytest.mark.parametrize(("said", "problem"), WRONG)
+def test_what_is_wrong_is_told_with_its_place(space: Workshop, said: str, problem: str) -> None:
+    space.write("flowbuild.yaml", f"name: mine\nrun:\n  {said}\n")
+    with pytest.raises(FlowError) as caught:
+        space.make("//:run")
+    assert problem in caught.value.message
+    assert caught.value.location is not None
+    assert (caught.value.location.path, caught.value.location.line) == ("flowbuild.yaml", 3)
+    space.write("flowbuild.yaml", "")
+    space.write("BUILD.yaml", f"targets:\n  run:\n    rule: run\n    targets: []\n    config:\n      {said}\n")
+    with pytest.raises(FlowError) as caught:
+        space.make("//:run")
+    assert problem in caught.value.message
+    assert caught.value.location is not None
+    assert (caught.value.location.path, caught.value.location.line) == ("BUILD.yaml", 6)
+
+
+def test_a_profile_that_a_flag_names(space: Workshop) -> None:
+    with pytest.raises(BadFlag, match="--event-profile: 'verbos' is no event profile") as caught:
+        space.make("//:run", "--event-profile", "verbos")
+    assert "verbose" in caught.value.remedy
+
+
+@pytest.mark.parametrize("targets", ["[]", '[":texts"]'])
+def test_a_run_of_nothing(space: Workshop, targets: str) -> None:
+    space.write(
+        "BUILD.yaml", f"targets:\n  texts: {{rule: filegroup, files: []}}\n  run: {{rule: run, targets: {targets}}}\n"
+    )
+    with pytest.raises(InvalidPlan, match="EmptyPlan: none of its targets") as caught:
+        space.make("//:run")
+    assert caught.value.location is not None
+    assert caught.value.location.line == 3
