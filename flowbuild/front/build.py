@@ -265,12 +265,7 @@ class Build:
         return next(level for level in known if level == self.request.durability)
 
     def new_run(
-        self,
-        numbers: Sequence[int],
-        asked: Asked,
-        run_id: RunId,
-        place: Callable[[], Path],
-        going: Going | None = None,
+        self, numbers: Sequence[int], asked: Asked, run_id: RunId, place: Callable[[], Path], going: Going | None = None
     ) -> Run:
         """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
