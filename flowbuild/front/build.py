@@ -135,8 +135,7 @@ class Build:
                 code = max(code, self._build_run(label))
         folds = self.graph.folds(self.labels)
         if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
-            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
-            code = max(code, made)
+            code = max(code, make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report))
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -146,8 +145,8 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        bundles = {label: self.graph.targets[label].bundle or {} for label in self.wanted}
-        numbers = self.graph.closure(one for label, made in bundles.items() for one in made.get("targets", (label,)))
+        made = ((self.graph.targets[label].bundle or {}).get("targets", (label,)) for label in self.wanted)
+        numbers = self.graph.closure(label for labels in made for label in labels)
         asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
         run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)

@@ -20,6 +20,9 @@ from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.load.handler import Use
 
+ALWAYS = "always"
+"""The snapshot policy by which a failed state leaves something too."""
+
 
 def keys(scope: Scope, attribute: str, value: Any) -> tuple[str, ...]:
     """The context keys that a value of `reads` or `writes` names, sorted."""
@@ -63,6 +66,9 @@ def _roots(scope: Scope, built: Built) -> Iterator[int]:
 
 def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     """Refuse keys that can't be written or read as they are declared."""
+    if state.keeps_failed and not state.writes:
+        problem = f"`snapshot: {ALWAYS}` keeps what it writes into the context, and it writes nothing"
+        raise scope.fault(BadAttribute(problem, remedy="name its keys in `writes`"), "snapshot")
     if not state.reads and not state.writes and not state.initial:
         return
     attribute = "reads" if state.reads else "writes"

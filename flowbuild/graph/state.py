@@ -156,6 +156,7 @@ class State:
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    keeps_failed: bool = False  # what it had written when it failed is kept for people
     initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
     spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow

@@ -16,7 +16,7 @@ from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
-from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys
+from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
@@ -133,6 +133,7 @@ def _state(
         after=after(scope, rendered(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        keeps_failed=rendered(scope, template.snapshot, names) == ALWAYS,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
         initial=keys(scope, "initial", rendered(scope, template.initial, names)),
         spawns=spawns(scope, rendered(scope, template.spawns, names)),

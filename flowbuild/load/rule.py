@@ -67,6 +67,7 @@ class StateTemplate:
     observes: str | None
     missing: str
     pool: str | None
+    snapshot: str
     retry: JSON
     side_effects: str
     idempotency_key: str | None

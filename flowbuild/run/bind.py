@@ -105,6 +105,7 @@ def bind(
         refused=base.conflict,
         heartbeat_ms=state.heartbeat_ms,
         item=tag(state.item) if state.item is not None else "",
+        keeps_failed=state.keeps_failed,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 

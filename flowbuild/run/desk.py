@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,8 @@ class RunDesk:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            secrets = self._door.secrets
-            steps = self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            perform = self._door.secrets.performed
+            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
             return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
@@ -230,8 +231,13 @@ class RunDesk:
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
-    def _once(self, state: State, steps: Performance) -> Performance:
-        return kept(state.writes, steps, self._keep) if state.writes else steps
+    def _once(self, state: State, action: Action, steps: Performance) -> Performance:
+        outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps
+        if outcome.ok or outcome.context is None:
+            return outcome
+        snapshot = self.contexts.failed(action.base, outcome.context)
+        self.snapshot(snapshot)
+        return replace(outcome, failure_snapshot=snapshot)
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""

@@ -305,7 +305,7 @@ class Evaluation:
             "stderr_tail": outcome.stderr_tail,
         }
         error = {"state_id": state.id, "info": info.doc()}
-        return [Domain("output_captured", captured), StateFailed(state.id, error)]
+        return [Domain("output_captured", captured), StateFailed(state.id, error, outcome.failure_snapshot)]
 
     def _free(self, number: int) -> None:
         for follower in self._followers[number]:
