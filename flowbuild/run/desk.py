@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.action import Action, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
@@ -25,8 +25,8 @@ from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
+from flowbuild.run.belief import is_believed, not_remembered, unverified
 from flowbuild.run.bind import bind, hashed
-from flowbuild.run.channel import ChannelName
 from flowbuild.run.child import Children
 from flowbuild.run.children import Child, Spread, join, spread
 from flowbuild.run.context import Contexts, kept, never
@@ -199,7 +199,7 @@ class RunDesk:
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
-            return _unverified()
+            return unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
             perform = self._door.secrets.performed
@@ -277,7 +277,7 @@ class RunDesk:
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
-        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
+        reason = not_remembered(moved, outcome, self._facts.remembers(state))
         is_of_unkept = state.fan is not None and not self._unkept.isdisjoint(action.with_["children"])
         if ERROR in outcome.outputs or is_of_unkept or (reason is None and not self._may_remember(state, action)):
             # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
@@ -341,25 +341,3 @@ class RunDesk:
     @property
     def wakeup(self) -> int | None:
         return self._signals.descriptor
-
-
-def _unverified() -> Performance:
-    """What changes the world is not done again to see what it comes to."""
-    yield from ()
-    return Outcome(error=ErrorInfo("unverified", "it changes the world outside, and is not done again to compare"))
-
-
-def is_believed(made: str, asked: str) -> bool:
-    """Whether a result of one channel counts in another. A key is the same in both, but only what `clean` performed is
-    known to depend on nothing else; so `clean` takes nothing from `direct`, and `direct` takes all."""
-    return asked == ChannelName.DIRECT or made == asked
-
-
-def _not_remembered(moved: list[str], outcome: Outcome, is_identified: bool) -> str | None:
-    if moved:
-        return f"{', '.join(moved)} changed while it ran"
-    if not outcome.remember:
-        return "the engine asks for it to be found anew"
-    if not is_identified:
-        return "it imports a distribution that can't be identified"
-    return None
