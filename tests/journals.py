@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.canonical import canonical
-
 
 def line(envelope: dict[str, Any]) -> bytes:
     """One line of a journal. The checksum is made as docs/formats/journal.md tells it, not as the program does."""
     bare = {key: value for key, value in envelope.items() if key != "crc"}
-    return canonical({**bare, "crc": f"{zlib.crc32(canonical(bare)):08x}"}) + b"\n"
+    return _text({**bare, "crc": f"{zlib.crc32(_text(bare)):08x}"}) + b"\n"
+
+
+def _text(doc: dict[str, Any]) -> bytes:
+    """Sorted and without spaces, like the canonical form, whatever the numbers."""
+    return json.dumps(doc, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def envelopes(path: Path) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from typing import Literal
 
 from flowbuild.bundle.held import Held
 from flowbuild.bundle.index import Artifact, Index, index, safe_path, write_index
-from flowbuild.bundle.layout import INDEX, LATEST, LATEST_LOCK, OBJECTS, RUN_STATUS, bundle_dir
+from flowbuild.bundle.layout import INDEX, LATEST, LATEST_LOCK, OBJECTS, RUN_STATUS, bundle_dir, outside_bundles
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 from flowbuild.store.draft import Draft
@@ -63,7 +63,7 @@ class Committed:
 
 def begin(out_root: Path, run_id: str, run_status: bytes) -> Writer:
     """Open a run's directory. From here on others see a live run, whose status is the given one (`in_progress`)."""
-    path = bundle_dir(out_root, run_id)
+    path = bundle_dir(outside_bundles(out_root), run_id)
     made = _absent(out_root)
     ensure_directory(out_root)
     with refused(path):

@@ -24,7 +24,9 @@ from flowbuild.core.errors import BadFlag, NotCommitted, StoreCorrupt, StoreErro
 from flowbuild.core.event import RunStatus
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.run.start import manifest_of
 from flowbuild.run.story import Story, account
+from flowbuild.run.unfinished import recorded
 from flowbuild.store.cas import Cas
 from flowbuild.store.journal import is_live, read
 
@@ -62,8 +64,9 @@ class Entry(NamedTuple):
 
 
 def history(root: Path, cas: Cas, out: str = "out") -> list[Entry]:
-    """Every run of a workspace, oldest first."""
-    bundles = list(_bundles(root / out))
+    """Every run of a workspace, oldest first. A journal without an end is read whole: all that it is good for is that
+    somebody goes on with it."""
+    bundles = list(_bundles(root / out, cas))
     known = {entry.run_id for entry in bundles}
     evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in known]
     return sorted([*bundles, *evaluations], key=lambda entry: (entry.started_ms or 0, entry.run_id, entry.path))
@@ -122,7 +125,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     return taken
 
 
-def _bundles(out: Path) -> Iterator[Entry]:
+def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
     for top, names, files in os.walk(out):
         names.sort()
         if Path(top) == out:
@@ -130,10 +133,10 @@ def _bundles(out: Path) -> Iterator[Entry]:
         path = Path(top)
         if layout.RUN_STATUS in files and layout.is_run_id(path.name):
             names.clear()
-            yield _bundle(path, out)
+            yield _bundle(path, out, cas)
 
 
-def _bundle(path: Path, out: Path) -> Entry:
+def _bundle(path: Path, out: Path, cas: Cas) -> Entry:
     state, problem = layout.state(path), ""
     status, asked = _STATES.get(state, "damaged"), _status_of(path)
     try:
@@ -141,8 +144,11 @@ def _bundle(path: Path, out: Path) -> Entry:
             docs = _checked(path, (layout.SUMMARY, layout.MANIFEST))
             status = str(docs[layout.SUMMARY]["status"])
             asked = dict(docs[layout.MANIFEST]["input_params"]) if layout.MANIFEST in docs else asked
+        else:
+            asked = _asked(path / layout.JOURNAL, cas) or asked
+            recorded(path / layout.JOURNAL, path.name)
     except (StoreError, ValueError, KeyError, TypeError) as error:
-        problem = str(error) or type(error).__name__
+        status, problem = "damaged", str(error) or type(error).__name__
     label = str(asked.get("label") or _label(path.parent.relative_to(out).as_posix()))
     is_latest = state == layout.COMMITTED and layout.latest(path.parent) == path.name
     return Entry(path.name, label, path, True, is_latest, status, _started(path), asked, problem)
@@ -184,16 +190,24 @@ def _evaluations(root: Path, cas: Cas) -> Iterator[Entry]:
 
 
 def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
+    asked, problem = _asked(journal, cas), ""
     try:
-        found = _opening(journal)
-        status = _ENDED.get(_ending(journal) or "", "in progress" if is_live(journal) else "killed")
+        _opening(journal)
+        status = _ENDED.get(_ending(journal) or "") or ("in progress" if is_live(journal) else "killed")
+        if status == "killed":
+            recorded(journal, path.name)
     except StoreError as error:
-        return Entry(path.name, "", path, False, False, "damaged", None, {}, str(error))
+        status, problem = "damaged", str(error)
+    label = str(asked.get("label") or "")
+    return Entry(path.name, label, path, False, False, status, _started(path), asked, problem)
+
+
+def _asked(journal: Path, cas: Cas) -> Doc:
+    """What the manifest behind a journal says was asked; nothing where that can't be read."""
     try:
-        asked = dict(json.loads(cas.read(Digest(found.manifest_id)))["input_params"])
-    except (StoreError, ValueError, KeyError, TypeError):
-        asked = {}
-    return Entry(path.name, str(asked.get("label") or ""), path, False, False, status, found.started_ms, asked)
+        return dict(manifest_of(_opening(journal), cas)["input_params"])
+    except (StoreError, TypeError, ValueError):
+        return {}
 
 
 def _opening(journal: Path) -> Story:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle.documents import pretty
-from flowbuild.bundle.layout import latest
+from flowbuild.bundle.layout import latest, outside_bundles
 from flowbuild.core.label import parse
 from flowbuild.core.world import world_id
 from flowbuild.graph.library import Library
@@ -45,6 +45,7 @@ Doc = dict[str, Any]
 
 def build_runtime_inventory(repo_root: Path | str | None, out_path: Path | str) -> Doc:
     """Write the inventory of a tree, and return it. Without a root it is the tree that somebody stands in."""
+    target = outside_bundles(Path(out_path))
     library = Library(Path(repo_root) if repo_root is not None else None)
     items = [*_plans(library), *_registries(library)]
     loose: list[Doc] = []
@@ -60,7 +61,6 @@ def build_runtime_inventory(repo_root: Path | str | None, out_path: Path | str) 
         "unclassified_hits": loose,
         "external": [],
     }
-    target = Path(out_path)
     ensure_directory(target.parent)
     atomic_write(target, pretty(found))
     return found

@@ -123,7 +123,22 @@ def latest(out_root: Path) -> str | None:
     """The run id that LATEST names; None when there is no LATEST, or when it names nothing that could be a run."""
     with refused(out_root / LATEST):
         try:
-            text = (out_root / LATEST).read_bytes()[:256].decode("utf-8", "replace")
+            descriptor = os.open(
+                out_root / LATEST, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            )  # a pipe is not waited for
         except FileNotFoundError:
             return None
+        try:
+            text = os.read(descriptor, 256).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
     return text[:-1] if text.endswith("\n") and is_run_id(text[:-1]) else None
+
+
+def outside_bundles(path: Path) -> Path:
+    """The path, if it lies in no run's directory: what is committed stays as it is."""
+    real = Path(os.path.realpath(path))
+    for at in (real, *real.parents):
+        if any((at / name).is_file() for name in (INDEX, RUN_STATUS)):
+            raise BadPath(f"{path} lies in the bundle, which is committed", remedy="write beside the bundle, or --out")
+    return path

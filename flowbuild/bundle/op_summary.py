@@ -19,6 +19,7 @@ from typing import Any
 
 from flowbuild.bundle.documents import pretty
 from flowbuild.bundle.lanes import BEFORE_DECISION
+from flowbuild.bundle.layout import outside_bundles
 from flowbuild.core.errors import BadAttribute
 from flowbuild.store.files import atomic_write, ensure_directory
 
@@ -65,7 +66,7 @@ def build_op_runtime_summary(
 
 def write_op_runtime_summary(summary_doc: Mapping[str, Any], out_path: Path | str) -> Path:
     """Write a summary, all at once; the path."""
-    path = Path(out_path)
+    path = outside_bundles(Path(out_path))
     ensure_directory(path.parent)
     atomic_write(path, pretty(dict(summary_doc)))
     return path

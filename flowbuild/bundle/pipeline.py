@@ -81,7 +81,7 @@ class Pipeline:
         done = writer.commit(
             "ok" if result.ok else "failed",
             world_id=self._head["world_id"],
-            move_latest=TABLE[policy].moves_latest and result.ok,
+            move_latest=TABLE[policy].moves_latest and result.ok and not run.is_filtered and run.birth is None,
             durability=durability,
         )
         return Committed(status, 0 if result.ok else 1, True, self._run_id, writer.path, warning=done.warning)
@@ -125,6 +125,8 @@ class Pipeline:
             state = self._graph.states[number]
             outputs = {name: artifact.sha256 for name, artifact in result.products.get(number, {}).items()}
             row = {"label": str(state.label), "status": str(status), "outputs": outputs}
+            if status is StateStatus.SKIPPED and number in run.desk.skipped:
+                row["skipped"] = run.desk.skipped[number].doc
             error = result.errors.get(number)
             states[state.id] = {**row, "error": error.doc()} if error else row
         return {
@@ -158,6 +160,8 @@ def _text(summary: Mapping[str, Any]) -> str:
     count = Counter(row["status"] for row in states.values())
     lines = [f"# {summary['plan_id']}: {summary['status']}", ""]
     lines += [f"- **{row['label']}** failed: {row['error']['message']}" for row in states.values() if "error" in row]
+    left_out = ((row["label"], row["skipped"]) for row in states.values() if "skipped" in row)
+    lines += [f"- **{label}** skipped: {' '.join(next(iter(why.items())))}" for label, why in left_out]
     lines += [f"- {number} {status}" for status, number in sorted(count.items())]
     lines += [
         f"- {summary['facts']} facts recorded",

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowbuild.bundle.experiment import Draft, Experiment, filtered
+from flowbuild.bundle.layout import outside_bundles
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import raise_all
 from flowbuild.core.ids import new_run_id
@@ -59,7 +60,7 @@ def run_plan(
     registry_of = library.registry_of(plan)
     raise_all(in_order(plan_faults(plan, registry_of, library.root)))
     graph, built = lower_documents(plan, registry_of(plan.value["registry_id"]), library.root)
-    name, out = spec.resolve(), Path(os.path.abspath(out_root))
+    name, out = spec.resolve(), outside_bundles(Path(os.path.abspath(out_root)))
     is_bare = not is_workspace(library.root)
     root = out if is_bare else library.root
     filters = tuple(only_profiles or ()), tuple(only_scenarios or ())

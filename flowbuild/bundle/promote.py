@@ -32,10 +32,11 @@ from flowbuild.bundle.layout import (
     RUN_MANIFEST,
     RUNTIME_RESULTS,
     SUMMARY,
+    outside_bundles,
 )
 from flowbuild.bundle.read import RunBundle, document, open_bundle_unverified
 from flowbuild.core.canonical import canonical
-from flowbuild.core.errors import BadAttribute, BadPath, NotPromotable, StoreError
+from flowbuild.core.errors import BadAttribute, NotPromotable, StoreError
 from flowbuild.store.files import atomic_write, ensure_directory, flush_directory
 
 Doc = dict[str, Any]
@@ -65,7 +66,7 @@ def emit_promotion_packet(bundle_root: Path | str, out_path: Path | str, *, requ
     packet = promotion_packet(bundle)
     if require_promotable:
         check_promotable(packet)
-    write_beside(bundle, Path(out_path), packet_bytes(packet))
+    write_beside(Path(out_path), packet_bytes(packet))
     return packet
 
 
@@ -81,10 +82,9 @@ def statements_path(packet: Path) -> Path:
     return packet.with_name(f"{packet.name.removesuffix('.json')}.intoto.jsonl")
 
 
-def write_beside(bundle: RunBundle, out_path: Path, data: bytes) -> None:
-    """Write a file about a bundle, anywhere but inside it."""
-    if any(parent.exists() and parent.samefile(bundle.out_dir) for parent in out_path.resolve().parents):
-        raise BadPath(f"{out_path} lies in the bundle, which is committed", remedy="write beside the bundle, or --out")
+def write_beside(out_path: Path, data: bytes) -> None:
+    """Write a file about a bundle, anywhere but inside one."""
+    outside_bundles(out_path)
     ensure_directory(out_path.parent)
     atomic_write(out_path, data, flush=True)
     flush_directory(out_path.parent)

@@ -34,6 +34,6 @@ def promote(bundle: RunBundle, path: Path, signer: Signer | None, *, require_pro
     if signer is not None and packet["promotability"]["promotable_decision_stage"]:
         signed = statements_path(path)
         docs = statements(bundle, packet, now_millis() // 1000)
-        write_beside(bundle, signed, b"".join(sign(doc, signer) for doc in docs))
-    write_beside(bundle, path, packet_bytes(packet))
+        write_beside(signed, b"".join(sign(doc, signer) for doc in docs))
+    write_beside(path, packet_bytes(packet))
     return Promoted(packet, path, signed)

@@ -43,7 +43,8 @@ def harvest(action: Action, io: Io, place: Place) -> Mapping[str, Mapping[str, A
         ]
     found: dict[str, Mapping[str, Any]] = {}
     for name, path in action.outputs.items() if not faults else ():
-        doc = io.collect(place.output(path).resolve())
+        left = place.output(path)
+        doc = io.collect(left.resolve() if left.is_symlink() else left)
         if doc is None:
             faults.append(Fault("output_missing", f"output {name!r} ({path}) went away while it was collected"))
         else:
@@ -64,6 +65,9 @@ def _may_leak(action: Action, io: Io) -> bool:
 def _fault(name: str, path: str, place: Path, root: Path) -> Fault | None:
     """What is wrong with one output, if anything."""
     try:
+        found = place.lstat()
+        if stat.S_ISREG(found.st_mode) and not path.endswith("/"):
+            return None
         found = place.stat()
     except (FileNotFoundError, NotADirectoryError):
         dangling = " is a link to nothing" if place.is_symlink() else " is missing"

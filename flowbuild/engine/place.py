@@ -76,24 +76,36 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     scratch = io.scratch(action)
     root = scratch / "tree" if staged else io.workspace
     place = Place(scratch, root, root / action.package, staged)
-    for directory in (place.home, place.tmp, place.cwd):
-        with disk_refused(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+    for directory in (f"{scratch}/home", f"{scratch}/tmp", f"{root}/{action.package}"):
+        _make(directory)
     if staged:
         io.stage(action.staged, root)
     for path in action.outputs.values():
-        if not Path(os.path.normpath(place.output(path))).is_relative_to(root) or path in ("", ".", "./"):
+        inner = os.path.normpath(path)
+        if os.path.isabs(inner) or inner.partition("/")[0] in ("", ".", ".."):
             raise BadPath(f"output {path!r} of {action.label} lies outside the workspace")
-        with disk_refused(place.output(path)):
-            if not staged:
+        if not staged:
+            with disk_refused(place.output(path)):
                 _remove(place.output(path))
-            place.output(path).parent.mkdir(parents=True, exist_ok=True)
+        _make(f"{root}/{os.path.dirname(inner)}")
     return place
 
 
 def shown(path: Path, workspace: Path) -> str:
     """A path for people: from the workspace's root when it lies below."""
     return os.path.relpath(path, workspace) if path.is_relative_to(workspace) else str(path)
+
+
+def _make(directory: str) -> None:
+    """A directory is there: made in one step if it can be, as nearly always here."""
+    with disk_refused(directory):
+        try:
+            os.mkdir(directory)
+        except FileExistsError:
+            if not os.path.isdir(directory):
+                raise
+        except FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -225,7 +225,7 @@ def _children_of_ours() -> list[int]:
     found: list[int] = []
     with contextlib.suppress(FileNotFoundError):
         for task in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task}/children", "rb") as file:
+            with open(f"/proc/self/task/{task}/children", "rb", buffering=0) as file:
                 found += map(int, file.read().split())
     return found
 

@@ -10,7 +10,7 @@ Source:  seed 001, IO transports.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbuild.core.action import ErrorInfo
 from flowbuild.core.errors import BadAttribute
@@ -52,19 +52,56 @@ class Router:
         return (yield from self._groups[group](request))
 
 
-def fields(request: Any, code: str, kind: str, known: Mapping[str, tuple[type, ...]], *needed: str) -> dict[str, Any]:
-    """A request of one kind, its fields checked: unknown ones, missing ones and wrong types are refused."""
+class Whole(NamedTuple):
+    """A field that holds a whole number between two limits, both included."""
+
+    least: int
+    most: int
+
+
+DAY_MS = 86_400_000
+TIMEOUT = Whole(1, DAY_MS)
+Kinds = Mapping[str, tuple[type, ...] | Whole]
+
+
+def fields(request: Any, code: str, kind: str, known: Kinds, *needed: str) -> dict[str, Any]:
+    """A request of one kind, its fields checked: unknown ones, missing ones, wrong types and sizes are refused."""
     if not isinstance(request, dict):
         raise Refused(code, "a request is a mapping")
     given = request.get("kind", kind)
     if given != kind:
         raise Refused(code, f"a request of kind {given!r}; this transport knows {kind}")
     for name, value in request.items():
-        if name != "kind" and name not in known:
+        if name == "kind":
+            continue
+        if name not in known:
             raise Refused(code, f"a request has no {name!r}; it has {', '.join(sorted(known))}")
-        if name != "kind" and (not isinstance(value, known[name]) or (bool not in known[name] and value is True)):
-            raise Refused(code, f"{name!r} is of the wrong type")
+        _check(code, name, value, known[name])
     for name in needed:
         if request.get(name) is None:
             raise Refused(code, f"a request needs {name!r}")
     return request
+
+
+def _check(code: str, name: str, value: Any, kind: tuple[type, ...] | Whole) -> None:
+    if not isinstance(kind, Whole):
+        if not isinstance(value, kind):
+            raise Refused(code, f"{name!r} is of the wrong type")
+    elif type(value) is not int or not kind.least <= value <= kind.most:
+        raise Refused(code, f"{name!r} is a whole number from {kind.least} to {kind.most}")
+
+
+def plain(code: str, texts: Iterable[Any]) -> None:
+    """Refuse what no system call takes: anything but text, NUL in it, or half of a surrogate pair."""
+    for text in texts:
+        if not isinstance(text, str) or "\0" in text or not is_unicode(text):
+            raise Refused(code, "words, names and values are texts without NUL")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written down: JSON can say half of a surrogate pair, and UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -22,17 +22,17 @@ from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
-from flowbuild.engine.transport import Refused, Replying, fields
+from flowbuild.engine.transport import TIMEOUT, Kinds, Refused, Replying, fields, plain
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.refusal import refused as disk_refused
 
 MOST = 1 << 20  # bytes of each stream
 TIMEOUT_MS = 300_000
-_FIELDS: dict[str, tuple[type, ...]] = {
+_FIELDS: Kinds = {
     "program_path": (str,),
     "argv": (list,),
     "stdin_json": (object,),
-    "timeout_ms": (int,),
+    "timeout_ms": TIMEOUT,
     "env": (dict,),
 }
 
@@ -49,8 +49,9 @@ class ExecTransport:
     def __call__(self, request: Any) -> Replying:
         asked = fields(request, "exec_request_invalid", "run_program_v1", _FIELDS, "program_path")
         argv, env = asked.get("argv") or [], asked.get("env") or {}
-        if not all(isinstance(word, str) for word in [*argv, *env, *env.values()]):
-            raise Refused("exec_request_invalid", "words and variables are texts")
+        plain("exec_request_invalid", [asked["program_path"], *argv, *env, *env.values()])
+        if any(not name or "=" in name for name in env):
+            raise Refused("exec_request_invalid", "a variable has a name, without `=`")
         program = self._program(asked["program_path"])
         stdin = b"" if asked.get("stdin_json") is None else json.dumps(asked["stdin_json"]).encode()
         if len(stdin) > MOST:
@@ -68,7 +69,9 @@ class ExecTransport:
     def _program(self, path: str) -> str:
         real = os.path.realpath(path)
         if not any(real.startswith(prefix.rstrip("/") + "/") for prefix in self._allowed):
-            raise Refused("exec_program_not_allowed", f"{path} lies below no directory of `io.exec` in flowbuild.yaml")
+            raise Refused(
+                "exec_program_not_allowed", f"{path} lies below no directory of `io.programs` in flowbuild.yaml"
+            )
         if not os.path.isfile(real):
             raise Refused("exec_program_missing", f"there is no program {path}")
         if not os.access(real, os.X_OK):

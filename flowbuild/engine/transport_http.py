@@ -6,13 +6,14 @@ that process, and into no request, reply, error or fact.
 Shapes:  {"method", "url", "headers": {}, "body": null, "timeout_ms": 30000, "max_bytes": 1048576, "redirects": 5,
          "credential": null}; the reply is {"status", "url", "redirects", "headers": {}, "body" or "body_base64"}.
 Errors:  io_request_invalid; http_refused, http_timeout (both retryable), http_too_large, http_redirects,
-         http_credential_missing, http_unavailable; rate_limited for status 429, retryable.
+         http_credential_missing, http_unavailable; rate_limited for status 429 or 503, retryable.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,22 +26,24 @@ from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
-from flowbuild.engine.transport import Refused, Replying, fields
+from flowbuild.engine.transport import TIMEOUT, Kinds, Refused, Replying, Whole, fields, is_unicode, plain
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.refusal import refused as disk_refused
 
 INVALID = "io_request_invalid"
 TIMEOUT_MS, MOST_BYTES, REDIRECTS = 30_000, 1 << 20, 5
+LARGEST = 16 << 20  # a reply is JSON on its way here, where one byte may be six
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 GRACE_S = 5.0  # for the process itself, beside the time of the request
 _RETRYABLE = frozenset({"http_refused", "http_timeout", "rate_limited"})
-_FIELDS: dict[str, tuple[type, ...]] = {
+_FIELDS: Kinds = {
     "method": (str,),
     "url": (str,),
     "headers": (dict,),
     "body": (str, type(None)),
-    "timeout_ms": (int,),
-    "max_bytes": (int,),
-    "redirects": (int,),
+    "timeout_ms": TIMEOUT,
+    "max_bytes": Whole(1, LARGEST),
+    "redirects": Whole(0, 20),
     "credential": (str, type(None)),
 }
 _PASSED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
@@ -123,17 +126,35 @@ def _checked(request: Any) -> dict[str, Any]:
         "credential": None,
         **given,
     }
-    parts = urlsplit(asked["url"])
+    plain(INVALID, [asked["url"]])
+    try:
+        parts = urlsplit(asked["url"])
+    except ValueError:
+        raise Refused(INVALID, "a URL whose host is none") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Refused(INVALID, "a URL begins with http:// or https:// and has a host")
     if parts.username or parts.password:
         raise Refused("secrets_detected", "a URL holds no user or password; name a credential")
+    if not _TOKEN.fullmatch(asked["method"]):
+        raise Refused(INVALID, "a method is one word, such as GET")
+    if asked["body"] is not None and not is_unicode(asked["body"]):
+        raise Refused(INVALID, "a body is a text")
     for name, value in asked["headers"].items():
-        if not isinstance(value, str):
-            raise Refused(INVALID, f"the header {name!r} is no text")
-        if looks_secret(name):
-            raise Refused("secrets_detected", f"the header {name!r} is a secret; name a credential")
+        _check_header(name, value)
     return asked
+
+
+def _check_header(name: str, value: Any) -> None:
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not all(mark.isprintable() or mark == "\t" for mark in value)
+    ):
+        raise Refused(INVALID, f"the header {name!r} is no text of one line in ASCII")
+    if not _TOKEN.fullmatch(name):
+        raise Refused(INVALID, f"{name!r} is no name of a header")
+    if looks_secret(name):
+        raise Refused("secrets_detected", f"the header {name!r} is a secret; name a credential")
 
 
 def _reply(said: dict[str, Any]) -> Any:

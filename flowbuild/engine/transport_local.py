@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowbuild.core.secrets import looks_secret
-from flowbuild.engine.transport import Refused, Replying, Transport, fields
+from flowbuild.engine.transport import Refused, Replying, Transport, Whole, fields, plain
 
 MOST_FILE = 16 << 20
 MOST_RANDOM = 1 << 20
@@ -27,9 +27,10 @@ INVALID = "io_request_invalid"
 def read_file(request: Any) -> Replying:
     """One regular file of the machine, by its absolute path."""
     yield from ()
-    asked = fields(request, INVALID, "read_file_v1", {"path": (str,), "max_bytes": (int,)}, "path")
-    path, most = asked["path"], min(asked.get("max_bytes") or MOST_FILE, MOST_FILE)
-    if not os.path.isabs(path) or "\0" in path:
+    asked = fields(request, INVALID, "read_file_v1", {"path": (str,), "max_bytes": Whole(1, MOST_FILE)}, "path")
+    path, most = asked["path"], asked.get("max_bytes", MOST_FILE)
+    plain(INVALID, [path])
+    if not os.path.isabs(path):
         raise Refused(INVALID, f"{path!r} is no absolute path; a file of the workspace is an input")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -37,10 +38,15 @@ def read_file(request: Any) -> Replying:
         raise Refused("file_missing", f"there is no file {path}", "OffChain") from None
     except OSError as error:
         raise Refused("file_refused", f"{path} can't be read: {error.strerror}", "OffChain") from None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Refused("file_not_regular", f"{path} is no regular file")
-        data = file.read(most + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise Refused("file_refused", f"{path} can't be read: {error.strerror}", "OffChain") from None
+    finally:
+        os.close(descriptor)
     if len(data) > most:
         raise Refused("file_too_large", f"{path} has more than {most} bytes")
     try:
@@ -55,6 +61,7 @@ def variables(environment: Mapping[str, str]) -> Transport:
     def read_variable(request: Any) -> Replying:
         yield from ()
         name = fields(request, INVALID, "read_variable_v1", {"name": (str,)}, "name")["name"]
+        plain(INVALID, [name])
         if looks_secret(name):
             raise Refused("secrets_detected", f"the variable {name} is a secret by its name, and a fact is no secret")
         return {"value": environment.get(name)}
@@ -76,7 +83,5 @@ def clock(now_millis: Callable[[], int]) -> Transport:
 def draw(request: Any) -> Replying:
     """Random bytes."""
     yield from ()
-    size = fields(request, INVALID, "draw_v1", {"size": (int,)}, "size")["size"]
-    if not 0 <= size <= MOST_RANDOM:
-        raise Refused(INVALID, f"a size from 0 to {MOST_RANDOM} is asked for, not {size}")
+    size = fields(request, INVALID, "draw_v1", {"size": Whole(0, MOST_RANDOM)}, "size")["size"]
     return {"base64": base64.b64encode(os.urandom(size)).decode()}

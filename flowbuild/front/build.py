@@ -25,12 +25,13 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.front import github
 from flowbuild.front.arguments import Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
+from flowbuild.front.child import ChildRun
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
-from flowbuild.front.run_config import run_config
+from flowbuild.front.run_config import check_tags, run_config
 from flowbuild.front.runtime import open_steps
 from flowbuild.front.tally import Tally
 from flowbuild.front.verify import before, compare
@@ -134,8 +135,7 @@ class Build:
                 code = max(code, self._build_run(label))
         folds = self.graph.folds(self.labels)
         if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
-            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
-            code = max(code, made)
+            code = max(code, make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report))
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -145,8 +145,9 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        numbers = self.graph.closure(self.wanted)
-        asked = Asked(OpId("build"), "", {}, self.config())
+        made = ((self.graph.targets[label].bundle or {}).get("targets", (label,)) for label in self.wanted)
+        numbers = self.graph.closure(label for labels in made for label in labels)
+        asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
         run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
         return explain(self.graph, numbers, run.desk, self.session.last, why)
@@ -213,7 +214,7 @@ class Build:
             draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self.new_run(numbers, asked, run_id, draft.begin, going)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
+        committed = draft.finish(run, result, Policy(self.request.policy), self.durability)
         self._show_committed(label, committed)
         for products in result.products.values():  # without its objects a state would be performed again
             for artifact in products.values():
@@ -233,8 +234,9 @@ class Build:
             self.console.always(f"{committed.status}: {reason}")
         if committed.warning:
             self.console.error(f"flowbuild: {committed.warning}")
-        paths = (path,) if path else ()
-        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        self.report.made.append(
+            Made(label, (path,) if path else (), committed.run_id, committed.status, committed.is_new)
+        )
         if committed.path is not None:
             self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
@@ -257,7 +259,7 @@ class Build:
             write(session.rows, key(self.request, found[1]), self.report.null_text(code))
 
     @property
-    def _durability(self) -> Durability:
+    def durability(self) -> Durability:
         known: tuple[Durability, ...] = ("none", "commit", "all")
         return next(level for level in known if level == self.request.durability)
 
@@ -285,6 +287,7 @@ class Build:
             tick_s=TICK_S if self.console.is_live else None,
             story=going.story if going else None,
             journal=going.journal if going else None,
+            nursery=lambda birth: ChildRun(self, birth),
         )
 
     def start_of(self, asked: Asked) -> StartRun:
@@ -294,7 +297,8 @@ class Build:
 
     def config(self, label: Label | None = None) -> RunConfig:
         """The configuration of a run; with a label, of that `run` target."""
-        said = (self.graph.targets[label].bundle or {})["config"] if label else {}
+        check_tags(self.request.skip_tags, self.graph.states)
+        said = (self.graph.targets[label].bundle or {}).get("config", {}) if label else {}
         return run_config(self.request, self.workspace.config.run, said)
 
     def _follow(self, run: Run, numbers: Sequence[int]) -> Result:
@@ -312,8 +316,9 @@ class Build:
         self.tally.close(self.graph, result)
         self.report.count.update(result.status.values())
         if last is not None:
-            self._compared = compare(self, last, result)
-        if run.desk.forgot:
+            self._compared = compare(self, last, result, run.run_id)
+        self.report.is_filtered |= run.is_filtered
+        if run.desk.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from flowbuild.core.errors import BadFlag
 from flowbuild.core.suggest import nearest
-from flowbuild.front import bundle, executor, ir, key, runs
+from flowbuild.front import bundle, cache, executor, ir, key, runs
 from flowbuild.front.arguments import FLAGS
 from flowbuild.front.flags import (
     LOOSE,
@@ -58,6 +58,7 @@ app = typer.Typer(
 )
 
 app.add_typer(runs.app, name="runs")
+app.add_typer(cache.app, name="cache")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(key.app, name="key")
 app.add_typer(executor.app, name="executor")

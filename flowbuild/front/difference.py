@@ -8,21 +8,28 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.difference import Difference, Moved, Side, difference
 from flowbuild.bundle.history import Entry, reader, told
+from flowbuild.bundle.parting import parting
 from flowbuild.bundle.read import load_bundle
 from flowbuild.core.errors import NotCommitted
 from flowbuild.front.arguments import Request
-from flowbuild.front.console import console
+from flowbuild.front.console import Console, console
 from flowbuild.front.explain import shown
 from flowbuild.front.history import Runs, when
+from flowbuild.front.parting import doc, lines
 from flowbuild.front.report import MOST
+from flowbuild.run.story import story
 from flowbuild.run.why import Change
+from flowbuild.store.journal import read
 
 
-def diff(request: Request, old: str, new: str) -> int:
-    """Print what differs; exit 1 if anything does."""
+def diff(request: Request, old: str, new: str, first: bool = False) -> int:
+    """Print what differs; exit 1 if anything does. With `first`, only the first state where the runs part."""
     out, runs = console(request), Runs(request)
     before, after = runs.find(old), runs.find(new)
-    found = difference(_side(before, runs), _side(after, runs))
+    sides = _side(before, runs), _side(after, runs)
+    found = difference(*sides)
+    if first:
+        return _first(out, before, after, found, sides)
     out.emit(_doc(before, after, found))
     if not found.differs:
         out.line(f"no difference: {found.compared} states came to the same from the same actions")
@@ -33,13 +40,25 @@ def diff(request: Request, old: str, new: str) -> int:
     return 1
 
 
+def _first(out: Console, before: Entry, after: Entry, found: Difference, sides: tuple[Side, Side]) -> int:
+    parted = parting(found, *sides, story(read(before.journal)), story(read(after.journal)))
+    out.emit({"old": before.run_id, "new": after.run_id, "first": doc(parted, *sides)})
+    if parted is None:
+        out.line(f"no state parts: {found.compared} came to the same from the same actions")
+        return 0
+    out.line(f"{_name(before)} → {_name(after)}")
+    for line in lines(parted, *sides):
+        out.line(line)
+    return 1
+
+
 def _side(entry: Entry, runs: Runs) -> Side:
     if entry.status in ("in progress", "killed"):
         raise NotCommitted(f"run {entry.run_id} is {entry.status}: it has no end to compare", remedy="choose another")
     expected: dict[str, Any] = {}
-    if entry.is_bundle:
-        profiles = load_bundle(entry.path).document(layout.EXPECTED)["profiles"]
-        for name, profile in profiles.items():
+    bundle = load_bundle(entry.path) if entry.is_bundle else None
+    if bundle is not None and bundle.has(layout.EXPECTED):  # a run of targets expects nothing
+        for name, profile in bundle.document(layout.EXPECTED)["profiles"].items():
             expected |= {f"{name}/{probe['name']}": probe["expected"] for probe in profile["probes"]}
     return Side(told(entry), entry.asked, expected, reader(entry, runs.cas))
 

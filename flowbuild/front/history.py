@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from flowbuild.bundle import layout
 from flowbuild.bundle.history import Entry, find, history, told
 from flowbuild.bundle.read import RunBundle, load_bundle
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.build import start
@@ -49,7 +51,7 @@ class Runs:
 def list_(request: Request) -> int:
     """Print one line a run, oldest first."""
     out, runs = console(request), Runs(request)
-    entries = list(_chosen(runs, request.patterns))
+    entries = list(chosen(runs, request.patterns))
     for entry in entries:
         out.emit(_doc(entry, runs))
     wide = {"status": max((len(entry.status) for entry in entries), default=0)}
@@ -64,7 +66,8 @@ def list_(request: Request) -> int:
     return 0
 
 
-def _chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+def chosen(runs: Runs, patterns: Sequence[str]) -> Iterator[Entry]:
+    """The runs of the targets that are asked for; all without a pattern."""
     wanted = [parse_pattern(text, runs.package) for text in patterns]
     for entry in runs.entries:
         labels = [parse_pattern(text) for text in entry.label.split(" ") if text.startswith("//")]
@@ -82,6 +85,8 @@ def show(request: Request, text: str) -> int:
     """Print one run."""
     out, runs = console(request), Runs(request)
     entry = runs.find(text)
+    if entry.status == "damaged" and not (entry.path / layout.INDEX).is_file():
+        raise StoreCorrupt(entry.problem)
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
@@ -99,7 +104,7 @@ def show(request: Request, text: str) -> int:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
         out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
     _more(out, len(mismatches), "mismatches")
-    return 0
+    return StoreCorrupt.exit_code if found.fault else 0
 
 
 def _mismatches(bundle: RunBundle) -> list[dict[str, Any]]:
@@ -130,6 +135,18 @@ def _show_states(out: Console, found: Story) -> None:
         for one in found.of(how):
             why = str((one.error or {}).get("message") or "").partition("\n")[0]
             out.line(f"  {how:<10} {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}  {why}".rstrip())
+            _show_items(out, one)
+
+
+def _show_items(out: Console, state: Told) -> None:
+    """How many items a state had; each that failed, or with --verbose every one."""
+    counts = Counter(item.how for item in state.items.values())
+    if counts:
+        out.line(f"    {len(state.items)} items: {', '.join(f'{counts[how]} {how}' for how in HOW if counts[how])}")
+    for item in state.items.values():
+        if item.how == FAILED or out.verbose:
+            why = str((item.error or {}).get("message") or "").partition("\n")[0]
+            out.line(f"    {item.how:<10} item {item.item}  {why}".rstrip())
 
 
 def _more(out: Console, count: int, what: str) -> None:
@@ -145,7 +162,8 @@ def _took(found: Story) -> int | None:
 
 def _state(one: Told) -> dict[str, Any]:
     doc = {"state_id": one.state_id, "label": one.label, "action": one.action, "outputs": dict(one.outputs)}
-    return doc | ({"error": one.error} if one.error else {})
+    items = [{name: value for name, value in item._asdict().items() if value} for item in one.items.values()]
+    return doc | ({"error": one.error} if one.error else {}) | ({"items": items} if items else {})
 
 
 def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def group() -> None:
 @app.command()
 def new(
     where: Annotated[
-        str, typer.Argument(metavar="DIR|FILE", help="Where the private key goes; the public one lies beside.")
+        str, typer.Argument(metavar="DIR/|FILE", help="Where the private key goes; the public one lies beside.")
     ],
     directory: Directory = "",
     json: Json = False,
@@ -33,6 +33,7 @@ def new(
     from flowbuild.core.errors import BadPath, UserError
     from flowbuild.front.console import console
     from flowbuild.load.workspace import find_root
+    from flowbuild.store.refusal import refused
 
     request = requested("key", locals())
     path, out = (Path(request.directory) / where), console(request)
@@ -45,6 +46,9 @@ def new(
             f"{path} lies in the workspace {root}, where an action could take the key for an input",
             remedy="name a place outside of it, such as ~/.config/flowbuild.key",
         )
+    if where.endswith("/"):  # a trailing slash is a directory, whether it is there or not
+        with refused(path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = new_key(path)
     out.emit({"key_id": made.key_id, "private": str(made.private), "public": str(made.public)})
     out.line(f"private  {made.private}\npublic   {made.public}\nkey id   {made.key_id}")

@@ -34,15 +34,18 @@ def replay(request: Request, text: str) -> int:
         try:
             one = Replay(story(read(path / layout.JOURNAL)), cas, engine, root / "workspace", DEFAULT_PATH)
             found: Counter[Found] = Counter()
+            first = ""
             for verdict in one.run():
                 found[verdict.found] += 1
                 _show(out, verdict)
+                if verdict.found is Found.DIFFERS and not first:
+                    first = f"; the first that differs is {verdict.told.label}, {_event(verdict)}"
         finally:
             engine.close()
     counts = ", ".join(f"{found[kind]} {kind}" for kind in Found if found[kind] or kind is Found.EQUAL)
     out.emit({"run": path.name, **{str(kind): found[kind] for kind in Found}})
     name = path.name[:8] if len(path.name) == 36 else path.name
-    out.line(f"replayed {name}: {counts}")
+    out.line(f"replayed {name}: {counts}{first}")
     return 1 if found[Found.DIFFERS] or found[Found.ABSENT] else 0
 
 
@@ -71,6 +74,11 @@ def _bundle(request: Request, text: str) -> Path:
     return entry.path
 
 
+def _event(verdict: Verdict) -> str:
+    """The event of the journal that says what a state came to then."""
+    return "event {} ({})".format(*verdict.told.said) if verdict.told.said else "which never ended"
+
+
 def _show(out: Console, verdict: Verdict) -> None:
     told = verdict.told
     out.emit(
@@ -79,6 +87,7 @@ def _show(out: Console, verdict: Verdict) -> None:
             "label": told.label,
             "found": str(verdict.found),
             "why": verdict.why,
+            "event": dict(zip(("seq", "name"), verdict.told.said or (None, None), strict=True)),
             "outputs": {name: {"then": then, "now": now} for name, (then, now) in verdict.outputs.items()},
         }
     )

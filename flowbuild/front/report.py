@@ -42,6 +42,7 @@ class Report:
         self._root = root
         self._started = time.monotonic()
         self.count: Counter[StateStatus] = Counter()
+        self.is_filtered = False  # something was asked for and left out
         self.made: list[Made] = []
 
     def say(self, code: int) -> None:
@@ -92,6 +93,8 @@ class Report:
         return performed, reused, failed, waiting
 
     def _is_up_to_date(self, code: int) -> bool:
+        if self.is_filtered:
+            return False
         return code == 0 and not self._numbers[0] and not any(one.is_new for one in self.made)
 
     def _summary(self, code: int) -> dict[str, object]:

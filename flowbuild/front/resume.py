@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowbuild.core.errors import BadFlag, BadManifest, RunStale
+from flowbuild.core.errors import BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
-from flowbuild.run.story import story
-from flowbuild.run.unfinished import Going, Unfinished, killed
-from flowbuild.store.journal import is_live, read
+from flowbuild.run.start import manifest_of
+from flowbuild.run.unfinished import Going, Unfinished, killed, recorded
+from flowbuild.store.journal import is_live
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
@@ -25,7 +25,8 @@ def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None
     if build.request.policy != Policy.BUILD or build.forced:
         return None
     root = build.workspace.root
-    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc):
+    say = lambda text: build.console.error(f"flowbuild: {text}")  # noqa: E731
+    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say):
         try:
             build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
         except (RunStale, BadManifest) as stale:
@@ -44,24 +45,27 @@ def resume(request: Request, text: str) -> int:
     from flowbuild.front.build import Build
     from flowbuild.front.history import Runs
 
-    entry = Runs(request).find(text)
-    told = story(read(entry.journal))
-    out = console(request)
+    runs = Runs(request)
+    entry, out = runs.find(text), console(request)
+    told = recorded(entry.journal, entry.run_id)
+    if not told.head:
+        raise StoreCorrupt(f"run_not_found: {entry.journal} holds no whole event", remedy="build its target again")
     if told.status is not None:
         out.emit({"run_id": entry.run_id, "status": told.status})
         out.line(f"{entry.run_id[:8]} has ended: {told.status}")
         return 0 if told.status == "Completed" else 1
     if is_live(entry.journal):
-        raise BadFlag(f"{entry.run_id} is at work", remedy="wait for it to end")
-    if not entry.label:
-        raise BadFlag(f"{entry.run_id} does not say what was asked", remedy="build its target again")
-    sets = tuple(f"{entry.label}.{name}={value}" for name, value in (entry.asked.get("params") or {}).items())
+        raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
+    wanted = manifest_of(told, runs.cas)["input_params"]
+    label, params = (wanted.get("label"), wanted.get("params")) if isinstance(wanted, dict) else (None, None)
+    if not isinstance(label, str) or not isinstance(params, dict):
+        raise BadManifest("manifest_malformed: it does not say what was asked", remedy="build its target again")
     asked = Request(
         "build",
-        tuple(entry.label.split(" ")),
+        tuple(label.split(" ")),
         directory=request.directory,
-        channel=entry.channel or "direct",
-        sets=sets,
+        channel=str(wanted.get("channel") or "direct"),
+        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
         json=request.json,
         verbose=request.verbose,
     )

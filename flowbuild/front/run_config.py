@@ -6,13 +6,15 @@ Knows nothing of what any of it means. Where nobody says anything, as many state
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, BadFlag
 from flowbuild.core.run_config import IoMode, RunConfig, read_profile
+from flowbuild.core.suggest import did_you_mean
 from flowbuild.front.arguments import Request
+from flowbuild.graph.state import STANDARD_TAGS, State
 
 
 def run_config(request: Request, *said: Mapping[str, Any]) -> RunConfig:
@@ -24,6 +26,15 @@ def run_config(request: Request, *said: Mapping[str, Any]) -> RunConfig:
     tags = tuple(dict.fromkeys((*config.skip_tags, *request.skip_tags)))
     retry = config.retry._replace(attempts=request.attempts) if request.attempts else config.retry
     return replace(config, skip_tags=tags, retry=retry)
+
+
+def check_tags(tags: Iterable[str], states: Iterable[State]) -> None:
+    """Refuse a tag of `--skip-tag` that nothing has: it may be misspelt, and what it was to leave out performed."""
+    known = {*STANDARD_TAGS, *(tag for state in states for tag in state.tags)}
+    for tag in tags:
+        if tag not in known:
+            problem = f"--skip-tag {tag}: nothing that is asked for has this tag"
+            raise BadFlag(problem, remedy=did_you_mean(tag, known))
 
 
 def _flags(request: Request) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flowbuild.front.cache import Days, Dry
 from flowbuild.front.flags import Directory, Json, Verbose, requested
 
 app = typer.Typer(
@@ -43,6 +44,20 @@ def show(run: Run, directory: Directory = "", out: Below = "out", json: Json = F
 
 
 @app.command()
+def log(
+    run: Run,
+    names: Annotated[bool, typer.Option("--artifacts", help="What it names instead, each with its kind.")] = False,
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+) -> int:
+    """Print a run's journal, event by event; --json prints it as it stands."""
+    from flowbuild.front.log import log as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run, lists_artifacts=names)
+
+
+@app.command()
 def replay(
     run: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
 ) -> int:
@@ -71,10 +86,32 @@ def cancel(run: Run, directory: Directory = "", out: Below = "out", json: Json =
 
 
 @app.command()
+def gc(
+    labels: Annotated[list[str], typer.Argument(metavar="[LABEL...]", help="Only runs of these targets.")] = [],  # noqa: B006
+    keep: Annotated[int, typer.Option("--keep", min=0, metavar="N", help="The newest N of each target stay.")] = 10,
+    older_than: Days = None,
+    dry_run: Dry = False,
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+) -> int:
+    """Remove old runs; never LATEST, what is at work or damaged, nor what was killed after it asked the outside."""
+    from flowbuild.front.upkeep import gc_runs as perform
+
+    return perform(requested("runs", locals()), keep=keep, days=older_than, is_dry=dry_run)
+
+
+@app.command()
 def diff(
-    old: Run, new: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
+    old: Run,
+    new: Run,
+    first: Annotated[bool, typer.Option("--first", help="Only the first state where they part, both sides.")] = False,
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Say what differs between two runs, and which inputs and options explain it. Exit 1 if they differ."""
     from flowbuild.front.difference import diff as perform
 
-    return perform(requested("runs", {**locals(), "labels": []}), old, new)
+    return perform(requested("runs", {**locals(), "labels": []}), old, new, first)

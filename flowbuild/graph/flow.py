@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flowbuild.core.errors import BadAttribute, FlowError, raise_all
@@ -38,7 +39,7 @@ def flow_built(scope: Scope) -> Built:
     files = {name: _read(scope, name, file) for name, file in scope.attr["files"].items()}
     inputs = {name: value for name, value in values(ir["inputs_schema"], {}).items() if name not in files}
     for state in flow_states(ir, inputs, scope.target.label, codes(scope, ir), len(scope.states), files):
-        scope.add(state)
+        scope.add(replace(state, tags=scope.target.tags))
     return scope.finish({"result": as_input(scope.product(scope.own[-1], "result"))})
 
 
@@ -58,6 +59,7 @@ def _read(scope: Scope, name: str, file: Any) -> int:
             declared=declared,
             outputs=scope.place(declared),
             title=f"{name}: read",
+            tags=scope.target.tags,
         )
     )
 

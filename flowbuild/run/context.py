@@ -26,9 +26,9 @@ from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
+from flowbuild.core.structured import has_float
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import State
-from flowbuild.run.door import has_float
 from flowbuild.store.tree import Artifact
 
 OUTPUT = "context"  # under this name changes stand among a state's outputs
@@ -63,15 +63,27 @@ UNTOUCHED = Beginning()
 
 
 class Contexts:
-    """The contexts of one evaluation. `read` gives the bytes of an artifact; `snapshots` are all that are not
-    empty."""
+    """The contexts of one evaluation, which begins with `initial`. `read` gives the bytes of an artifact; `snapshots`
+    are all that are not empty."""
 
-    def __init__(self, states: Sequence[State], read: Callable[[Digest], bytes]) -> None:
-        self._states = states
+    def __init__(
+        self,
+        states: Sequence[State],
+        read: Callable[[Digest], bytes],
+        passed_over: Collection[int] = (),
+        initial: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.states = states
+        self._passed_over = passed_over  # states that end with what they began with
         self._read = read
-        self._is_used = any(state.writes for state in states)
+        self._is_used = bool(initial) or any(state.writes for state in states)
         self._after: dict[int, Context] = {}
         self.snapshots: dict[Digest, bytes] = {}
+        # As if a state had written it that comes before all others; no such state has a number.
+        self._initial = written(
+            _NOTHING, len(states), {key: canonical(value) for key, value in (initial or {}).items()}
+        )
+        self.initial = self._base(self._initial).snapshot
 
     def base(self, state: State, products: Products) -> Beginning:
         """What a state begins with: the join of what the states that it needs ended with."""
@@ -81,23 +93,31 @@ class Contexts:
         """The snapshot that a state ended with."""
         return self._base(self._ended(number, products)).snapshot if self._is_used else EMPTY_CONTEXT
 
+    def failed(self, base: Digest, changes: Mapping[str, Any]) -> Digest:
+        """The snapshot of what an attempt had written when it failed. Nothing goes on from it."""
+        values = json.loads(self.snapshots.get(base, b"{}")) | changes["write"]
+        data = canonical({key: value for key, value in values.items() if key not in changes["delete"]})
+        self.snapshots.setdefault(sha256(data), data)
+        return sha256(data)
+
     def final(self, products: Products) -> Digest | None:
         """The join of all; None when two ends of the graph, which nothing joins, left different values of a key."""
         if not self._is_used:
             return EMPTY_CONTEXT
-        found = self._base(joined(self._ended(number, products) for number in sorted(products)))
+        found = self._base(joined([self._initial, *(self._ended(number, products) for number in sorted(products))]))
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
-        return joined(self._ended(need, products) for need in sorted(set(state.needs)) if need in products)
+        needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
+        return joined([self._initial, *(self._ended(need, products) for need in needs)])
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""
         known = self._after.get(number)
         if known is None:
-            state = self._states[number]
+            state = self.states[number]
             known = self._before(state, products)
-            if state.writes and OUTPUT in products[number]:
+            if state.writes and OUTPUT in products.get(number, ()):
                 known = written(known, number, _changes(state, self._read(products[number][OUTPUT].sha256)))
             self._after[number] = known
         return known
@@ -123,7 +143,7 @@ class Contexts:
         """In declaration order: the first writer, and the first one that says otherwise."""
         one, *others = sorted(live)
         two = next(other for other in others if live[other] != live[one])
-        names = [self._states[number] for number in (one, two)]
+        names = [self.states[number] for number in (one, two)]
         said = f"context key {key!r}: {names[0].label} and {names[1].label} left different values, and neither is later"
         details = {"key": key, "states": [state.id for state in names]}
         return ErrorInfo("context_conflict", said, "Context", details=details)
@@ -181,10 +201,10 @@ def kept(
 ) -> Performance:
     """A performance whose changes become its output `context`; one that changed what it may not has failed."""
     outcome = yield from steps
-    if not outcome.ok:
-        return outcome
     changes = outcome.context or {"write": {}, "delete": []}
     error = refused(writes, changes)
+    if not outcome.ok:
+        return outcome if error is None else replace(outcome, context=None)
     if error is not None:
         return replace(outcome, outputs={}, error=error)
     return replace(outcome, outputs={**outcome.outputs, OUTPUT: keep(changes)})

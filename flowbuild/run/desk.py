@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,36 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId
+from flowbuild.core.ids import RunId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR
-from flowbuild.run import idempotent, values
+from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.child import Children
+from flowbuild.run.children import Child, Spread, join, spread
 from flowbuild.run.context import Contexts, kept, never
+from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
+from flowbuild.run.items import Sources
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
-from flowbuild.run.signals import Signals
-from flowbuild.run.story import Told
+from flowbuild.run.signals import Signals, Stop
+from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Memo, Record
 from flowbuild.store.tree import Artifact, intact
 
 
 class RunDesk:
-    """See `evaluate.Desk`."""
+    """See `asks.Desk`."""
 
     def __init__(
         self,
@@ -56,12 +61,15 @@ class RunDesk:
         memo: Memo,
         cas: Cas,
         record: RunRecord,
-        signals: Signals,
+        signals: Signals | Stop,
         workspace: Path,
         search_path: tuple[str, ...],
         directory: Path,
         door: Door,
         contexts: Contexts,
+        skipped: Mapping[int, skip.Skipped],
+        children: Children,
+        definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
@@ -78,9 +86,15 @@ class RunDesk:
         self._signals = signals
         self._door = door
         self.contexts = contexts
+        self.skipped = skipped
+        self._children = children
+        self._definitions = definitions
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._spreads: dict[StateId, Spread] = {}
+        self._unkept: set[Digest] = set()  # children whose results were not remembered
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
         self.replaced: set[str] = set()
@@ -97,6 +111,17 @@ class RunDesk:
         return action
 
     def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        if state.fan is None:
+            return self._bind(state, state, products)
+        found = spread(state, state.fan, products, self._sources, lambda one: self._bind(one, state, products))
+        self._spreads[state.id] = found
+        return found.action
+
+    def children(self, state: State) -> Sequence[Child]:
+        return self._spreads[state.id].children if state.fan is not None else ()
+
+    def _bind(self, state: State, whole: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        """The action of a state, or of a child of the `whole` one, which begins with the same context."""
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -104,23 +129,46 @@ class RunDesk:
             self._engines.doc(state),
             self._facts,
             with_,
-            self.contexts.base(state, products),
+            self.contexts.base(whole, products),
+            self._definitions.of(whole),
         )
 
+    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
+        state, why = self.contexts.states[number], self.skipped.get(number)
+        if why is None and self.is_selected(state, products):
+            return None
+        if (known := self._told.get(state.id)) is not None and known.how == SKIPPED:  # the journal says it already
+            return []
+        if why is None:
+            return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
+        base = self.contexts.base(state, products).snapshot
+        if self._record.begun:
+            self.snapshot(base)
+        return skip.told(state, why, self.attempt(state), base)
+
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
+        """Whether a step of a flow runs, now that all it waits for has ended. Other states always do."""
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
         if state.applies and state.idempotency_key is None:
             return None
-        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
+        if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
+            done = self._recorded(state, action)
+            return done and idempotent.plain(done)
+        wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
 
     def is_forced(self, state: State) -> bool:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
+        """What may stand for an action: a record of the same inputs."""
+        record = self._recorded(state, action)
+        return record and idempotent.checked(state, action, record)
+
+    def _recorded(self, state: State, action: Action) -> Record | None:
         """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
         if self.is_forced(state) or action.refused is not None:
             return None
@@ -133,23 +181,30 @@ class RunDesk:
         if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
             self.replaced.add(action.key)
             return None
-        return idempotent.checked(state, action, record)
+        return record
 
-    def perform(self, state: State, action: Action) -> Performance:
+    def begin(self, state: State, action: Action) -> None:
         self._record.begin()
-        for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
-            self._cas.put(data)
+        document = hashed(state, action.doc)
+        for doc in (action.doc,) if document is action.doc else (action.doc, document):
+            self._cas.put(canonical(doc))
+        for listing in action.listings:
+            self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
             self.replaced.add(action.key)
+
+    def perform(self, state: State, action: Action) -> Performance:
+        self.begin(state, action)
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            secrets = self._door.secrets
-            return self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            perform = self._door.secrets.performed
+            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
+            return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
@@ -162,16 +217,27 @@ class RunDesk:
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
-        first = self.attempt(state)
+        first = 0 if action.item else self.attempt(state)
         if state.applies:
-            intent = {"idempotency_key": state.idempotency_key, "label": action.label, "state_id": state.id}
+            noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
+            intent = {
+                "document": noted.doc() if noted else None,
+                "idempotency_key": state.idempotency_key,
+                "label": action.label,
+                "state_id": state.id,
+            }
             self._on_effect()
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
-    def _once(self, state: State, steps: Performance) -> Performance:
-        return kept(state.writes, steps, self._keep) if state.writes else steps
+    def _once(self, state: State, action: Action, steps: Performance) -> Performance:
+        outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps
+        if outcome.ok or outcome.context is None:
+            return outcome
+        snapshot = self.contexts.failed(action.base, outcome.context)
+        self.snapshot(snapshot)
+        return replace(outcome, failure_snapshot=snapshot)
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""
@@ -180,6 +246,10 @@ class RunDesk:
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
+        if action.item:
+            item = told.items.get(action.key) if told is not None else None
+            made = item.outputs if item is not None and item.completed else None
+            return made if made is not None and all(intact(self._cas, one) for one in made.values()) else None
         return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
 
     def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
@@ -193,27 +263,31 @@ class RunDesk:
             return None
         return found
 
+    def join(self, state: State, action: Action, made: Mapping[str, Mapping[str, Artifact]]) -> Outcome:
+        outputs = join(self._cas, state.declared, [made[key] for key in action.with_["children"]])
+        return Outcome({name: one.doc() for name, one in outputs.items()})
+
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
         notes = self._remember(state, action, outcome, wall_ms)
-        if self._config.event_profile.keeps("state_timed"):
+        if not action.item and self._config.event_profile.keeps("state_timed"):
             timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
             notes.append(Domain("state_timed", timed))
         return notes
 
     def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        if ERROR in outcome.outputs:
-            self.forgot = True
-            return []
-        moved = self._facts.moved(list(state.sources))
+        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
         reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if reason is None and not self._may_remember(state, action):
-            self.forgot = True  # the outside may answer otherwise next time, and nobody said that it doesn't matter
-            return []
+        is_of_unkept = state.fan is not None and not self._unkept.isdisjoint(action.with_["children"])
+        if ERROR in outcome.outputs or is_of_unkept or (reason is None and not self._may_remember(state, action)):
+            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
+            moved, reason = [], ""
         if reason is not None:
             self.forgot = True
+            if action.item:
+                self._unkept.add(action.key)
             payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload)]
+            return [Domain("not_remembered", payload | ({"action": action.key} if action.item else {}))]
         outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
         outputs |= idempotent.noted(state, action)
         replaces = action.key in self.replaced or action.key in self.disbelieved
@@ -237,7 +311,7 @@ class RunDesk:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
         if state.applies:
             return state.idempotency_key is not None
-        return state.remembers or action.state_id not in self._door.asked
+        return state.remembers or action.own_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:
@@ -245,7 +319,8 @@ class RunDesk:
         return list(self._door.facts.values())
 
     def interrupt(self) -> None:
-        self._engines.interrupt()
+        if self._signals.is_for_all:  # the engines are those of other runs too
+            self._engines.interrupt()
 
     def _read(self, artifact: Artifact) -> Any:
         """The JSON that a step left."""

@@ -151,7 +151,9 @@ class HostFacts:
     def remembers(self, state: State) -> bool:
         """Whether the result of a state may be kept: not when it imports what cannot be identified."""
         code = state.code
-        return code is None or None not in self._distributions.behind(code.distributions).docs.values()
+        if code is None or not code.distributions:
+            return True
+        return None not in self._distributions.behind(code.distributions).docs.values()
 
     def _installed(self, code: Code) -> str:
         """The file of an installed handler module."""

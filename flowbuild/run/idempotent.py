@@ -39,4 +39,9 @@ def checked(state: State, action: Action, record: Record) -> Record:
             f"{action.label}: the idempotency key {state.idempotency_key!r} was used with other inputs",
             remedy="give what is another deed another key",
         )
+    return plain(record)
+
+
+def plain(record: Record) -> Record:
+    """A record without what it holds beside the outputs."""
     return replace(record, outputs={name: one for name, one in record.outputs.items() if name != DOCUMENT})

@@ -41,9 +41,14 @@ class RunIo:
 
     def scratch(self, action: Action) -> Path:
         place = self._directory / "stage" / _place(action)
-        if place.exists():
-            remove_tree(place)
-        ensure_directory(place)
+        with refused(place):
+            try:
+                os.mkdir(place)
+            except FileExistsError:
+                remove_tree(place)
+                os.mkdir(place)
+            except FileNotFoundError:  # the first of its run
+                os.makedirs(place, exist_ok=True)
         return place
 
     def release(self, action: Action) -> None:
@@ -112,5 +117,5 @@ def _make(directory: str, made: set[str]) -> None:
 
 
 def _place(action: Action) -> str:
-    """A state's own name among those of a run: its id, shorter where the step is the only one."""
-    return action.state_id.replace(".main.", ".")
+    """An action's own name among those of a run: its state's id, shorter where the step is the only one."""
+    return action.own_id.replace(".main.", ".")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
 from flowbuild.load.workspace import bare_workspace, open_workspace
 from flowbuild.run.channel import ChannelName
+from flowbuild.run.checkouts import checkouts, register
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
@@ -97,6 +99,10 @@ class Session:
         self.cache = workspace.config.cache_dir
         self.cas = Cas(self.cache / "cas")
         self.memo = Memo(self.cache / "memo")
+        if not is_bare:
+            self._restore(workspace.root)
+        if saves and not is_bare:
+            register(self.cache, workspace.root)
         self.last = LastTable(self.state_directory / "last")
         self.seen = SeenRows(workspace.root, self.rows, workspace.ignore)
         self.reaper = Reaper()
@@ -117,6 +123,16 @@ class Session:
             self.variables,
         )
 
+    def _restore(self, root: Path) -> None:
+        """Fold a memo that is gone from journals, while the store is still there."""
+        if (self.cache / "memo").exists() or not (self.cache / "cas").is_dir():
+            return
+        from flowbuild.run.collect import journals
+        from flowbuild.run.rebuild import rebuild
+
+        found = chain.from_iterable(map(journals, checkouts(self.cache, root)))
+        rebuild(self.memo, self.cas, found, writes=self._saves)
+
     def __enter__(self) -> Session:
         self.signals.__enter__()
         return self
@@ -128,6 +144,7 @@ class Session:
                 self.steps.close()
             self._starter.close()
             self.reaper.close()
+            self.cas.use.leave()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import BadAttribute, BadConfig, BadManifest, RunStale, SecretsDetected, StoreCorrupt
+from flowbuild.core.errors import BadAttribute, BadConfig, BadManifest, RunStale, SecretsDetected
 from flowbuild.core.run_config import RunConfig, from_doc
 from flowbuild.core.secrets import find_secret
+from flowbuild.core.structured import has_float
 from flowbuild.graph.state import State
 from flowbuild.graph.valid import check_plan
-from flowbuild.run.door import has_float
 from flowbuild.run.manifest import Asked, manifest
 from flowbuild.run.story import Story
 from flowbuild.store.cas import Cas
@@ -53,15 +53,19 @@ def start_run(asked: Asked, channel: str, policy: str, variables: tuple[str, ...
 
 def started(story: Story, cas: Cas, op: str) -> StartRun:
     """What a run began with that is gone on with, as its journal and its manifest say. `op` is that of today's plan."""
-    manifest_id = Digest(story.manifest_id)
-    data = _held(cas, manifest_id)
-    doc = _document(data)
-    if doc["op_id"] != story.op_id:
-        said = f"the journal says {story.op_id}, its manifest {doc['op_id']}"
-        raise BadManifest(f"run_started_op_id_mismatch: {said}", remedy=_AGAIN)
+    doc = manifest_of(story, cas)
     if op != story.op_id:
         raise RunStale(f"plan_op_id_mismatch: the run is of {story.op_id}, and {op} is asked for")
-    return StartRun(op, from_doc(doc["run_config"]), data, manifest_id)
+    return StartRun(op, from_doc(doc["run_config"]), canonical(doc), Digest(story.manifest_id))
+
+
+def manifest_of(story: Story, cas: Cas) -> dict[str, Any]:
+    """The manifest that a journal names. One that is damaged stays where it is: there is no other."""
+    doc = _document(_held(cas, Digest(story.manifest_id)))
+    if doc["op_id"] != story.op_id:
+        said = f"the journal of run {story.run_id} says {story.op_id}, its manifest {doc['op_id']}"
+        raise BadManifest(f"run_started_op_id_mismatch: {said}", remedy=_AGAIN)
+    return doc
 
 
 def check_start(start: StartRun, states: Sequence[State], wanted: Sequence[int]) -> None:
@@ -92,11 +96,12 @@ def check_held(start: StartRun, cas: Cas) -> None:
 
 
 def _held(cas: Cas, manifest_id: Digest) -> bytes:
-    try:
+    """The bytes of a manifest. A damaged one stays where it is: nobody will make it anew."""
+    if cas.verify(manifest_id):
         return cas.read(manifest_id)
-    except StoreCorrupt as error:
-        what = "manifest_artifact_mismatch" if "damaged" in error.message else "manifest_not_found"
-        raise BadManifest(f"{what}: {error.message}", remedy=_AGAIN) from None
+    if cas.path(manifest_id).exists():
+        raise BadManifest(f"manifest_artifact_mismatch: object {manifest_id} was damaged in the store", remedy=_AGAIN)
+    raise BadManifest(f"manifest_not_found: object {manifest_id} is not in the store", remedy=_AGAIN)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -111,6 +116,13 @@ def _document(data: bytes) -> dict[str, Any]:
     fields = {"op_id", "op_version", "input_params", "run_config", "build"}
     if not isinstance(doc, dict) or doc.keys() != fields or not isinstance(doc["op_id"], str):
         raise BadManifest(f"manifest_malformed: it is no object of {', '.join(sorted(fields))}", remedy=_AGAIN)
+    asked = doc["input_params"]
+    if (
+        not isinstance(asked, dict)
+        or not isinstance(asked.get("label"), str)
+        or not isinstance(asked.get("params"), dict)
+    ):
+        raise BadManifest("manifest_malformed: its input_params do not say what was asked", remedy=_AGAIN)
     return doc
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreCorrupt
@@ -28,15 +28,41 @@ from flowbuild.core.event import (
     StateFailed,
     from_doc,
 )
+from flowbuild.store.tree import Artifact
 
 PERFORMED, REUSED, FAILED, SKIPPED, RUNNING = "performed", "reused", "failed", "skipped", "running"
 HOW = (PERFORMED, REUSED, FAILED, SKIPPED, RUNNING)
 _AGAIN = "start a new run"
 
 
+# How an item of a fan-out is told of.
+ITEMS = {"item_bound": RUNNING, "item_recorded": PERFORMED, "item_reused": REUSED, "item_failed": FAILED}
+
+
+class ToldItem(NamedTuple):
+    """One item of a fan-out, by its name. `written` holds the documents of what its child made."""
+
+    item: str
+    how: str
+    written: Mapping[str, Any] = {}
+    error: Mapping[str, Any] | None = None
+    remembered: bool = True
+
+    @property
+    def completed(self) -> bool:
+        return self.how in (PERFORMED, REUSED)
+
+    @property
+    def outputs(self) -> dict[str, Artifact]:
+        return {name: Artifact.from_doc(doc) for name, doc in self.written.items()}
+
+
 @dataclass(slots=True)
 class Told:
-    """One state: its last attempt, `open` while it has no end, and what it came to. `error` is an ErrorInfo."""
+    """One state: its last attempt, `open` while it has no end, and what it came to. `error` is an ErrorInfo.
+
+    `said` is the event that says what it came to, its number and name; `facts` are all that it recorded, in order.
+    """
 
     state_id: str
     how: str = RUNNING
@@ -50,6 +76,12 @@ class Told:
     reused_from: str | None = None
     written: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     snapshot: str | None = None
+    said: tuple[int, str] | None = None
+    facts: dict[str, Digest] = field(default_factory=dict)
+    remembered: bool = True  # unless it is said that another run may not reuse it
+    deed: bool = False  # it was about to change the outside
+    document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
+    items: dict[str, ToldItem] = field(default_factory=dict)  # by the keys of children; earlier attempts' too
 
     @property
     def completed(self) -> bool:
@@ -124,19 +156,27 @@ def _entered(told: Story, event: StateEntered) -> None:
     elif event.attempt <= before.attempt:
         told.contradicts("non_monotonic_attempt", f"{event.state_id}: attempt {event.attempt} after {before.attempt}")
     told.states[event.state_id] = Told(
-        event.state_id, label=before.label, attempt=event.attempt, base=event.base_snapshot_id, open=True
+        event.state_id,
+        label=before.label,
+        attempt=event.attempt,
+        base=event.base_snapshot_id,
+        open=True,
+        facts=before.facts,
+        items=before.items,
     )
 
 
 def _completed(told: Story, event: StateCompleted) -> None:
     state = _ended(told, event.state_id)
-    state.how = REUSED if state.reused_from is not None else PERFORMED
+    if state.how != SKIPPED:
+        state.how = REUSED if state.reused_from is not None else PERFORMED
     state.snapshot = event.context_snapshot_id
 
 
 def _failed(told: Story, event: StateFailed) -> None:
     state = _ended(told, event.state_id)
     state.how, state.error = FAILED, event.error["info"]
+    state.said = told.head, "StateFailed"
 
 
 def _ended(told: Story, state_id: str) -> Told:
@@ -164,8 +204,9 @@ def _said(told: Story, event: Domain) -> None:
     payload = event.payload
     if event.name == "fact_recorded":
         _bound(told, payload)
-    if event.name == "skipped":  # it was never entered
-        told.states[payload["state_id"]] = Told(payload["state_id"], SKIPPED, payload["label"])
+    if event.name == "skipped":  # most were never entered
+        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
+        found.how, found.label = SKIPPED, payload["label"]
     state = told.states.get(payload.get("state_id", ""))
     if state is None:
         return
@@ -175,8 +216,25 @@ def _said(told: Story, event: Domain) -> None:
         state.how, state.reused_from = REUSED, payload["performed_in"]
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = dict(payload["outputs"])
+        state.said = told.head, event.name
+    if event.name in ITEMS or event.name == "not_remembered":
+        _kept(state, event.name, payload)
+    if event.name == "effect_intended":
+        state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
+
+
+def _kept(state: Told, name: str, payload: Mapping[str, Any]) -> None:
+    """What an item came to; and that a result, a state's or that of one item, is not remembered."""
+    key = payload.get("action")
+    if name in ITEMS:
+        made = payload.get("artifacts", {})
+        state.items[payload["action"]] = ToldItem(payload["item"], ITEMS[name], made, payload.get("info"))
+    elif key is None:
+        state.remembered = False
+    elif key in state.items:
+        state.items[key] = state.items[key]._replace(remembered=False)
 
 
 def _bound(told: Story, payload: Mapping[str, Any]) -> None:
@@ -186,6 +244,11 @@ def _bound(told: Story, payload: Mapping[str, Any]) -> None:
         told.note("fact_recorded_malformed", "a fact without key or payload")
     elif told.facts.setdefault(key, Digest(payload_id)) != payload_id:
         told.note("fact_recorded_conflict", f"{key!r} is bound twice")
+    else:
+        meta = payload.get("meta")
+        state = told.states.get(str(meta.get("state_id"))) if isinstance(meta, Mapping) else None
+        if state is not None:
+            state.facts[key] = Digest(payload_id)
 
 
 def _goes_on(told: Story) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from flowbuild.core.ids import RunId
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import atomic_write, ensure_directory
 from flowbuild.store.journal import is_live, read
+
+_AGAIN = "build its target again"
 
 
 class Mark(NamedTuple):
@@ -39,20 +41,29 @@ class Going(NamedTuple):
     story: Story
 
 
-def killed(root: Path, manifest: Mapping[str, Any]) -> Iterator[Going]:
-    """The killed runs of which just this was asked, newest first."""
+def killed(root: Path, manifest: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[Going]:
+    """The killed runs of which just this was asked, newest first. What is damaged is said, and left as it is."""
     marks = Unfinished(root)
     for mark in marks.of(manifest):
         if is_live(mark.journal):
             continue
         try:
-            told = story(read(mark.journal))
-        except StoreCorrupt:
+            told = recorded(mark.journal, mark.run_id)
+        except StoreCorrupt as error:
+            say(f"run {mark.run_id[:8]} was killed, and nobody can go on with it: {error.message}")
             told = None
-        if told is None or told.status is not None or not told.run_id:
+        if told is None or not told.head or told.status is not None:
             marks.clear(mark.run_id)
         else:
             yield Going(mark.run_id, mark.journal, told)
+
+
+def recorded(journal: Path, run_id: str) -> Story:
+    """The story of a run that somebody may go on with; refuses the journal of another one."""
+    told = story(read(journal))
+    if told.head and told.run_id != run_id:
+        raise StoreCorrupt(f"run_id_mismatch: {journal} is the journal of run {told.run_id:.80}", remedy=_AGAIN)
+    return told
 
 
 class Unfinished:
@@ -75,13 +86,20 @@ class Unfinished:
 
     def of(self, manifest: Mapping[str, Any]) -> list[Mark]:
         """The runs of which just this was asked, newest first."""
-        wanted, found = asked(manifest), []
+        wanted = asked(manifest)
+        return [mark for found, mark in self._marks() if found == wanted]
+
+    def journals(self) -> list[Path]:
+        """Where the journals of all such runs lie."""
+        return [mark.journal for _, mark in self._marks()]
+
+    def _marks(self) -> list[tuple[str, Mark]]:
+        found = []
         with suppress(OSError):
             for path in sorted(self._directory.iterdir(), key=lambda one: one.stat().st_mtime_ns, reverse=True):
                 with suppress(OSError, ValueError, KeyError, TypeError):
                     doc = json.loads(path.read_bytes())
-                    if doc["asked"] == wanted:
-                        found.append(Mark(RunId(path.name), self._root / doc["journal"]))
+                    found.append((doc["asked"], Mark(RunId(path.name), self._root / doc["journal"])))
         return found
 
 

@@ -30,6 +30,7 @@ from flowbuild.store.files import created, remove_tree
 from flowbuild.store.flush import flush_directory, flush_file, flush_filesystem
 from flowbuild.store.refusal import refused
 from flowbuild.store.stream import CHUNK, clone, copy, pour
+from flowbuild.store.use import Use
 
 if TYPE_CHECKING:
     from flowbuild.store.tree import Entry
@@ -46,6 +47,8 @@ class Cas:
         self._root = os.fspath(root)
         self._unflushed = Unflushed(f"{self._root}/unflushed")
         self._is_settled = False
+        self.use = Use(self._root)
+        """Held from the first question on: what was found here stays, until whoever found it is done."""
         self.listings: dict[Digest, tuple[Entry, ...]] = {}
         """Listings that were read already, for tree.py: their bytes never change."""
 
@@ -135,13 +138,15 @@ class Cas:
 
     def _draft(self) -> Draft:
         self._unflushed.enter()
+        self.use.enter()
         return Draft(self._root, self._root)
 
     def _install(self, draft: Draft, digest: Digest) -> None:
         """Seal a draft, and give it its name, healing what is damaged there."""
         place = self._place(digest)
-        with refused(self._root):
-            os.makedirs(os.path.dirname(place), exist_ok=True)
+        if not os.path.isdir(os.path.dirname(place)):
+            with refused(self._root):
+                os.makedirs(os.path.dirname(place), exist_ok=True)
         if os.path.isdir(place):
             remove_tree(Path(place))
         draft.install(place, mode=0o444, mtime_ns=SEALED_NS)
@@ -234,6 +239,7 @@ class Cas:
 
     def _settle(self) -> None:
         """After an unclean boot, hash every object that may not have reached the disk, and remove the torn ones."""
+        self.use.enter()
         marks = self._unflushed.doubts()
         if marks:
             since = min(mark.since_ns for mark in marks)

@@ -46,14 +46,17 @@ def is_named(descriptor: int, path: str) -> bool:
 
 
 def open_lock(path: str) -> int:
-    """Open a lock file, made if need be and truncated by nobody. flock needs no right to write: read-only will do."""
+    """Open a lock file, made if need be and truncated by nobody. flock needs no right to write: read-only will do.
+
+    A link is not followed: its holder writes into the file, and a link may lead to one that is somebody's.
+    """
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise error from None
 

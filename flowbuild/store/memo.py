@@ -1,7 +1,8 @@
 """The memo: what is already known about an action key.
 
 Knows nothing of labels, engines or policies, nor whether the outputs are still in the store. Derived: delete it and
-only work is lost. Several processes append to one memo; each reads what the others added before it adds its own.
+it is folded anew from journals. Several processes append to one memo; each reads what the others added before it adds
+its own.
 
 The first intact record of a key wins: who comes later has made the same, and adds nothing. A record with
 `"replaces":true` wins over those before it; it is written when what the earlier one names is gone from the store.
@@ -113,6 +114,11 @@ class Memo:
         """What is known about this key, as of the last time that this process read the file."""
         line = self._lines.get(action.encode())
         return None if line is None else self._decode(line)
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Know these too, where nothing else is known of their keys. Writes nothing."""
+        for record in records:
+            self._lines.setdefault(record.action.encode(), _line(record))
 
     def _decode(self, line: bytes) -> Record | None:
         try:

@@ -218,13 +218,24 @@ def test_a_private_key_is_its_owner_s_whatever_the_umask(space: Space, tmp_path:
 
 
 @needs_sign
+def test_a_trailing_slash_is_a_directory_that_may_have_to_be_made(space: Space, tmp_path: Path) -> None:
+    for _ in range(2):
+        made = space.run("key", "new", f"{tmp_path}/a/keys/", "--json")
+        assert made.code == 0 and json.loads(made.out)["private"] == f"{tmp_path}/a/keys/flowbuild.key"
+        assert (tmp_path / "a/keys").stat().st_mode & 0o777 == 0o700
+        (tmp_path / "a/keys/flowbuild.key").unlink()
+        (tmp_path / "a/keys/flowbuild.pub").unlink()
+
+
+@needs_sign
 def test_no_key_is_made_in_a_workspace_or_over_another(space: Space, tmp_path: Path) -> None:
     (space.root / "keys").mkdir()
-    for place in ("keys", "keys/k", "."):
+    for place in ("keys", "keys/k", "more/keys/", "."):
         says(space.run("key", "new", place), 2, "lies in the workspace", "could take the key for an input")
     (tmp_path / "k.pub").write_text("mine")
     says(space.run("key", "new", str(tmp_path / "k")), 2, "is there already")
     assert (tmp_path / "k.pub").read_text() == "mine" and not (tmp_path / "k").exists()
+    assert not (space.root / "more").exists()
     says(space.run("key"), 2, "new")
 
 

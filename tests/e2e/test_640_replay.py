@@ -106,6 +106,11 @@ def test_what_is_not_deterministic_differs(report: Space) -> None:
         ("//:loud", "equal", []),
     ]
     assert rows[-1]["differs"] == 1
+    lines = (bundle(report) / "journal.jsonl").read_text().splitlines()
+    said = json.loads(lines[rows[0]["event"]["seq"] - 1])["event"]["Domain"]
+    assert (said["name"], said["payload"]["state_id"]) == (rows[0]["event"]["name"], rows[0]["state"])
+    told = f"; the first that differs is //:page, event {rows[0]['event']['seq']} (outcome_recorded)\n"
+    assert report.run("runs", "replay", "//:report").out.endswith(f"1 equal, 1 differs{told}")
 
 
 def test_a_large_input_is_external_and_named(report: Space) -> None:

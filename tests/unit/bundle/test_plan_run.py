@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from seed_tree import SeedTree, probe, profile
 
+from flowbuild.bundle.inventory import build_runtime_inventory
+from flowbuild.bundle.op_source import summarize_ops_from_bundle
+from flowbuild.bundle.op_summary import write_op_runtime_summary
 from flowbuild.bundle.plan_run import run_plan
 from flowbuild.bundle.read import RunBundle, load_bundle, validate_bundle
-from flowbuild.core.errors import CapabilitiesMismatch, Faults, StoreConflict, UnknownName
+from flowbuild.core.errors import BadPath, CapabilitiesMismatch, Faults, StoreConflict, UnknownName
 from flowbuild.graph.evidence import plan_digest
 from flowbuild.run.channel import ChannelSpec, LockMode
 from flowbuild.testing import Space
@@ -237,3 +241,40 @@ def test_a_lane_leaves_out_the_probes_that_do_not_support_it(tree: SeedTree) -> 
     assert {row["probe_name"] for row in bundle.document("baseline_results.json")["results"]} == {"read"}
     assert bundle.document("runtime_results.json")["closed"]["status"] in ("ok", "blocked")
     assert (bundle.status or {})["state"] == "complete"
+
+
+def test_nothing_is_written_into_a_bundle(tree: SeedTree) -> None:
+    bundle = run(tree)
+    (tree.root / "way").symlink_to(bundle.out_dir)
+    attempts: list[Callable[[Path], object]] = [
+        lambda at: run_plan(tree.plan, at, channel="direct", dry_run=True),
+        lambda at: run_plan(tree.plan, at / "more/out", channel="direct", dry_run=True),
+        lambda at: summarize_ops_from_bundle(bundle.out_dir, out_path=at / "ops.json"),
+        lambda at: write_op_runtime_summary({}, at / "ops.json"),
+        lambda at: build_runtime_inventory(tree.root, at / "inventory.json"),
+    ]
+    for attempt in attempts:
+        for at in (bundle.out_dir, bundle.out_dir / "objects", tree.root / "way"):
+            with pytest.raises(BadPath, match="lies in the bundle"):
+                attempt(at)
+    assert validate_bundle(bundle.out_dir) == (True, ())
+
+
+@pytest.mark.parametrize("mode", ["restrict", "sbpl"])
+def test_a_policy_that_is_a_link_out_of_the_tree_is_in_no_bundle(tree: SeedTree, tmp_path: Path, mode: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"restrict": {}, "key": "secret"}')
+    tree.edit("registry/profiles.json", "profiles", "closed", "mode", value=mode)
+    policy = tree.root / "registry" / tree.docs["registry/profiles.json"]["profiles"]["closed"]["profile_path"]
+    policy.unlink()
+    policy.symlink_to(secret)
+    with pytest.raises((BadPath, Faults)) as refused:
+        run(tree)
+    told = refused.value.exceptions if isinstance(refused.value, Faults) else [refused.value]
+    assert any("is a link that leads out of the tree" in str(one) for one in told)
+    assert not (tree.root / "out").exists()
+    policy.unlink()
+    inside = tree.write("registry/policies/other.json", json.dumps(tree.docs["registry/policies/closed.json"]))
+    policy.symlink_to(inside.name)
+    tree.edit("registry/profiles.json", "profiles", "closed", "mode", value="restrict")
+    assert run(tree).out_dir.is_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import http.server
 import json
@@ -103,12 +104,27 @@ def test_a_program_takes_json_and_gives_json(run: Callable[..., Replying], progr
         ("", {"kind": "other"}, "exec_request_invalid"),
         ("", {"shell": "x"}, "exec_request_invalid"),
         ("", {"timeout_ms": "1"}, "exec_request_invalid"),
+        ("", {"timeout_ms": 0}, "exec_request_invalid"),
+        ("", {"timeout_ms": True}, "exec_request_invalid"),
+        ("", {"timeout_ms": 10**30}, "exec_request_invalid"),
+        ("", {"argv": ["a\0"]}, "exec_request_invalid"),
+        ("", {"argv": ["\ud800"]}, "exec_request_invalid"),
+        ("", {"env": {"A=B": "1"}}, "exec_request_invalid"),
+        ("", {"env": {"": "1"}}, "exec_request_invalid"),
+        ("", {"env": {"A": "\0"}}, "exec_request_invalid"),
+        ("", {"argv": ["x" * 5_000_000]}, "exec_spawn_failed"),
     ],
 )
 def test_what_a_program_may_not(run: Callable[..., Replying], programs: Path, body: str, more: Any, code: str) -> None:
     tool = script(programs, f"print('secret words', file=sys.stderr)\n{body}")
     found = refused(run(tool, **more))
     assert found.info.code == code and "secret words" not in json.dumps(found.info.doc())
+
+
+def test_any_json_may_stand_on_stdin(run: Callable[..., Replying], programs: Path) -> None:
+    tool = script(programs, "print(json.dumps([json.load(sys.stdin)]))")
+    for value in (True, False, 0, "\0", {"a": [1, None]}):
+        assert reply(run(tool, stdin_json=value)) == [value]
 
 
 def test_a_failure_has_its_details(run: Callable[..., Replying], programs: Path) -> None:
@@ -128,6 +144,7 @@ def test_only_programs_below_the_allowed_directories(
         f"{programs}/../other": "exec_program_not_allowed",
         str(programs / "absent"): "exec_program_missing",
         str(programs / "plain"): "exec_program_not_executable",
+        f"{programs}/tool\0": "exec_request_invalid",
     }
     assert {path: refused(run(path)).info.code for path in asked} == asked
 
@@ -145,6 +162,14 @@ def test_a_file_is_read_and_bounded(tmp_path: Path) -> None:
         "io_request_invalid": {"path": "relative"},
     }
     assert [refused(read_file(request)).info.code for request in asked.values()] == list(asked)
+    assert refused(read_file({"path": str(tmp_path)})).info.code == "file_not_regular"
+    for wrong in (
+        {"path": "/\0"},
+        {"path": "/\ud800"},
+        {"path": "/t", "max_bytes": 0},
+        {"path": "/t", "max_bytes": -2},
+    ):
+        assert refused(read_file(wrong)).info.code == "io_request_invalid"
 
 
 def test_variables_the_clock_and_dice() -> None:
@@ -157,22 +182,40 @@ def test_variables_the_clock_and_dice() -> None:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    elsewhere = ""
+
     def do_GET(self) -> None:
         if self.path.startswith("/hop"):
             left = int(self.path[4:] or 0)
             return self.answer(302, b"", Location=f"/hop{left - 1}" if left else "/plain")
         if self.path == "/slow":
             time.sleep(3)
-        if self.path == "/busy":
-            return self.answer(429, b"")
+        if self.path == "/drip":
+            return self.drip()
+        if self.path.startswith("/elsewhere"):
+            return self.answer(302, b"", Location=Handler.elsewhere + "/plain")
+        if self.path in ("/429", "/503"):
+            return self.answer(int(self.path[1:]), b"")
         if self.path == "/zip":
             return self.answer(200, gzip.compress(b"x" * 100_000), **{"Content-Encoding": "gzip"})
         if self.path == "/raw":
             return self.answer(200, b"\xff")
         seen = {name: value for name, value in self.headers.items() if name in ("Authorization", "X-Own", "X-Token")}
         self.answer(
-            404 if self.path == "/none" else 200, json.dumps(seen).encode(), **{"Set-Cookie": "a=b", "X-Back": "1"}
+            404 if self.path == "/none" else 200,
+            json.dumps(seen).encode(),
+            **{"Set-Cookie": "a=b", "X-Back": "1", "Vary": "Authorization"},
         )
+
+    def drip(self) -> None:
+        """A byte now and then, for ever: each of them in time, and all of them never."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.05)
 
     def do_POST(self) -> None:
         self.answer(201, self.rfile.read(int(self.headers["Content-Length"])))
@@ -211,7 +254,7 @@ def fetch(reaper: Reaper, tmp_path: Path, server: str) -> Callable[..., Replying
 def test_a_reply(fetch: Callable[..., Replying], server: str, tmp_path: Path) -> None:
     said = reply(fetch("/plain", headers={"X-Own": "1"}))
     assert (said["status"], said["redirects"], json.loads(said["body"])) == (200, 0, {"X-Own": "1"})
-    assert said["headers"]["x-back"] == "1" and "set-cookie" not in said["headers"] and "date" not in said["headers"]
+    assert said["headers"]["x-back"] == "1" and not {"set-cookie", "date", "vary"} & said["headers"].keys()
     assert reply(fetch("/none"))["status"] == 404
     assert reply(fetch("/", method="POST", body="hi"))["body"] == "hi"
     assert reply(fetch("/raw"))["body_base64"] == "/w=="
@@ -226,11 +269,24 @@ def test_a_credential_goes_by_name(fetch: Callable[..., Replying]) -> None:
     assert refused(fetch("/plain", credential="other")).info.code == "io_request_invalid"
 
 
+def test_a_credential_does_not_follow_a_redirect_to_another_host(
+    fetch: Callable[..., Replying], server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for credential, seen in (("own", {"Authorization": "Bearer t0k"}), ("odd", {"X-Token": "t0k"})):
+        monkeypatch.setattr(Handler, "elsewhere", server.replace("127.0.0.1", "localhost"))
+        away = reply(fetch("/elsewhere", credential=credential))
+        assert (away["redirects"], json.loads(away["body"])) == (1, {})
+        monkeypatch.setattr(Handler, "elsewhere", "")
+        assert json.loads(reply(fetch("/elsewhere", credential=credential))["body"]) == seen
+
+
 @pytest.mark.parametrize(
     ("path", "more", "code", "is_retryable"),
     [
         ("/slow", {"timeout_ms": 200}, "http_timeout", True),
-        ("/busy", {}, "rate_limited", True),
+        ("/drip", {"timeout_ms": 300}, "http_timeout", True),
+        ("/429", {}, "rate_limited", True),
+        ("/503", {}, "rate_limited", True),
         ("/hop3", {"redirects": 2}, "http_redirects", False),
         ("/zip", {"max_bytes": 99_999}, "http_too_large", False),
         ("/plain", {"url": "http://127.0.0.1:9/"}, "http_refused", True),
@@ -238,7 +294,17 @@ def test_a_credential_goes_by_name(fetch: Callable[..., Replying]) -> None:
         ("/plain", {"url": "http://a:b@127.0.0.1/"}, "secrets_detected", False),
         ("/plain", {"headers": {"Authorization": "x"}}, "secrets_detected", False),
         ("/plain", {"headers": {"a": 1}}, "io_request_invalid", False),
+        ("/plain", {"headers": {"a": "b\r\nc: d"}}, "io_request_invalid", False),
+        ("/plain", {"headers": {"a": "é"}}, "io_request_invalid", False),
+        ("/plain", {"headers": {"a b": "c"}}, "io_request_invalid", False),
         ("/plain", {"verb": "GET"}, "io_request_invalid", False),
+        ("/plain", {"method": "GET /"}, "io_request_invalid", False),
+        ("/plain", {"method": "POST", "body": "\ud800"}, "io_request_invalid", False),
+        ("/plain", {"url": "http://["}, "io_request_invalid", False),
+        ("/plain", {"url": "http://127.0.0.1:9\n/"}, "io_request_invalid", False),
+        ("/plain", {"timeout_ms": 0}, "io_request_invalid", False),
+        ("/plain", {"max_bytes": 1 << 30}, "io_request_invalid", False),
+        ("/plain", {"redirects": -1}, "io_request_invalid", False),
     ],
 )
 def test_why_there_is_no_reply(

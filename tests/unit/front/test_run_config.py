@@ -14,7 +14,7 @@ from flowbuild.core.errors import BadFlag, FlowError, InvalidPlan
 BUILD = """
 targets:
   hello: {rule: exec, command: echo, outputs: {o: o}}
-  run: {rule: run, targets: [":hello"], config: {event_profile: minimal, retry: {attempts: 4}, skip_tags: [slow]}}
+  run: {rule: run, targets: [":hello"], config: {event_profile: minimal, retry: {attempts: 4}, skip_tags: [impure]}}
 """
 
 
@@ -39,13 +39,13 @@ def test_the_nearer_place_wins(space: Workshop) -> None:
     assert found["event_profile"] == "Minimal"
     assert found["retry_policy"]["max_attempts"] == 4
     assert found["execution_mode"] == {"FanOutJoin": {"max_concurrency": 3}}
-    assert found["skip_tags"] == ["slow"]
-    flags = ("-j1", "--event-profile", "custom:a,b", "--attempts", "7", "--skip-tag", "new", "--skip-tag", "slow")
+    assert found["skip_tags"] == ["impure"]
+    flags = ("-j1", "--event-profile", "custom:a,b", "--attempts", "7", "--skip-tag", "report", "--skip-tag", "impure")
     found = config(space, *flags, "--policy", "live")
     assert found["event_profile"] == {"Custom": "a,b"}
     assert found["retry_policy"]["max_attempts"] == 7
     assert found["execution_mode"] == "Sequential"
-    assert found["skip_tags"] == ["slow", "new"]
+    assert found["skip_tags"] == ["impure", "report"]
 
 
 def test_what_nobody_says(space: Workshop) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowbuild.core.errors import CapabilitiesMismatch, StoreConflict
+from flowbuild.core.errors import CapabilitiesMismatch, DiskRefused, StoreConflict
 from flowbuild.run.channel import LOCK, ChannelName, ChannelSpec, LockMode, resolve
 from flowbuild.run.engines import Engines
 from flowbuild.testing import ScriptedEngine
@@ -41,6 +41,9 @@ def test_words_will_do_and_other_words_will_not() -> None:
         ChannelSpec(lock_mode="spin")  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         ChannelSpec(channel="dirty")  # type: ignore[arg-type]
+    for seconds in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match="lock_timeout_seconds"):
+            ChannelSpec(lock_timeout_seconds=seconds)
 
 
 def test_launchd_clean_is_a_clean_channel_of_macos_and_named_elsewhere() -> None:
@@ -100,6 +103,15 @@ def test_the_file_is_neither_truncated_before_it_is_held_nor_removed(tmp_path: P
             raise AssertionError("two runs held one lock")
         assert (tmp_path / LOCK).read_bytes() == said
     assert (tmp_path / LOCK).stat().st_ino == inode
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    """The holder writes into the file, and the one that a link leads to may be somebody's."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / LOCK).symlink_to(tmp_path / "mine")
+    with pytest.raises(DiskRefused, match="ELOOP"), ChannelSpec().held(tmp_path):
+        raise AssertionError("a link was followed")
+    assert (tmp_path / "mine").read_text() == "precious"
 
 
 @pytest.mark.parametrize("hint", ["pid=1\n", f"pid={os.getppid()}\n", "", "\0" * 64])

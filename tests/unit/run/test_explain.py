@@ -77,6 +77,7 @@ def test_a_result_of_direct_is_not_taken_by_clean_and_the_other_way_it_is(words:
 def test_a_lost_memo_is_a_reason(words: Workshop) -> None:
     words.make("//words")
     words.remove(".flowbuild/memo")
+    words.remove(".flowbuild/runs")
     assert words.verdicts("//words")[0].reason == "its last result was not remembered"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import (
     Domain,
@@ -19,6 +22,7 @@ from flowbuild.core.event import (
     to_doc,
 )
 from flowbuild.run.story import HOW, account, story
+from flowbuild.store.journal import read
 
 STARTED = RunStarted("build", "d" * 64, "e" * 64)
 A, B = "a.main.x", "b.main.x"
@@ -156,3 +160,18 @@ def test_an_event_of_another_version_is_told(event: object) -> None:
     for face in (story, account):
         with pytest.raises(StoreCorrupt, match="event 3 of run run-1: not an event of this version"):
             face([*found, line])
+
+
+def test_a_changed_byte_where_there_is_no_checksum_is_no_bug(tmp_path: Path) -> None:
+    """Journals of before there were checksums: what a byte turns into is refused, or a story; never a TypeError."""
+    data = b"".join(canonical(row) + b"\n" for row in envelopes(*BEGUN, recorded("k", "1" * 64), *ENDED))
+    chance, path, refused = random.Random(7), tmp_path / "j", 0
+    for _ in range(600):
+        place = chance.randrange(len(data))
+        path.write_bytes(data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :])
+        for face in (story, account):
+            try:
+                face(read(path))
+            except StoreCorrupt:
+                refused += 1
+    assert refused > 300
