@@ -264,12 +264,7 @@ class Build:
         return next(level for level in known if level == self.request.durability)
 
     def new_run(
-        self,
-        numbers: Sequence[int],
-        asked: Asked,
-        run_id: RunId,
-        place: Callable[[], Path],
-        going: Going | None = None,
+        self, numbers: Sequence[int], asked: Asked, run_id: RunId, place: Callable[[], Path], going: Going | None = None
     ) -> Run:
         """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
@@ -318,7 +313,7 @@ class Build:
         if last is not None:
             self._compared = compare(self, last, result, run.run_id)
         self.report.is_filtered |= run.is_filtered
-        if run.desk.forgot or run.is_filtered:
+        if run.desk.memory.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 
