@@ -270,8 +270,7 @@ class RunDesk:
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """A document in the store."""
-        data = canonical(document)
-        return Artifact(self._cas.put(data), len(data)).doc()
+        return self._io.keep(canonical(document))
 
     def signalled(self) -> int | None:
         return self._signals.received
