@@ -85,7 +85,7 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
-        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes(), door.secrets.mask)
         self._spreads: dict[StateId, Spread] = {}
         self._unkept: set[Digest] = set()  # children whose results were not remembered
         self._io = RunIo(workspace, search_path, cas, directory, door)
