@@ -25,6 +25,7 @@ from flowbuild.load.attributes import described
 from flowbuild.load.secret import WORDS
 from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import Cas
+from flowbuild.store.refusal import refused
 from flowbuild.store.tree import Artifact, entries
 
 Products = Mapping[int, Mapping[str, Artifact]]
@@ -86,7 +87,10 @@ class Sources:
 
     def _within(self, fan: Fan, one: Named, products: Products, package: str) -> Iterator[Item]:
         if isinstance(one, Source):
-            yield from _listed(self._read(one.path), one.path)
+            self._source(one.path)  # which says what is wrong with a file that can't be one
+            with refused(one.path):
+                data = self._read(one.path)
+            yield from _listed(data, one.path)
             return
         artifact = _artifact(one, products)
         if not artifact.is_directory:
@@ -118,6 +122,8 @@ def name(doc: Mapping[str, Any]) -> str:
 
 def _artifact(one: Named, products: Products) -> Artifact:
     assert isinstance(one, Product), "a target's files are sources and products"
+    if one.state not in products:  # what accepts missing inputs may come here all the same
+        raise BadAttribute(f"{one.path} could not be made, and without it there are no items")
     return products[one.state][one.output]
 
 
