@@ -57,13 +57,15 @@ def resume(request: Request, text: str) -> int:
     if is_live(entry.journal):
         raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
     wanted = manifest_of(told, runs.cas)["input_params"]
-    label = str(wanted["label"])
+    label, params = (wanted.get("label"), wanted.get("params")) if isinstance(wanted, dict) else (None, None)
+    if not isinstance(label, str) or not isinstance(params, dict):
+        raise BadManifest("manifest_malformed: it does not say what was asked", remedy="build its target again")
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in wanted["params"].items()),
+        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
         json=request.json,
         verbose=request.verbose,
     )

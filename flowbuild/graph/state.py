@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from posixpath import basename, relpath, splitext
+from posixpath import basename, normpath, relpath, splitext
 from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
@@ -50,6 +50,14 @@ class Held(NamedTuple):
 Item = Source | Product | Held
 
 
+def seen_from(package: str, path: str) -> str:
+    """A path of the workspace as it is written in a package's directory."""
+    path, inside = normpath(f"/{path}"), f"/{package}/" if package else "/"
+    if path.startswith(inside) and len(path) > len(inside) and path[1] != "/":  # else it takes five times as long
+        return path[len(inside) :]
+    return relpath(path, f"/{package}")
+
+
 class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
@@ -61,7 +69,7 @@ class File(str):
     index: int  # type: ignore[assignment]  # what a person calls it; nobody searches in a path
 
     def __new__(cls, item: Item, package: str, index: int = 0) -> File:
-        shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")
+        shown = seen_from(package, item.path) + ("/" if item.path.endswith("/") else "")
         self = super().__new__(cls, shown)
         self.item, self.path, self.index = item, shown, index
         self.name = splitext(basename(item.path.rstrip("/")))[0]
@@ -135,6 +143,7 @@ class State:
     allows: tuple[str, ...] = ()
     stage: bool = True
     timeout_ms: int | None = None
+    heartbeat_ms: int | None = None  # how long its handler may be silent
     observes_host: bool = False
     code: Code | None = None
     title: str = ""
@@ -147,6 +156,9 @@ class State:
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    keeps_failed: bool = False  # what it had written when it failed is kept for people
+    initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
+    spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
     fan: Fan | None = None  # it is performed once for each item, and `outputs` are the directories of what they make

@@ -16,10 +16,11 @@ from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
-from flowbuild.graph.handed import after, check_keys, keys
+from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
-from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State
+from flowbuild.graph.spawned import check_spawns, spawns
+from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State, seen_from
 from flowbuild.load.attributes import render_attribute
 from flowbuild.load.expression import render
 from flowbuild.load.rule import StateTemplate
@@ -43,13 +44,14 @@ def lower_templates(scope: Scope) -> Built:
 
 def resolve_attributes(scope: Scope) -> None:
     """Fill `scope.attr`: files for attributes that name files, the rendered value for the others."""
+    names = scope.names()  # holds `scope.attr` itself
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
             if value is not None and not is_late(value, scope.items):
-                value = render_attribute(attribute, value, scope.names(), scope.package)
+                value = render_attribute(attribute, value, names, scope.package)
                 # The items of a plain map or list have no type that would have rendered them.
-                value = value if TYPES[attribute.type].splits else render(value, scope.names())
+                value = value if TYPES[attribute.type].splits else render(value, names)
         except FlowError as error:
             raise scope.fault(error, name) from None
         scope.attr[name] = scope.files(value, name) if value is not None and holds(attribute, FILES) else value
@@ -94,7 +96,6 @@ def _state(
     writes = keys(scope, "writes", rendered(scope, template.writes, names))
     code = handler_code(scope, template, names, [*inputs, *declared, *(fanned or ())[:1]], (reads, writes))
     common = Common(inputs, declared, (reads, writes), code)
-    timeout = rendered(scope, template.timeout, names)
     stage = rendered(scope, template.stage, names)
     applies = _applies(scope, template, names)
     fan: Fan | None = None
@@ -123,7 +124,8 @@ def _state(
         applies=applies,
         idempotency_key=filled.idempotency_key,
         remembers=bool(rendered(scope, template.remember, names)),
-        timeout_ms=None if timeout is None else round(float(timeout) * 1000),
+        timeout_ms=_milliseconds(rendered(scope, template.timeout, names)),
+        heartbeat_ms=_milliseconds(rendered(scope, template.heartbeat_timeout, names)),
         observes_host=template.observes == "host",
         code=code,
         title=_title(scope, template, filled.title, suffix),
@@ -131,10 +133,15 @@ def _state(
         after=after(scope, rendered(scope, template.after, names)),
         reads=reads,
         writes=writes,
+        keeps_failed=rendered(scope, template.snapshot, names) == ALWAYS,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
+        initial=keys(scope, "initial", rendered(scope, template.initial, names)),
+        spawns=spawns(scope, rendered(scope, template.spawns, names)),
         fan=fan,
     )
     check_keys(scope, state, template.kind == "python")
+    check_heartbeat(scope, state)
+    check_spawns(scope, state)
     return scope.add(state)
 
 
@@ -180,6 +187,10 @@ def _applies(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) ->
     return applies
 
 
+def _milliseconds(seconds: Any) -> int | None:
+    return None if seconds is None else round(float(seconds) * 1000)
+
+
 def _pool(scope: Scope, template: StateTemplate, names: Mapping[str, Any]) -> str | None:
     name: str | None = rendered(scope, template.pool, names)
     known = scope.catalog.workspace.config.pools
@@ -206,9 +217,9 @@ class _Written(str):
     path: str
 
     def __new__(cls, path: str, package: str) -> _Written:
-        from posixpath import basename, relpath, splitext
+        from posixpath import basename, splitext
 
-        shown = relpath("/" + path, "/" + package)
+        shown = seen_from(package, path)
         self = super().__new__(cls, shown)
         self.path, self.name = shown, splitext(basename(path.rstrip("/")))[0]
         return self

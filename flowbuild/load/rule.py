@@ -63,9 +63,11 @@ class StateTemplate:
     secrets: Mapping[str, JSON] | str
     stage: bool | str | None
     timeout: float | str | None
+    heartbeat_timeout: float | str | None
     observes: str | None
     missing: str
     pool: str | None
+    snapshot: str
     retry: JSON
     side_effects: str
     idempotency_key: str | None
@@ -74,6 +76,8 @@ class StateTemplate:
     after: JSON
     reads: JSON
     writes: JSON
+    initial: JSON
+    spawns: JSON
 
 
 @dataclass(frozen=True, slots=True)

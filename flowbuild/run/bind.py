@@ -54,9 +54,11 @@ def bind(
     facts: Facts,
     values: Mapping[str, Any] | None = None,
     base: Beginning = UNTOUCHED,
+    spawns: Mapping[str, Digest] | None = None,
 ) -> Action:
     """The action of a state whose inputs are all known. `values` is its `with` where that was known only now; `base`
-    is the context that it begins with, of which the document holds what it reads."""
+    is the context that it begins with, of which the document holds what it reads; `spawns` says of each target that
+    its handler may run what that would do."""
     staged: list[Staged] = []
     listings: list[bytes] = []
     inputs = {name: _input(one, products, facts, staged, listings) for name, one in state.inputs.items()}
@@ -87,7 +89,7 @@ def bind(
     seen = {key: base.values[key] for key in state.reads if key in base.values}
     if state.reads:
         doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
-    doc |= _said(state)
+    doc |= _said(state, spawns or {})
     return Action(
         sha256(canonical(hashed(state, doc))),
         doc,
@@ -101,12 +103,14 @@ def bind(
         context=seen,
         base=base.snapshot,
         refused=base.conflict,
+        heartbeat_ms=state.heartbeat_ms,
         item=tag(state.item) if state.item is not None else "",
+        keeps_failed=state.keeps_failed,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 
 
-def _said(state: State) -> dict[str, Any]:
+def _said(state: State, spawns: Mapping[str, Digest]) -> dict[str, Any]:
     """What few states have in their documents."""
     found: dict[str, Any] = {}
     if state.allows:
@@ -115,6 +119,8 @@ def _said(state: State) -> dict[str, Any]:
         found["effect"] = APPLY
     if state.item is not None:
         found["item"] = dict(state.item)
+    if state.spawns:
+        found["spawns"] = dict(spawns)
     return found
 
 

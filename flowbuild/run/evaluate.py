@@ -49,8 +49,8 @@ class _Open(Begun):
 class Evaluation:
     """One pass over the wanted states of a graph. Iterate `run()`; its value is the `Result`.
 
-    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. With `room`,
-    nothing here blocks: an empty batch is yielded instead, while `waiting` says what for.
+    With `tick_s`, an empty batch is yielded at least that often, for whoever shows that time goes on. A guest in the
+    room of others never blocks: it yields an empty batch instead, while `waiting` says what for.
     """
 
     def __init__(
@@ -59,16 +59,15 @@ class Evaluation:
         wanted: Sequence[int],
         desk: Desk,
         *,
-        jobs: int = 1,
-        pools: Mapping[str, int] | None = None,
-        room: Room | None = None,
+        room: Room,
+        is_guest: bool = False,
         keep_going: Continue = Continue.NEVER,
         tick_s: float | None = None,
     ) -> None:
         self._states = graph.states
         self._desk = desk
-        self._room = room or Room(jobs, pools)
-        self._is_guest = room is not None
+        self._room = room
+        self._is_guest = is_guest
         self.waiting: Wait | None = None
         self._keep_going = keep_going
         self._tick_s = tick_s
@@ -306,7 +305,7 @@ class Evaluation:
             "stderr_tail": outcome.stderr_tail,
         }
         error = {"state_id": state.id, "info": info.doc()}
-        return [Domain("output_captured", captured), StateFailed(state.id, error)]
+        return [Domain("output_captured", captured), StateFailed(state.id, error, outcome.failure_snapshot)]
 
     def _free(self, number: int) -> None:
         for follower in self._followers[number]:

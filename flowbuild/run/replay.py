@@ -45,7 +45,7 @@ class Found(StrEnum):
     EQUAL = "equal"
     DIFFERS = "differs"
     TAKEN = "taken"  # it was applied to the world outside: its outcome stands
-    ABSENT = "absent"  # an input is not in the bundle
+    ABSENT = "absent"  # an input, or what the outside refused, is not in the bundle
 
 
 class Verdict(NamedTuple):
@@ -147,6 +147,8 @@ class Replay:
         if outcome.error is not None:
             if told.error is not None and told.error["code"] == outcome.error.code:
                 return Verdict(told, Found.EQUAL)
+            if told.error is not None and outcome.error.code in ("missing_fact", "missing_fact_key"):
+                return Verdict(told, Found.ABSENT, f"it failed then ({told.error['code']}), and a refusal is no fact")
             return Verdict(told, Found.DIFFERS, f"{outcome.error.code}: {outcome.error.message}")
         if told.error is not None:
             return Verdict(told, Found.DIFFERS, f"it failed then ({told.error['code']}), and succeeds now")
