@@ -11,9 +11,11 @@ asks for another attempt, if the target declares `retry`.
 """
 
 from flowbuild.engine.door import (
+    ChildRun,
     Context,
     ContextFailed,
     Emit,
+    Ended,
     HandlerFailed,
     Io,
     IoFailed,
@@ -26,6 +28,8 @@ from flowbuild.engine.door import (
 __all__ = [
     "Io",
     "IoResult",
+    "ChildRun",
+    "Ended",
     "Context",
     "Emit",
     "HandlerFailed",

@@ -150,7 +150,8 @@ class Draft:
         hold(writer, Objects(self._session, self._graph, run, result))
         writer.adopt(layout.JOURNAL)
         status = json.loads(found[layout.SUMMARY])["status"]
-        moves = TABLE[policy].moves_latest and not self._experiment.is_filtered and status in ("ok", "partial")
+        is_asked = run.birth is None and not self._experiment.is_filtered
+        moves = TABLE[policy].moves_latest and is_asked and status in ("ok", "partial")
         done = writer.commit(
             bundle_status(evidence),
             world_id=evidence.world_id,

@@ -123,9 +123,15 @@ def latest(out_root: Path) -> str | None:
     """The run id that LATEST names; None when there is no LATEST, or when it names nothing that could be a run."""
     with refused(out_root / LATEST):
         try:
-            text = (out_root / LATEST).read_bytes()[:256].decode("utf-8", "replace")
+            descriptor = os.open(
+                out_root / LATEST, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            )  # a pipe is not waited for
         except FileNotFoundError:
             return None
+        try:
+            text = os.read(descriptor, 256).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
     return text[:-1] if text.endswith("\n") and is_run_id(text[:-1]) else None
 
 

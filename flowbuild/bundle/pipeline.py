@@ -81,7 +81,7 @@ class Pipeline:
         done = writer.commit(
             "ok" if result.ok else "failed",
             world_id=self._head["world_id"],
-            move_latest=TABLE[policy].moves_latest and result.ok and not run.is_filtered,
+            move_latest=TABLE[policy].moves_latest and result.ok and not run.is_filtered and run.birth is None,
             durability=durability,
         )
         return Committed(status, 0 if result.ok else 1, True, self._run_id, writer.path, warning=done.warning)

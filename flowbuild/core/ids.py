@@ -59,6 +59,11 @@ def new_run_id() -> RunId:
     return RunId(str(uuid.uuid4()))
 
 
+def child_run_id(parent: RunId, fact_key: str) -> RunId:
+    """The RunId of a child run: the same whenever its parent asks for it under the same key."""
+    return RunId(str(uuid.uuid5(uuid.UUID(parent), fact_key)))
+
+
 def op_of(label: Label) -> OpId:
     """The op of a target: a slug of its label, and eight hex digits of the label's digest, which make it unique."""
     text = f"//{label.package}:{label.name}"

@@ -146,20 +146,30 @@ def interpreter() -> Iterator[str]:
 
 
 class Launch:
-    """A start by way of the launcher, and the pipe on which it says that it could not begin. Use it as a context."""
+    """A start by way of the launcher, and the pipe on which it says that it could not begin. Use it as a context.
 
-    def __init__(self, start: Start, what: Confinement) -> None:
-        names = json.dumps(sorted(start.environment))
-        argv = (*probe.command("launch"), start.program, what.text, names, *start.argv)
+    Descriptors up to `keeps` are the program's. Its variables have other names on the way: a loader heeds some of them,
+    and would do as they say before anything is confined.
+    """
+
+    def __init__(self, start: Start, what: Confinement, keeps: int = 2) -> None:
+        names = sorted(start.environment)
+        argv = (*probe.command("launch"), start.program, what.text, json.dumps(names), str(keeps + 1), *start.argv)
+        environment = {f"_{number}": start.environment[name] for number, name in enumerate(names)}
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
         self._said = b""
-        self.start = replace(start, program=argv[0], argv=argv, descriptors={**start.descriptors, 3: self._writing})
+        descriptors = {**start.descriptors, keeps + 1: self._writing}
+        self.start = replace(start, program=argv[0], argv=argv, environment=environment, descriptors=descriptors)
 
     def __enter__(self) -> Launch:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hear no more of it."""
         os.close(self._reading)
         os.close(self._writing)
 

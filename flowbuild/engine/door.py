@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+BEAT = 0.1  # seconds between two heartbeats that are told
 MOST_DEEP = 64  # levels of a value in a context
 MOST_BYTES = 256 * 1024  # of all that one handler writes there: more is an output
 
@@ -78,12 +80,35 @@ class IoResult(NamedTuple):
     recorded_payload_id: str | None
 
 
+class ChildRun(NamedTuple):
+    """A run that a handler spawned. `fact_key` names it: its id follows from that, and from the id of the parent."""
+
+    run_id: str
+    manifest_id: str
+    initial_snapshot_id: str
+    fact_key: str
+
+
+class Ended(NamedTuple):
+    """How a child run ended: `Completed`, `Failed` or `Cancelled`, and its context then (None: its ends disagree)."""
+
+    run_id: str
+    status: str
+    final_snapshot_id: str | None
+    context: dict[str, Any] | None
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "Completed"
+
+
 class Io:
     """The one door outside. A call with a fact key happens once in a run: from then on its recorded reply is given."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._ordinal = -1
+        self._beaten = float("-inf")
 
     def call(self, namespace: str, request: Any, fact_key: str | None = None) -> IoResult:
         """Ask a transport: `http`, `exec`, `file`, `env`, `clock` or `random`, or one that a host adds."""
@@ -116,6 +141,43 @@ class Io:
         answer = self._put({"op": "random_bytes", "ordinal": self._next(), "size": size})
         return base64.b64decode(answer["base64"])
 
+    def heartbeat(self, note: Any = None) -> None:
+        """Say that the handler is alive, and how far it got; more often than ten times a second says nothing more."""
+        now = time.monotonic()
+        if now - self._beaten >= BEAT:
+            self._beaten = now
+            self._put({"op": "heartbeat", "note": note})
+
+    def spawn(
+        self,
+        target: str,
+        fact_key: str,
+        params: Mapping[str, Any] | None = None,
+        initial_context: Mapping[str, Any] | None = None,
+    ) -> ChildRun:
+        """Begin a run of a target that this one names in `spawns`; it goes on while the handler does."""
+        request = {
+            "kind": "child_run_spawn_v1",
+            "op_id": target,
+            "op_version": None,
+            "op_config": dict(params or {}),
+            "input": None,
+            "run_config": None,
+            "initial_context": dict(initial_context or {}),
+        }
+        reply = self.call("machine.child_run.spawn", request, fact_key).response
+        return ChildRun(reply["child_run_id"], reply["child_manifest_id"], reply["child_initial_snapshot_id"], fact_key)
+
+    def await_run(self, child: ChildRun, fact_key: str | None = None) -> Ended:
+        """Wait until a child run has ended, however it did."""
+        request = {
+            "kind": "child_run_await_v1",
+            "child_run_id": child.run_id,
+            "child_manifest_id": child.manifest_id,
+        }
+        reply = self.call("machine.child_run.await", request, fact_key or f"{child.fact_key} ended").response
+        return Ended(reply["child_run_id"], reply["status"], reply["final_snapshot_id"], reply["final_snapshot"])
+
     def _next(self) -> int:
         self._ordinal += 1
         return self._ordinal
@@ -146,6 +208,10 @@ class Emit:
         """Several events, all of them or none."""
         rows = [{"name": name, "payload": payload} for name, payload in events]
         self._io._put({"op": "emit", "events": rows})
+
+    def heartbeat(self, note: Any = None) -> None:
+        """As `io.heartbeat`."""
+        self._io.heartbeat(note)
 
 
 class Context:

@@ -24,11 +24,29 @@ class Undeclared(ModuleNotFoundError):
 
 
 class Fresh(SourceFileLoader):
-    """Loads a staged source: compiled each time, never from or into a cache beside it."""
+    """Loads a staged source: compiled by us, never from or into a cache beside it."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        return compile(self.get_data(path), path, "exec", dont_inherit=True)
+        data = self.get_data(path)
+        if data not in _COMPILED:
+            if len(_COMPILED) >= KEPT:
+                _COMPILED.clear()
+            _COMPILED[data] = compile(data, path, "exec", dont_inherit=True)
+        return _placed(_COMPILED[data], path)
+
+
+def _placed(code: CodeType, path: str) -> CodeType:
+    """The same code, said to come from this file."""
+    if code.co_filename == path:
+        return code
+    inner = tuple(_placed(one, path) if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(co_filename=path, co_consts=inner)
+
+
+# What many tasks of one worker have in common, by its source; never what it did.
+KEPT = 64
+_COMPILED: dict[bytes, CodeType] = {}
 
 
 class Guard:

@@ -2,14 +2,14 @@
 
 Knows nothing of targets. A worker serves tasks of one package, one set of variables and one set of modules; what ends
 a task by force (time-out, cancel, crash) ends the worker, and the next task gets a new one. In the channel `clean`
-every task has a worker of its own, which confines itself before the task is read.
+every task has a worker of its own, which the launcher confines before it begins.
 
 Shapes:  with: {"source": path | null, "module": dotted | null, "function", "modules": {import name: path},
          "arguments": {name: {"path"} | {"paths"} | {"value"}}, "env", "returns"}. `source` and `modules` are paths
          from the workspace's root, and staged; argument paths are relative to the package's directory. `returns` is
          where the JSON object that it returns is written; without, a handler returns None.
          Outcome codes: `handler_raised`, `handler_returned`, `undeclared_module`, `worker_lost`, `channel_refused`,
-         `timeout`, and those of `harvest`.
+         `timeout`, `heartbeat_timeout`, and those of `harvest`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Event
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
+from flowbuild.engine.clock import Clock
 from flowbuild.engine.command import cannot, failure, in_clean, seconds, streams, told
 from flowbuild.engine.confine import Confinement
 from flowbuild.engine.engine import Io, Performance, Ready, Wait
@@ -41,6 +42,17 @@ from flowbuild.load.imports import import_name
 from flowbuild.store.refusal import refused as disk_refused
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
+# Confined, the directory that holds flowbuild can't be listed, only flowbuild itself.
+CONFINED = (
+    """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("flowbuild", sys.argv[1] + "/flowbuild/__init__.py")
+sys.modules["flowbuild"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["flowbuild"])
+"""
+    + BOOT
+)
 # -P: the current directory is not searched. utf8: what a handler reads does not depend on the locale.
 FLAGS = ("-P", "-s", "-X", "utf8")
 IDLE = 8  # workers that may wait for another task
@@ -56,11 +68,14 @@ class Worker:
     def __init__(self, reaper: Reaper, environment: Mapping[str, str], what: Confinement | None = None) -> None:
         asking, answering = os.pipe(), os.pipe()
         root = str(Path(engine_package.__path__[0]).parent.parent)
-        argv = (sys.executable, *FLAGS, "-c", BOOT, root, *([what.text] if what else []))
+        argv = (sys.executable, *FLAGS, "-c", CONFINED if what else BOOT, root)
+        start = Start(argv[0], argv, Path("/"), environment, descriptors={3: asking[0], 4: answering[1]})
+        self._launch = clean.Launch(start, what, keeps=4) if what else None
         try:
-            descriptors = {3: asking[0], 4: answering[1]}
-            self.child: Child = reaper.start(Start(argv[0], argv, Path("/"), environment, descriptors=descriptors))
+            self.child: Child = reaper.start(self._launch.start if self._launch else start)
         except BaseException:
+            if self._launch:
+                self._launch.close()
             os.close(asking[1])
             os.close(answering[0])
             raise
@@ -86,14 +101,23 @@ class Worker:
             return None
         said, self._said = bytes(self._said), bytearray()
         try:
-            reply: dict[str, Any] = json.loads(said)
+            reply = json.loads(said)
         except ValueError:
+            reply = None
+        if not _is_said(reply):
             message = "the handler wrote into its worker's pipe"
             return {"ok": False, "retire": True, "code": "worker_lost", "message": message, "traceback": ""}
-        return reply
+        return dict(reply)
+
+    def refusal(self) -> str | None:
+        """Why it could not begin, once it has ended; None if it did."""
+        said = self._launch.refusal() if self._launch else None
+        return self.child.refused or (str(said["message"]) if said else None)
 
     def close(self) -> None:
         """Close the pipes."""
+        if self._launch:
+            self._launch.close()
         os.close(self._requests)
         os.close(self.replies)
 
@@ -108,6 +132,13 @@ class _Asked(NamedTuple):
         with disk_refused(self.path):
             self.path.write_text(self.text, encoding="utf-8")
         return self.path
+
+
+def _is_said(said: Any) -> bool:
+    """Whether this is a question or a reply: a handler may write into the pipe what it likes."""
+    if not isinstance(said, dict) or "ask" in said:
+        return isinstance(said, dict)
+    return {"ok", "retire"} <= said.keys() and (bool(said["ok"]) or {"code", "message", "traceback"} <= said.keys())
 
 
 class _Called(NamedTuple):
@@ -128,7 +159,7 @@ class _Answers:
 
     def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path | Mapping[str, Any]]:
         answer = yield from self._io.ask(self._action, question)
-        if question["op"] == "read_secret":
+        if "value" in answer and question["op"] == "read_secret":
             return answer
         with disk_refused(self._file):
             self._file.write_text(json.dumps(answer), encoding="utf-8")
@@ -156,7 +187,8 @@ class Workers:
         else:
             key = _key(action, given)
             worker = self._take(key, environment)
-        called = yield from self._call(worker, key, request, captures, seconds(action), _Answers(action, io, place))
+        clock = Clock(seconds(action), None if action.heartbeat_ms is None else action.heartbeat_ms / 1000)
+        called = yield from self._call(worker, key, request, captures, clock, _Answers(action, io, place))
         error = in_clean(called.error, called.said or "") if self._is_clean else called.error
         if error is None and _returns_secret(action, io, place):
             error = secret_result()
@@ -182,36 +214,38 @@ class Workers:
         key: Key | None,
         request: _Asked,
         captures: tuple[Capture, Capture],
-        timeout: float | None,
+        clock: Clock,
         answers: _Answers,
     ) -> Generator[Event | Wait, Ready, _Called]:
         """One task of one worker, which rests under its key if it has one."""
         child, reply = worker.child, None
         child.begin()
-        deadline = None if timeout is None else child.started + timeout
+        clock.begin(child.started)
         timed_out = False
         try:
             worker.tell(request.text if len(request.text) < TOLD else request.kept())
-            reply = yield from _until_replied(worker, captures, deadline, answers)
+            reply = yield from _until_replied(worker, captures, clock, answers)
             if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
                 shown = reply["traceback"] or captures[1].tail
                 last = (reply["traceback"] or reply["message"]).rstrip("\n")
                 captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
             timed_out = reply is None and not child.has_exited()
+            silent = clock.silent if timed_out else None
             if timed_out:
                 yield from end(child, captures)
-            spent = child.seconds
+            spent, refused = child.seconds, worker.refusal() if reply is None else None
         finally:
             if reply is not None and not reply["retire"] and key is not None:
                 self._rest(worker, key, captures)
             else:
                 status = self._lose(worker, captures)
         if reply is None:
-            return _Called(cannot(child.refused) if child.refused else _lost(status, spent, timed_out))
+            refused = refused or child.refused  # which is known now
+            return _Called(cannot(refused) if refused else silent or _lost(status, spent, timed_out))
         if reply["ok"]:
             return _Called(context=reply.get("context"))
         more = {name: reply[name] for name in ("category", "retryable") if name in reply}
-        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown)
+        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -249,14 +283,15 @@ def _returns_secret(action: Action, io: Io, place: Place) -> bool:
 
 
 def _until_replied(
-    worker: Worker, captures: tuple[Capture, Capture], deadline: float | None, answers: _Answers
+    worker: Worker, captures: tuple[Capture, Capture], clock: Clock, answers: _Answers
 ) -> Generator[Event | Wait, Ready, dict[str, Any] | None]:
-    """Answer questions until the reply is there; None when the worker's end or the deadline came first."""
+    """Answer questions until the reply is there; None when the worker's end or a deadline came first."""
     while True:
-        said = yield from until_said(worker.child, captures, deadline, worker.replies, worker.answer)
+        said = yield from until_said(worker.child, captures, clock.deadline, worker.replies, worker.answer)
         if said is None or "ask" not in said:
             return said
         worker.tell((yield from answers.answer(said["ask"])))
+        clock.hear()  # while others worked for it, it could not say anything
 
 
 def _key(action: Action, given: Mapping[str, str]) -> Key:
@@ -280,6 +315,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "cwd": str(place.cwd),
         "environment": {name: environment[name] for name in ("HOME", "TMPDIR")},
         "function": with_["function"],
+        "keeps_failed": action.keeps_failed,
         "module": module,
         "modules": modules,
         "package": action.package,

@@ -35,29 +35,15 @@ def serve() -> None:
     for descriptor in (REQUESTS, REPLIES):
         os.set_inheritable(descriptor, False)
     faulthandler.enable()
-    refused = confined(sys.argv[2]) if len(sys.argv) > 2 else None
     variables, search = dict(os.environ), list(sys.path)
     with open(REQUESTS, encoding="utf-8") as requests:
         ask = asking(requests)
         while line := requests.readline():
             pid = os.getpid()
-            reply = refused or perform(read(line), variables, search, ask)
+            reply = perform(read(line), variables, search, ask)
             if os.getpid() != pid:  # a handler forked, and this is the child: it has nothing to answer
                 os._exit(0)
             write(reply)
-
-
-def confined(what: str) -> Reply | None:
-    """Confine this process. None, or the reply to a task that may not be begun."""
-    from flowbuild.engine import confine
-    from flowbuild.engine.restrict import PolicyUnavailable
-
-    try:
-        confine.enter(confine.Confinement.parse(what), keeps=REPLIES)
-    except PolicyUnavailable as error:
-        said = confine.unavailable(error)
-        return {"ok": False, "retire": True, "code": "channel_refused", "message": said, "traceback": ""}
-    return None
 
 
 def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = nobody) -> Reply:
@@ -69,6 +55,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].__dict__["tempdir"] = None  # it remembers the last task's
     guard = Guard(request["modules"], request["root"], request["workspace"], request["package"])
+    before = set(sys.modules)
     sys.meta_path.insert(0, guard)
     try:
         os.chdir(request["cwd"])
@@ -76,7 +63,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
     finally:
         sys.meta_path.remove(guard)
         os.chdir("/")
-        _forget(request)
+        _forget(request, before)
     return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
 
 
@@ -93,7 +80,8 @@ def call(request: Request, ask: Ask) -> Reply:
     except SystemExit as error:
         return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
     except BaseException as error:
-        return _raised(error, request["root"])
+        reply = _raised(error, request["root"])
+        return {**reply, "context": doors["context"].changes()} if request.get("keeps_failed") else reply
     if request.get("returns"):
         return _keep(returned, request)
     if returned is not None:
@@ -177,11 +165,11 @@ def _flush() -> None:
             stream.flush()
 
 
-def _forget(request: Request) -> None:
-    """Drop the code of the workspace, so that the next task reads its own."""
+def _forget(request: Request, before: set[str]) -> None:
+    """Drop the code of the workspace, so that the next task reads its own. None of it was there before."""
     staged = os.path.dirname(request["root"]) + os.sep
-    for name, module in list(sys.modules.items()):
-        if name in request["modules"] or str(getattr(module, "__file__", None) or "").startswith(staged):
+    for name in sys.modules.keys() - before | sys.modules.keys() & request["modules"].keys():
+        if name in request["modules"] or str(getattr(sys.modules[name], "__file__", None) or "").startswith(staged):
             del sys.modules[name]
     for name in request["modules"]:  # and the namespaces that only led to it
         while name := name.rpartition(".")[0]:

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ def _describe_plan(given: Arguments) -> int:
     return _show({"plan": doc, "path": str(given.plan), "plan_digest": evidence.plan_digest(doc)})
 
 
+def _seconds(text: str) -> float:
+    """A number of seconds that somebody could wait."""
+    with suppress(ValueError):
+        if float(text) >= 0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+
+
 _PLAN = ("--plan", {"required": True, "metavar": "PLAN", "help": "A plan.json, its directory, or a label."})
 _REGISTRY = ("--registry", {"required": True, "metavar": "ID", "help": "The registry's id."})
 _BUNDLE = ("--bundle", {"required": True, "type": Path, "metavar": "DIR", "help": "A bundle, or an output root."})
@@ -148,9 +157,9 @@ COMMANDS: dict[str, tuple[str, _Flags, Callable[[Arguments], int]]] = {
         (
             _PLAN,
             ("--out", {"type": Path, "metavar": "DIR", "help": "Below it; `out` beside the plan by default."}),
-            ("--channel", {"choices": [*evidence.ChannelName], "default": "direct"}),
-            ("--lock-mode", {"choices": [*evidence.LockMode], "default": "fail"}),
-            ("--lock-timeout-seconds", {"type": float, "default": 30.0, "metavar": "N"}),
+            ("--channel", {"choices": [*map(str, evidence.ChannelName)], "default": "direct"}),
+            ("--lock-mode", {"choices": [*map(str, evidence.LockMode)], "default": "fail"}),
+            ("--lock-timeout-seconds", {"type": _seconds, "default": 30.0, "metavar": "N"}),
             ("--only-profile", {"action": "append", "default": [], "metavar": "ID"}),
             ("--only-scenario", {"action": "append", "default": [], "metavar": "ID"}),
             ("--dry", _SWITCH),

@@ -25,6 +25,7 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.front import github
 from flowbuild.front.arguments import Request, is_provable, key
 from flowbuild.front.arguments import place as arguments_place
+from flowbuild.front.child import ChildRun
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
@@ -134,8 +135,7 @@ class Build:
                 code = max(code, self._build_run(label))
         folds = self.graph.folds(self.labels)
         if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
-            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
-            code = max(code, made)
+            code = max(code, make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report))
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -145,8 +145,8 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        bundles = {label: self.graph.targets[label].bundle or {} for label in self.wanted}
-        numbers = self.graph.closure(one for label, made in bundles.items() for one in made.get("targets", (label,)))
+        made = ((self.graph.targets[label].bundle or {}).get("targets", (label,)) for label in self.wanted)
+        numbers = self.graph.closure(label for labels in made for label in labels)
         asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
         run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
@@ -214,7 +214,7 @@ class Build:
             draft = Draft(self.experiment, self.graph, built, out_root, run_id)
         run = self.new_run(numbers, asked, run_id, draft.begin, going)
         result = self._follow(run, numbers)
-        committed = draft.finish(run, result, Policy(self.request.policy), self._durability)
+        committed = draft.finish(run, result, Policy(self.request.policy), self.durability)
         self._show_committed(label, committed)
         for products in result.products.values():  # without its objects a state would be performed again
             for artifact in products.values():
@@ -234,8 +234,9 @@ class Build:
             self.console.always(f"{committed.status}: {reason}")
         if committed.warning:
             self.console.error(f"flowbuild: {committed.warning}")
-        paths = (path,) if path else ()
-        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        self.report.made.append(
+            Made(label, (path,) if path else (), committed.run_id, committed.status, committed.is_new)
+        )
         if committed.path is not None:
             self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
@@ -258,17 +259,12 @@ class Build:
             write(session.rows, key(self.request, found[1]), self.report.null_text(code))
 
     @property
-    def _durability(self) -> Durability:
+    def durability(self) -> Durability:
         known: tuple[Durability, ...] = ("none", "commit", "all")
         return next(level for level in known if level == self.request.durability)
 
     def new_run(
-        self,
-        numbers: Sequence[int],
-        asked: Asked,
-        run_id: RunId,
-        place: Callable[[], Path],
-        going: Going | None = None,
+        self, numbers: Sequence[int], asked: Asked, run_id: RunId, place: Callable[[], Path], going: Going | None = None
     ) -> Run:
         """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
@@ -286,6 +282,7 @@ class Build:
             tick_s=TICK_S if self.console.is_live else None,
             story=going.story if going else None,
             journal=going.journal if going else None,
+            nursery=lambda birth: ChildRun(self, birth),
         )
 
     def start_of(self, asked: Asked) -> StartRun:
@@ -316,7 +313,7 @@ class Build:
         if last is not None:
             self._compared = compare(self, last, result, run.run_id)
         self.report.is_filtered |= run.is_filtered
-        if run.desk.forgot or run.is_filtered:
+        if run.desk.memory.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

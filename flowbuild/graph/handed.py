@@ -1,4 +1,5 @@
-"""What states hand on without a file: the context keys that one reads and writes, and what it comes after.
+"""What states hand on without a file: the context keys that one reads and writes, what it comes after, and whether it
+can say that it lives.
 
 Knows nothing of values. A key that a state reads is written by some state before it, or the reader is at fault.
 
@@ -18,6 +19,9 @@ from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.load.handler import Use
+
+ALWAYS = "always"
+"""The snapshot policy by which a failed state leaves something too."""
 
 
 def keys(scope: Scope, attribute: str, value: Any) -> tuple[str, ...]:
@@ -62,7 +66,10 @@ def _roots(scope: Scope, built: Built) -> Iterator[int]:
 
 def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     """Refuse keys that can't be written or read as they are declared."""
-    if not state.reads and not state.writes:
+    if state.keeps_failed and not state.writes:
+        problem = f"`snapshot: {ALWAYS}` keeps what it writes into the context, and it writes nothing"
+        raise scope.fault(BadAttribute(problem, remedy="name its keys in `writes`"), "snapshot")
+    if not state.reads and not state.writes and not state.initial:
         return
     attribute = "reads" if state.reads else "writes"
     if not is_handler:
@@ -70,12 +77,28 @@ def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     if state.code is not None and "context" not in state.code.doors:
         remedy = "give it an argument `context`"
         raise scope.fault(BadAttribute(f"{state.code.function}() does not ask for `context`", remedy=remedy), attribute)
-    written = _written_before(scope, state)
+    strange = next((key for key in state.initial if key not in state.reads), None)
+    if strange is not None:
+        problem = f"a run may begin with the context key {strange!r}, and nothing here reads it"
+        raise scope.fault(BadAttribute(problem, remedy="add it to `reads`"), "initial")
+    written = {*state.initial, *_written_before(scope, state)}
     for key in state.reads:
         if key not in written:
             remedy = did_you_mean(key, written) if written else "name the one that writes it in `inputs` or `after`"
             error = UnknownName(f"no state that comes before writes the context key {key!r}", remedy=remedy)
             raise scope.fault(error, "reads")
+
+
+def check_heartbeat(scope: Scope, state: State) -> None:
+    """Refuse a limit of silence for what can't give a sign of life."""
+    if state.heartbeat_ms is None or {"io", "emit"} & set(state.code.doors if state.code else ()):
+        return
+    if state.code is None:
+        error: FlowError = BadRule(f"rule {scope.rule.name}: only a state of kind python has a `heartbeat_timeout`")
+        raise scope.fault(error, "heartbeat_timeout")
+    remedy = "give it an argument `io`, and call io.heartbeat()"
+    error = BadAttribute(f"{state.code.function}() can't give a sign of life: it asks for no `io`", remedy=remedy)
+    raise scope.fault(error, "heartbeat_timeout")
 
 
 def _written_before(scope: Scope, state: State) -> set[str]:

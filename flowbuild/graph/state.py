@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from posixpath import basename, relpath, splitext
+from posixpath import basename, normpath, relpath, splitext
 from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.retry import Retry
+from flowbuild.graph.fan import Fan
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
@@ -39,25 +40,47 @@ class Product(NamedTuple):
     path: str
 
 
-Item = Source | Product
+class Held(NamedTuple):
+    """A file of which the bytes are in the store: one of a directory that some state left. `doc` is its artifact."""
+
+    path: str
+    doc: Mapping[str, Any]
+
+
+Item = Source | Product | Held
+
+
+def seen_from(package: str, path: str) -> str:
+    """A path of the workspace as it is written in a package's directory."""
+    path, inside = normpath(f"/{path}"), f"/{package}/" if package else "/"
+    if path.startswith(inside) and len(path) > len(inside) and path[1] != "/":  # else it takes five times as long
+        return path[len(inside) :]
+    return relpath(path, f"/{package}")
 
 
 class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
     __slots__ = ("index", "item", "name", "path")
-    expression_names = ("name", "path", "index")
+    expression_names: tuple[str, ...] = ("name", "path", "index")
     item: Item
     name: str
     path: str
     index: int  # type: ignore[assignment]  # what a person calls it; nobody searches in a path
 
     def __new__(cls, item: Item, package: str, index: int = 0) -> File:
-        shown = relpath("/" + item.path, "/" + package) + ("/" if item.path.endswith("/") else "")
+        shown = seen_from(package, item.path) + ("/" if item.path.endswith("/") else "")
         self = super().__new__(cls, shown)
         self.item, self.path, self.index = item, shown, index
         self.name = splitext(basename(item.path.rstrip("/")))[0]
         return self
+
+
+class FileItem(File):
+    """A file that is an item of a fan-out: it doesn't know its place among the others."""
+
+    __slots__ = ()
+    expression_names = ("name", "path")
 
 
 class Input(NamedTuple):
@@ -120,6 +143,7 @@ class State:
     allows: tuple[str, ...] = ()
     stage: bool = True
     timeout_ms: int | None = None
+    heartbeat_ms: int | None = None  # how long its handler may be silent
     observes_host: bool = False
     code: Code | None = None
     title: str = ""
@@ -132,8 +156,13 @@ class State:
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    keeps_failed: bool = False  # what it had written when it failed is kept for people
+    initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
+    spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
+    fan: Fan | None = None  # it is performed once for each item, and `outputs` are the directories of what they make
+    item: Mapping[str, Any] | None = None  # of a child: the item that it is performed for, see `run.items`
 
     @property
     def needs(self) -> Iterator[int]:

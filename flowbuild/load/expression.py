@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from flowbuild.core.canonical import canonical
@@ -71,10 +72,24 @@ def render(value: Any, names: Names) -> Any:
 
 def render_text(text: str, names: Names) -> Any:
     """One string with its expressions rendered; one whole expression keeps its type."""
-    parts = list(split(text))
+    parts = _parts(text)
     if len(parts) == 1 and parts[0][1] is not None:
         return evaluate(parts[0][1], names)
     return joined(parts, names, as_text)
+
+
+# The texts of a rule file are rendered for each of its targets: what they consist of is found once.
+@lru_cache(maxsize=4096)
+def _parts(text: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple(split(text))
+
+
+@lru_cache(maxsize=4096)
+def _path(body: str) -> tuple[str, ...] | None:
+    """The words of an expression that is only a dotted name; None for any other."""
+    found = _DOTTED.fullmatch(body)
+    path = tuple(found.group(1).split(".")) if found else ("not",)
+    return None if path[0] in _WORDS else path
 
 
 def joined(parts: Sequence[tuple[str, str | None]], names: Names, spell: Callable[[Any, str], str]) -> str:
@@ -91,8 +106,8 @@ def joined(parts: Sequence[tuple[str, str | None]], names: Names, spell: Callabl
 
 def evaluate(body: str, names: Names) -> Any:
     """The value of what stands between the braces."""
-    found = _DOTTED.fullmatch(body)
-    if found is None or (path := found.group(1).split("."))[0] in _WORDS:
+    path = _path(body)
+    if path is None:
         from flowbuild.load import sandbox
 
         return sandbox.evaluate(_bounded(body), names)
@@ -109,7 +124,7 @@ def evaluate(body: str, names: Names) -> Any:
 
 def parts_of(value: Any) -> Collection[str] | None:
     """The names in a value: a mapping's keys, or what its class lists as `expression_names`; None when it has none."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return value.keys()
     listed: tuple[str, ...] | None = getattr(type(value), "expression_names", None)
     return listed
@@ -117,13 +132,13 @@ def parts_of(value: Any) -> Collection[str] | None:
 
 def part_of(value: Any, name: str) -> Any:
     """What a value has under one of its `parts_of`."""
-    return value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return value[name] if type(value) is dict or isinstance(value, Mapping) else getattr(value, name)
 
 
 def names_in(value: Any) -> set[str]:
     """The dotted names that the expressions of a JSON value use, each as far as it is written out."""
     if isinstance(value, str):
-        return set().union(*(used(body) for _, body in split(value) if body is not None)) if "${{" in value else set()
+        return set().union(*(used(body) for _, body in _parts(value) if body is not None)) if "${{" in value else set()
     if isinstance(value, Mapping):
         return set().union(*map(names_in, value.values()))
     if isinstance(value, list | tuple):
@@ -133,9 +148,9 @@ def names_in(value: Any) -> set[str]:
 
 def used(body: str) -> set[str]:
     """The dotted names that one expression uses."""
-    found = _DOTTED.fullmatch(body)
-    if found is not None and found.group(1).partition(".")[0] not in _WORDS:
-        return {found.group(1)}
+    path = _path(body)
+    if path is not None:
+        return {".".join(path)}
     from flowbuild.load import sandbox
 
     return set(sandbox.names(_bounded(body)))

@@ -12,7 +12,7 @@ Source:  seed 003, registry.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from flowbuild.load.tree import INDEX_SCHEMA, PROBES, PROFILES, Tree
 
 PROBES_SCHEMA = "runtime-tools.probe_registry.v0.2"
 PROFILES_SCHEMA = "runtime-tools.profile_registry.v0.2"
+HEAD = ("schema_version", "registry_id", "world_id")  # what stands in a document beside its entries
 
 Doc = dict[str, Any]
 
@@ -110,9 +111,11 @@ def _index_rows(document: Document, root: Path) -> tuple[list[Listed], list[Flow
     if not isinstance(rows, list):
         return [], [document.fault(BadAttribute, ("registries",), "`registries` is a list")]
     found: list[Listed] = []
-    faults: list[FlowError] = []
+    faults = list(odd_keys(document, (), doc, ("schema_version", "registries"), "an index of registries"))
     for number, row in enumerate(rows):
         at: Pointer = ("registries", number)
+        if isinstance(row, dict):
+            faults += odd_keys(document, at, row, ("id", "probes", "profiles", "description"), "a registry of an index")
         lacking = [key for key in ("id", "probes", "profiles") if not _is_text(row, key)]
         if lacking:
             message = f"a registry of an index needs {', '.join(f'`{key}`' for key in lacking)}, as texts"
@@ -183,6 +186,17 @@ def head_faults(document: Document, key: str, schema: str, registry_id: str) -> 
         message = f"the registry is {registry_id!r}, and here it is {doc.get('registry_id')!r}"
         faults.append(document.fault(BadAttribute, ("registry_id",), message))
     return faults
+
+
+def odd_keys(
+    document: Document, at: Pointer, value: Mapping[str, Any], known: Iterable[str], what: str
+) -> Iterator[FlowError]:
+    """A fault for each key of an object that nobody would read."""
+    for key in value:
+        if key not in known:
+            yield document.fault(
+                UnknownName, (*at, key), f"{what} has no key {key!r}", did_you_mean(key, known), key=True
+            )
 
 
 def entry(entries: Mapping[str, Any], kind: str, registry_id: str, wanted: str) -> Doc:

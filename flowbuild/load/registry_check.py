@@ -17,7 +17,7 @@ from flowbuild.core.errors import BadAttribute, BadJson, BadPath, Faults, FlowEr
 from flowbuild.core.restriction import RESTRICTIONS
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.position import Pointer
-from flowbuild.load.registry import Registry, flat
+from flowbuild.load.registry import HEAD, Registry, flat, odd_keys
 from flowbuild.load.strict_json import Document, read_json
 
 RESTRICTION_SCHEMA = "flowbuild.restriction.v1"
@@ -77,6 +77,8 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 def registry_faults(registry: Registry) -> list[FlowError]:
     """Everything wrong with a registry's entries, and with the files that they name."""
     faults: list[FlowError] = []
+    for document, entries in ((registry.probes, "probes"), (registry.profiles, "profiles")):
+        faults += odd_keys(document, (), document.value, (*HEAD, entries), "a registry document")
     for key, value in registry.probe_entries.items():
         faults += entry_faults(registry.probes, ("probes", key), value, PROBE)
     for key, value in registry.profile_entries.items():
@@ -102,10 +104,7 @@ def entry_faults(document: Document, at: Pointer, value: Any, fields: Mapping[st
     if not isinstance(value, dict):
         yield document.fault(BadAttribute, at, f"a {kind} is an object")
         return
-    for key in value:
-        if key not in fields:
-            message = f"a {kind} has no key {key!r}"
-            yield document.fault(UnknownName, (*at, key), message, did_you_mean(key, fields), key=True)
+    yield from odd_keys(document, at, value, fields, f"a {kind}")
     missing = [f"`{key}`" for key, field in fields.items() if field.required and key not in value]
     if missing:
         yield document.fault(BadAttribute, at, f"a {kind} needs {', '.join(missing)}", key=True)
@@ -175,6 +174,7 @@ def restriction_faults(document: Document) -> Iterator[FlowError]:
     if not isinstance(doc, dict) or doc.get("schema_version") != RESTRICTION_SCHEMA:
         yield document.fault(BadAttribute, ("schema_version",), f"a restriction is {RESTRICTION_SCHEMA}")
         return
+    yield from odd_keys(document, (), doc, ("schema_version", "profile_id", "restrict"), "a restriction")
     restrict = doc.get("restrict")
     if not isinstance(restrict, dict):
         yield document.fault(BadAttribute, ("restrict",), "`restrict` is an object such as {network: deny}")

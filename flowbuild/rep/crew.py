@@ -2,7 +2,8 @@
 
 Knows nothing of messages or flows. Whoever holds the line reads it and answers, and performs a run that was asked for
 itself: to hand it on and to be told of its end takes longer than most steps do. Who is at it for more than a while
-loses the line to another, so that Poll and Cancel are always heard.
+loses the line to another, so that Poll and Cancel are always heard; and after such a run the next one is handed on at
+once, until one is quick again.
 
 Shapes:  `answer(line)` gives the bytes to write, and a run to perform if the line started one. No more runs are
          performed at a time than the limit says; others wait for their turn.
@@ -42,6 +43,7 @@ class Crew:
         self._busy = 0
         self._queue: deque[Performs] = deque()
         self._held: Performs | None = None  # what whoever holds the line performs
+        self._is_quick = True  # the run before; the best guess for the next one
         self._performed = 0
         self._dozes = False
         self._alarm = threading.Semaphore(0)
@@ -73,13 +75,18 @@ class Crew:
                 return True
             self._busy += 1
             self._performed += 1
-            self._held = run
+            if self._is_quick:
+                self._held = run
+            else:
+                self._line.release()
             if self._dozes:
                 self._dozes = False
                 self._alarm.release()
         while True:
+            began = time.monotonic()
             run.perform()
             with self._table:
+                self._is_quick = time.monotonic() - began < WHILE
                 if self._held is run:  # then nobody else could read, and so nothing waits
                     self._held = None
                     self._busy -= 1
@@ -96,7 +103,7 @@ class Crew:
         while True:
             with self._table:
                 if self._held is not None and self._held is seen:
-                    self._held = None
+                    self._held, self._is_quick = None, False
                     self._line.release()
                 self._dozes = dozes = self._held is None and performed == self._performed
                 seen, performed = self._held, self._performed

@@ -38,7 +38,7 @@ class Context:
 
     def log(self, message: str, level: str = "info") -> None:
         """Tell whoever watches the run."""
-        self._run.tell("log", level=level, message=message, step_id=self.step_id)
+        self._run.tell("log", level=str(level), message=str(message), step_id=self.step_id)
 
     @property
     def cancelled(self) -> bool:

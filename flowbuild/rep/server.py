@@ -77,7 +77,11 @@ class Server:
             said = {"result": method(_object(request, "params"))}
         except Wrong as wrong:
             said = {"error": wrong.error}
-        return _frame({"jsonrpc": "2.0", "id": id_, **said})
+        try:
+            return _frame({"jsonrpc": "2.0", "id": id_, **said})
+        except (TypeError, ValueError, RecursionError) as error:  # a failure whose details are anything
+            message = f"the answer to {request['method']} is no JSON: {error}"
+            return _frame({"jsonrpc": "2.0", "id": id_, "error": Wrong(3002, message).error})
 
     def _start(self, params: Mapping[str, Any]) -> dict[str, Any]:
         inputs, options = (_object(params, name) for name in ("inputs", "options"))

@@ -5,7 +5,7 @@ whole run, since concurrent builds work; whoever asks for one says so in a Chann
 
 Shapes:  the lock is flock on `<out root>/.runtime.lock`, which holds `pid=<n>` as a hint. It is written only while
          held and never removed: it ends with its holder, and what a stale one says decides nothing.
-Errors:  ValueError for a channel or lock mode that is none; CapabilitiesMismatch for one that this host has not;
+Errors:  ValueError for a channel, lock mode or time that is none; CapabilitiesMismatch for one that this host has not;
          StoreConflict when somebody else holds the lock; DiskRefused.
 Source:  seed 003, channels and locks.
 """
@@ -69,6 +69,8 @@ class ChannelSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "channel", ChannelName(self.channel))  # the seed's callers pass words
         object.__setattr__(self, "lock_mode", LockMode(self.lock_mode))
+        if not self.lock_timeout_seconds >= 0:  # nor "not a number", for which nobody's time is ever over
+            raise ValueError(f"lock_timeout_seconds is a number from 0, not {self.lock_timeout_seconds}")
 
     def resolve(self) -> ChannelName:
         """The channel that this host performs it in."""

@@ -63,18 +63,27 @@ UNTOUCHED = Beginning()
 
 
 class Contexts:
-    """The contexts of one evaluation. `read` gives the bytes of an artifact; `snapshots` are all that are not
-    empty."""
+    """The contexts of one evaluation, which begins with `initial`. `read` gives the bytes of an artifact; `snapshots`
+    are all that are not empty."""
 
     def __init__(
-        self, states: Sequence[State], read: Callable[[Digest], bytes], passed_over: Collection[int] = ()
+        self,
+        states: Sequence[State],
+        read: Callable[[Digest], bytes],
+        passed_over: Collection[int] = (),
+        initial: Mapping[str, Any] | None = None,
     ) -> None:
         self.states = states
         self._passed_over = passed_over  # states that end with what they began with
         self._read = read
-        self._is_used = any(state.writes for state in states)
+        self._is_used = bool(initial) or any(state.writes for state in states)
         self._after: dict[int, Context] = {}
         self.snapshots: dict[Digest, bytes] = {}
+        # As if a state had written it that comes before all others; no such state has a number.
+        self._initial = written(
+            _NOTHING, len(states), {key: canonical(value) for key, value in (initial or {}).items()}
+        )
+        self.initial = self._base(self._initial).snapshot
 
     def base(self, state: State, products: Products) -> Beginning:
         """What a state begins with: the join of what the states that it needs ended with."""
@@ -84,16 +93,23 @@ class Contexts:
         """The snapshot that a state ended with."""
         return self._base(self._ended(number, products)).snapshot if self._is_used else EMPTY_CONTEXT
 
+    def failed(self, base: Digest, changes: Mapping[str, Any]) -> Digest:
+        """The snapshot of what an attempt had written when it failed. Nothing goes on from it."""
+        values = json.loads(self.snapshots.get(base, b"{}")) | changes["write"]
+        data = canonical({key: value for key, value in values.items() if key not in changes["delete"]})
+        self.snapshots.setdefault(sha256(data), data)
+        return sha256(data)
+
     def final(self, products: Products) -> Digest | None:
         """The join of all; None when two ends of the graph, which nothing joins, left different values of a key."""
         if not self._is_used:
             return EMPTY_CONTEXT
-        found = self._base(joined(self._ended(number, products) for number in sorted(products)))
+        found = self._base(joined([self._initial, *(self._ended(number, products) for number in sorted(products))]))
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
         needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
-        return joined(self._ended(need, products) for need in needs)
+        return joined([self._initial, *(self._ended(need, products) for need in needs)])
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""
@@ -185,10 +201,10 @@ def kept(
 ) -> Performance:
     """A performance whose changes become its output `context`; one that changed what it may not has failed."""
     outcome = yield from steps
-    if not outcome.ok:
-        return outcome
     changes = outcome.context or {"write": {}, "delete": []}
     error = refused(writes, changes)
+    if not outcome.ok:
+        return outcome if error is None else replace(outcome, context=None)
     if error is not None:
         return replace(outcome, outputs={}, error=error)
     return replace(outcome, outputs={**outcome.outputs, OUTPUT: keep(changes)})

@@ -6,7 +6,8 @@ the disk before anybody sees the reply. With `live=None` nothing outside is ever
 Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
          {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
          {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
-         "size"} or {"op": "emit", "events": [{"name", "payload"}]}. An answer holds what was asked, or `error`.
+         "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
+         was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
 Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
          artifact_float_not_allowed, io_request_invalid; those of transports.
@@ -24,11 +25,11 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
-from flowbuild.core.event import Domain, Event
+from flowbuild.core.event import ITEM_EVENTS, NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused
+from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
@@ -37,9 +38,26 @@ from flowbuild.store.cas import Cas
 
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
-RESERVED_EVENTS = frozenset(
-    {"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "output_captured"}
-)
+# Names that only we write: a fold believes them.
+RESERVED_EVENTS = NEEDED | {
+    *ITEM_EVENTS,
+    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *("not_remembered", "output_captured", "state_timed", "step_failed"),
+}
+
+
+# What each question holds. A handler may write into its worker's pipe what it likes.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("namespace", "request", "fact_key"),
+    "record_value": ("fact_key", "value"),
+    "record_secret": ("fact_key", "value"),
+    "read_secret": ("fact_key",),
+    "get_recorded_fact": ("fact_key",),
+    "now_millis": ("ordinal",),
+    "random_bytes": ("ordinal", "size"),
+    "emit": ("events",),
+    "heartbeat": (),
+}
 
 
 class Transports(Protocol):
@@ -47,6 +65,16 @@ class Transports(Protocol):
 
     def call(self, namespace: str, request: Any) -> Generator[Event | Wait, Ready, Any]:
         """The reply of the transport that serves a namespace; raises `transport.Refused`."""
+
+
+class Kin(Protocol):
+    """What answers for child runs: see `run.child`."""
+
+    def serves(self, namespace: str) -> bool: ...
+
+    def call(
+        self, action: Action, namespace: str, request: Any, key: str, known: Any
+    ) -> Generator[Event | Wait, Ready, Any]: ...
 
 
 class Door:
@@ -63,8 +91,10 @@ class Door:
         missing_is_retryable: bool = False,
         clock: Callable[[], int] = now_millis,
         secrets: Secrets | None = None,
+        children: Kin | None = None,
     ) -> None:
         self.secrets = secrets or Secrets({})
+        self._children = children
         self._cas = cas
         self._live = live
         self._flushes = flushes
@@ -74,7 +104,7 @@ class Door:
         self.facts: dict[str, Digest] = dict(facts or {})
         self._written = set(self.facts)
         self.asked: set[str] = set()
-        """The ids of states that looked at the outside."""
+        """The ids of states that looked at the outside, and the own ids of children that did."""
         self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
             "call": self._call,
             "record_value": self._record_value,
@@ -84,13 +114,17 @@ class Door:
             "now_millis": self._now_millis,
             "random_bytes": self._random_bytes,
             "emit": self._emit,
+            "heartbeat": self._heartbeat,
         }
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
-        if question["op"] != "emit":
-            self.asked.add(action.state_id)
         try:
+            _check(question)
+            if question["op"] not in ("emit", "heartbeat"):
+                self.asked |= {action.state_id, action.own_id}
+            if action.item and isinstance(question.get("fact_key"), str):
+                question = {**question, "fact_key": _of_item(action, question["fact_key"])}
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -99,6 +133,8 @@ class Door:
         namespace, request, key = question["namespace"], question["request"], question["fact_key"]
         if not isinstance(namespace, str) or not namespace:
             raise Refused("io_request_invalid", "a namespace is a text")
+        if self._live is not None and self._children is not None and self._children.serves(namespace):
+            return (yield from self._child(action, namespace, request, key))
         if key is None:
             if self._live is None:
                 raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
@@ -109,6 +145,18 @@ class Door:
                 raise self._missing(key)
             response = yield from self._live.call(namespace, request)
             yield from self._bind(action, key, self._payload(action, response), {"namespace": namespace})
+        return {"response": self._json(key), "payload_id": self.facts[key]}
+
+    def _child(self, action: Action, namespace: str, request: Any, key: Any) -> Answering:
+        """A child run answers even if the fact is there: it may have to go on, and must be the one that is meant."""
+        assert self._children is not None, "_call() says so"
+        if key is None:
+            raise Refused("child_run_fact_key_missing", f"{namespace}: a fact key makes the id of a child run")
+        self._check_key(key)
+        self._payload(action, request)  # what it begins with may not hold a secret either
+        known = self._json(key) if key in self.facts else None
+        reply = yield from self._children.call(action, namespace, request, key, known)
+        yield from self._bind(action, key, self._payload(action, reply), {"namespace": namespace})
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -143,6 +191,7 @@ class Door:
     def _read_secret(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
         key = question["fact_key"]
+        self._check_key(key)
         if key not in self.facts:
             raise self._missing(key)
         value = json.loads(vault.opened(self.secrets, key, self._cas.read(self.facts[key])))
@@ -151,6 +200,7 @@ class Door:
 
     def _get_recorded_fact(self, action: Action, question: Mapping[str, Any]) -> Answering:
         yield from ()
+        self._check_key(question["fact_key"])
         return {"payload_id": self.facts.get(question["fact_key"])}
 
     def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -190,6 +240,12 @@ class Door:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
         return {}
 
+    def _heartbeat(self, action: Action, question: Mapping[str, Any]) -> Answering:
+        note = question["note"]
+        self._payload(action, note)
+        yield Domain("heartbeat", {"label": action.label, "state_id": action.state_id, "value": note})
+        return {}
+
     def _bind(
         self, action: Action, key: str, data: bytes, meta: Mapping[str, Any]
     ) -> Generator[Event | Wait, Ready, None]:
@@ -207,8 +263,9 @@ class Door:
         yield Wait((), 0.0)
 
     def _check_key(self, key: Any) -> None:
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
-            raise Refused("io_request_invalid", f"{key!r} is no fact key")
+        is_text = isinstance(key, str) and is_unicode(key)
+        if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
+            raise Refused("io_request_invalid", f"{key!a} is no fact key")
         if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
             raise Refused("secrets_detected", "a fact key looks like a secret")
 
@@ -229,9 +286,29 @@ class Door:
         return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
 
 
+def _check(question: Any) -> None:
+    """Refuse what is no question."""
+    op = question.get("op") if isinstance(question, Mapping) else None
+    needed = FIELDS.get(op) if isinstance(op, str) else None
+    if needed is None or any(name not in question for name in needed):
+        raise Refused("io_request_invalid", "that is no question of `io`, `emit` or `context`")
+    if "ordinal" in needed and (type(question["ordinal"]) is not int or question["ordinal"] < 0):
+        raise Refused("io_request_invalid", "an ordinal is a whole number")
+    rows = question["events"] if op == "emit" else []
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and {"name", "payload"} <= {*row} for row in rows
+    ):
+        raise Refused("io_request_invalid", "events are a list of names and payloads")
+
+
 def _derived(kind: str, action: Action, ordinal: int) -> str:
     """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
-    return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
+    return f"flowbuild:{kind}|state:{action.own_id}|ord:{ordinal}"
+
+
+def _of_item(action: Action, key: str) -> str:
+    """A fact key in a child: the item's own, since one handler asks in the name of them all."""
+    return f"{key}|item:{action.item}" if key else key
 
 
 def _canonical(value: Any) -> bytes:

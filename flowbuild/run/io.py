@@ -114,5 +114,5 @@ def _make(directory: str, made: set[str]) -> None:
 
 
 def _place(action: Action) -> str:
-    """A state's own name among those of a run: its id, shorter where the step is the only one."""
-    return action.state_id.replace(".main.", ".")
+    """An action's own name among those of a run: its state's id, shorter where the step is the only one."""
+    return action.own_id.replace(".main.", ".")

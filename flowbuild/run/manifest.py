@@ -18,12 +18,13 @@ from flowbuild.version import __version__
 
 
 class Asked(NamedTuple):
-    """What is asked of a run, and how it is to be performed."""
+    """What is asked of a run, and how it is to be performed. `parent` says who spawned it, if anybody did."""
 
     op: OpId
     label: str
     params: Mapping[str, Any]
     config: RunConfig
+    parent: Mapping[str, Any] | None = None
 
 
 def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, .
             "label": asked.label,
             "params": {name: _exact(value) for name, value in sorted(asked.params.items())},
             "policy": policy,
+            **({"parent": dict(asked.parent)} if asked.parent else {}),
         },
         "run_config": asked.config.doc(),
         "build": {

@@ -11,26 +11,32 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from flowbuild.core.canonical import EMPTY_CONTEXT
 from flowbuild.core.errors import FlowError, SecretsDetected
 from flowbuild.core.event import Event, RunCompleted, RunStarted, RunStatus, StateStatus
 from flowbuild.core.ids import RunId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import IoMode
+from flowbuild.engine.engine import Wait
 from flowbuild.graph.state import StateGraph
+from flowbuild.run.bind import bind
+from flowbuild.run.child import Birth, Children, Nursery
 from flowbuild.run.context import Contexts
+from flowbuild.run.definition import Definitions
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
 from flowbuild.run.record import Record, now_millis
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
+from flowbuild.run.room import Room
 from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
+from flowbuild.run.signals import Stop
 from flowbuild.run.skip import skipped
 from flowbuild.run.start import StartRun, check_held, check_start
 from flowbuild.run.story import Story
@@ -42,7 +48,8 @@ PID = "pid"
 
 
 class Run:
-    """See the module. `place` makes the directory of the journal when there is something to write."""
+    """See the module. `place` makes the directory of the journal when there is something to write; `nursery` makes the
+    runs that handlers spawn. `birth` says of whom this run is a child: then it never blocks, see `waiting`."""
 
     def __init__(
         self,
@@ -60,6 +67,8 @@ class Run:
         tick_s: float | None = None,
         story: Story | None = None,
         journal: Path | None = None,
+        nursery: Nursery | None = None,
+        birth: Birth | None = None,
     ) -> None:
         self.run_id = run_id
         self.start = start
@@ -73,30 +82,37 @@ class Run:
         self._policy = policy
         self._wanted = wanted
         self._journal = journal
-        self._marked = story is not None
+        self._marked = story is not None or birth is not None  # a child goes on with its parent
+        self.birth = birth
         self._unfinished = Unfinished(session.workspace.root)
         self.record = Record(run_id, self._begin, flushes=flushes, keeps=start.config.event_profile.keeps)
-        engines, door = self._engines(), self._door(flushes)
+        self._signals = session.signals if birth is None else Stop(session.signals)
+        self.room = birth.room if birth else Room(start.config.jobs, session.workspace.config.pools)
+        children = self._children(nursery)
+        engines, door = self._engines(), self._door(flushes, children)
         passed_over = skipped(graph.states, wanted, start.config.skip_tags)
         self.is_filtered = bool(passed_over)
+        definitions = Definitions(
+            graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
+        )
         self.desk = RunDesk(
-            run_id=run_id,
             policy=policy,
             config=start.config,
             forced=forced,
-            channel=session.channel,
             engines=engines,
             facts=session.facts,
-            memo=session.memo,
             cas=session.cas,
+            memory=Memory(run_id, session.channel, session.memo, session.cas, session.facts, door, definitions),
             record=self.record,
-            signals=session.signals,
+            signals=self._signals,
             workspace=session.workspace.root,
             search_path=session.workspace.config.path,
             directory=self._directory,
             door=door,
-            contexts=Contexts(graph.states, session.cas.read, passed_over),
+            contexts=Contexts(graph.states, session.cas.read, passed_over, birth.initial if birth else None),
             skipped=passed_over,
+            children=children,
+            definitions=definitions,
             told=story.states if story else None,
             on_effect=self._mark,
         )
@@ -104,10 +120,23 @@ class Run:
             graph,
             wanted,
             self.desk,
-            jobs=start.config.jobs,
-            pools=session.workspace.config.pools,
+            room=self.room,
+            is_guest=birth is not None,
             keep_going=keep_going,
             tick_s=tick_s,
+        )
+
+    def _children(self, nursery: Nursery | None) -> Children:
+        """The children that handlers spawn."""
+        return Children(
+            self.run_id,
+            self.graph,
+            self.room,
+            self._session.cas,
+            config=self.start.config,
+            depth=self.birth.parent["depth"] if self.birth else 0,
+            nursery=nursery,
+            on_spawn=self._mark,
         )
 
     def _engines(self) -> Engines:
@@ -119,7 +148,7 @@ class Run:
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
-    def _door(self, flushes: bool) -> Door:
+    def _door(self, flushes: bool, children: Children) -> Door:
         """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
         session, settings = self._session, self._session.workspace.config.outside
         secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)
@@ -139,12 +168,13 @@ class Run:
             secrets=secrets,
             on_first=self._mark,
             missing_is_retryable=self.start.config.replay_missing_fact_retryable,
+            children=children,
         )
 
     def check(self) -> None:
         """Refuse to go on with a run whose work is not what it was."""
         if self._story is not None:
-            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.outputs)
+            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.memory.outputs)
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""
@@ -158,7 +188,7 @@ class Run:
             if self.result is not None:
                 return self.result
         else:
-            yield self._keep([RunStarted(self.start.op, self.start.manifest_id, EMPTY_CONTEXT)])
+            yield self._keep([RunStarted(self.start.op, self.start.manifest_id, self.desk.contexts.initial)])
         steps = self._evaluation.run()
         self._session.signals.is_heeded = True
         try:
@@ -192,6 +222,16 @@ class Run:
         if not result.errors:
             self._clear_stage()
         return events
+
+    @property
+    def waiting(self) -> Wait | None:
+        """What a child run waits for, when the last batch was empty for that."""
+        return self._evaluation.waiting
+
+    def stop(self) -> None:
+        """Cancel this run, and no other of its session."""
+        assert isinstance(self._signals, Stop), "only a child run is stopped alone"
+        self._signals.give()
 
     @property
     def performed(self) -> bool:

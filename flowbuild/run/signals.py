@@ -24,8 +24,34 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+class Stop:
+    """The signals of a child run: those of its session, and one that its parent gives to it alone."""
+
+    def __init__(self, session: Signals) -> None:
+        self._session = session
+        self._given: int | None = None
+
+    def give(self) -> None:
+        """End this run, and no other."""
+        self._given = signal.SIGTERM
+
+    @property
+    def received(self) -> int | None:
+        return self._session.received or self._given
+
+    @property
+    def is_for_all(self) -> bool:
+        return self._session.received is not None
+
+    @property
+    def descriptor(self) -> int | None:
+        return self._session.descriptor
+
+
 class Signals:
     """A context in which signals are noted instead of raised."""
+
+    is_for_all = True  # whether what is received ends every run
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -60,10 +60,10 @@ def started(story: Story, cas: Cas, op: str) -> StartRun:
 
 
 def manifest_of(story: Story, cas: Cas) -> dict[str, Any]:
-    """The manifest that a journal names."""
+    """The manifest that a journal names. One that is damaged stays where it is: there is no other."""
     doc = _document(_held(cas, Digest(story.manifest_id)))
     if doc["op_id"] != story.op_id:
-        said = f"the journal says {story.op_id}, its manifest {doc['op_id']}"
+        said = f"the journal of run {story.run_id} says {story.op_id}, its manifest {doc['op_id']}"
         raise BadManifest(f"run_started_op_id_mismatch: {said}", remedy=_AGAIN)
     return doc
 
@@ -116,6 +116,13 @@ def _document(data: bytes) -> dict[str, Any]:
     fields = {"op_id", "op_version", "input_params", "run_config", "build"}
     if not isinstance(doc, dict) or doc.keys() != fields or not isinstance(doc["op_id"], str):
         raise BadManifest(f"manifest_malformed: it is no object of {', '.join(sorted(fields))}", remedy=_AGAIN)
+    asked = doc["input_params"]
+    if (
+        not isinstance(asked, dict)
+        or not isinstance(asked.get("label"), str)
+        or not isinstance(asked.get("params"), dict)
+    ):
+        raise BadManifest("manifest_malformed: its input_params do not say what was asked", remedy=_AGAIN)
     return doc
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flowbuild
+from flowbuild.core.canonical import digest
 from flowbuild.testing import Ran, Space
 
 PLANT = """
@@ -98,6 +102,27 @@ def test_what_a_compile_writes(plant: Space) -> None:
     cases = {"COOL": "count", "_DEFAULT": "alarm"}
     assert switch["with"] == {"key_from": "$.vars.decide.action", "cases": cases, "default": "_DEFAULT"}
     assert plant.read("dsl/triggers.yaml") == "triggers:\n- id: often\n  flow: plant.monitor\n  every_ms: 1000\n"
+
+
+def test_a_manifest_says_what_each_flow_was_made_of(plant: Space) -> None:
+    compiled(plant)
+    source = sha256((plant.root / "plant/BUILD.yaml").read_bytes()).hexdigest()
+    for entry in json.loads(plant.read("dsl/manifest.json")):
+        ir = json.loads(plant.read(f"dsl/{entry['ir_path']}"))
+        assert (entry["source_file"], entry["source_sha256"]) == ("plant/BUILD.yaml", source)
+        assert ir["metadata"]["source_sha256"] == source
+        assert entry["inputs_schema_hash"] == f"sha256:{digest(ir['inputs_schema'])}"
+        assert datetime.fromisoformat(entry["generated_at"]).utcoffset() == timedelta(0)
+
+
+def test_a_manifest_has_this_compile_s_flows_and_is_replaced_at_once(plant: Space) -> None:
+    compiled(plant)
+    os.link(plant.root / "dsl/manifest.json", plant.root / "before.json")  # who is reading it meanwhile
+    before = plant.read("before.json")
+    assert plant.run("compile", "//plant:broken", "--emit-ir", "--out", "dsl", "--force").code == 0
+    assert [entry["name"] for entry in json.loads(plant.read("dsl/manifest.json"))] == ["broken"]
+    assert plant.read("before.json") == before
+    assert [path.name for path in (plant.root / "dsl").rglob(".tmp-*")] == []
 
 
 def test_the_same_sources_give_the_same_bytes(plant: Space) -> None:

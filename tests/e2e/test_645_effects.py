@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,18 @@ def test_a_deed_is_not_done_again_by_a_replay(space: Space) -> None:
     assert (ran.code, place.read_text()) == (0, "me\n")
     assert "taken" in ran.out
     assert (space.run("//:report").performed, place.read_text()) == (0, "me\n")
+
+
+def test_the_wait_for_another_attempt_is_cancelled(space: Space) -> None:
+    flaky(space, good=9, retry="{attempts: 3, delay_ms: 3600000}")
+    process = space.start("//:t")
+    until = time.monotonic() + 60
+    while not (space.root.parent / "count").exists():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert (space.root.parent / "count").read_text() == "1"
+    ended = [fields for name, fields in journal(space) if name == "RunCompleted"]
+    assert [fields["status"] for fields in ended] == ["Cancelled"]

@@ -62,6 +62,11 @@ def test_a_killed_writer_leaves_a_stale_run(tmp_path: Path) -> None:
     assert [run.state for run in runs(tmp_path)] == ["stale"]
 
 
+def test_a_pipe_in_the_place_of_latest_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "LATEST")
+    assert latest(tmp_path) is None
+
+
 @pytest.mark.parametrize("text", ["", "run", "run\x0b", "../run\n", "run\nrun\n", "run\n\n", "\xff\n"])
 def test_a_latest_that_names_no_run_names_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "LATEST").write_text(text)

@@ -132,6 +132,20 @@ def test_a_command_has_no_socket_but_a_pair_that_leads_nowhere(engine: PythonEng
     assert outcome.ok, outcome.stderr_tail
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="words of the GNU loader")
+def test_no_variable_is_heeded_before_the_action_is_confined(engine: PythonEngine, io: TinyIo) -> None:
+    """The loader and the interpreter act on some: under their own names they would act for a process that is free."""
+    (io.root / "outside").mkdir()
+    (io.root / "outside/sitecustomize.py").write_text(f"open({str(io.root / 'outside/ran')!r}, 'w')\n")
+    env = {"LD_DEBUG": "files", "LD_DEBUG_OUTPUT": f"{io.root}/outside/said", "PYTHONPATH": f"{io.root}/outside"}
+    outcome = run(engine, io, "env", env=env)
+    assert outcome.ok and f"LD_DEBUG_OUTPUT={io.root}/outside/said" in outcome.stdout_tail
+    body = "def it(out):\n    out.write_text(os.environ['LD_DEBUG'] + os.environ['PYTHONPATH'])\n"
+    outcome = call(engine, io, body, env=env)
+    assert outcome.ok and io.text(outcome, "out") == f"files{io.root}/outside"
+    assert os.listdir(io.root / "outside") == ["sitecustomize.py"]
+
+
 SHARED = """
 import ctypes, errno
 libc = ctypes.CDLL(None, use_errno=True)

@@ -160,6 +160,8 @@ def test_a_missing_output_is_named(io: TinyIo, workers: Workers) -> None:
         ("os.kill(os.getpid(), 11)", "worker_lost: the handler ended its worker: killed by SIGSEGV after "),
         ("os.kill(os.getpid(), 9)", "worker_lost: the handler ended its worker: killed by SIGKILL after "),
         ("os.write(4, b'x\\n')", "worker_lost: the handler wrote into its worker's pipe"),
+        ("os.write(4, b'[]\\n')", "worker_lost: the handler wrote into its worker's pipe"),
+        ("os.write(4, b'{}\\n')", "worker_lost: the handler wrote into its worker's pipe"),
         ("os.closerange(3, 99); os.system('sleep 0.1')", "worker_lost: the handler ended its worker: "),
     ],
 )

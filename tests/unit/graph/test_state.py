@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from posixpath import relpath
+
 import pytest
 
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label, parse
-from flowbuild.graph.state import Built, Code, File, Input, Item, Product, Source, State, StateGraph
+from flowbuild.graph.state import Built, Code, File, Input, Item, Product, Source, State, StateGraph, seen_from
 
 
 def state(name: str, *items: Item, code: Code | None = None) -> State:
@@ -93,3 +95,11 @@ def test_what_an_expression_sees_of_a_file(path: str, package: str, shown: str, 
 def test_code_as_a_worker_is_told_of_it() -> None:
     doc = Code("p/h.py", None, "f", {"m": "p/m.py"}, ("numpy",)).doc()
     assert doc == {"source": "p/h.py", "module": None, "function": "f", "modules": {"m": "p/m.py"}}
+
+
+@pytest.mark.parametrize("package", ["", "a", "a/b"])
+@pytest.mark.parametrize(
+    "path", ["x", "a", "a/x", "a/b", "a/b/x/y.txt", "a/bb/x", "a/../x", "a/./b//x", "plots/", "/abs/x"]
+)
+def test_a_path_is_seen_from_a_package_as_relpath_says(package: str, path: str) -> None:
+    assert seen_from(package, path) == relpath("/" + path, "/" + package)

@@ -99,6 +99,21 @@ def test_who_performs_for_long_loses_the_line() -> None:
         assert one.say(b"hello") == b"HELLO"
 
 
+def test_after_a_long_run_the_next_is_handed_on_at_once() -> None:
+    with line(limit=3) as one:
+        first = Held()
+        assert one.say(b"first", first) == b"FIRST" and first.begun.wait(TIME)
+        assert one.say(b"hello") == b"HELLO"
+        assert not one.crew._is_quick
+        second = Held()
+        assert one.say(b"second", second) == b"SECOND" and second.begun.wait(TIME)
+        assert one.crew._held is None  # nobody has to take the line away
+        assert one.say(b"hello") == b"HELLO"
+        third = Quick()
+        assert one.say(b"third", third) == b"THIRD" and third.over.wait(TIME)
+        assert one.say(b"hello") == b"HELLO"
+
+
 def test_no_more_are_performed_than_the_limit_says_and_the_rest_in_order() -> None:
     with line(limit=2) as one:
         runs = [Held() for _ in range(4)]

@@ -32,12 +32,18 @@ def flaky(with_, context):
         raise StepFailed("not yet", retriable=with_.get("retriable", True), details={"tries": len(tries)})
     return {"tries": len(tries), "apart": tries[-1] - tries[0]}
 
+def tells(with_, context):
+    context.log(1j)
+    if not with_:
+        raise StepFailed("it is complex", retriable=False, details={"number": 1j})
+    return {}
+
 def wait(with_, context):
     while not context.cancelled:
         time.sleep(0.01)
     return {}
 
-serve({"echo": echo, "flaky": flaky, "wait": wait, "exits": lambda w, c: sys.exit(7), "raises": lambda w, c: 1 / 0, "none": lambda w, c: None,
+serve({"echo": echo, "flaky": flaky, "wait": wait, "tells": tells, "exits": lambda w, c: sys.exit(7), "raises": lambda w, c: 1 / 0, "none": lambda w, c: None,
        "set": lambda w, c: {"x": {1}}, "nan": lambda w, c: {"x": float("nan")}}, version="3.2.1", concurrency=2)
 """
 
@@ -116,7 +122,7 @@ def test_it_says_what_it_can_do(peer: Peer) -> None:
     said = peer.ask("Runtime.Capabilities")
     assert said == {
         "version": "3.2.1",
-        "step_kinds": ["echo", "exits", "flaky", "nan", "none", "raises", "set", "wait"],
+        "step_kinds": ["echo", "exits", "flaky", "nan", "none", "raises", "set", "tells", "wait"],
         "limits": {"concurrency": 2},
     }
     assert peer.ask("Runtime.Health") == {"ok": True, "details": {"runs": 0}}
@@ -140,6 +146,17 @@ def test_each_run_of_a_process_has_an_id_of_its_own(peer: Peer) -> None:
 def test_a_handler_that_exits_has_failed_and_the_executor_goes_on(peer: Peer) -> None:
     said, _ = peer.run(node("exits"))
     assert said["summary"]["error"]["message"] == "SystemExit: 7"
+    assert peer.run(node("echo"))[0]["status"] == "completed"
+
+
+def test_what_a_handler_tells_is_json_or_its_own_fault(peer: Peer) -> None:
+    _, events = peer.run(node("tells", {"log": True}))
+    assert "1j" in [event.get("message") for event in events]
+    run_id = peer.start(node("tells"))["run_id"]
+    said = peer.ask("Runtime.Poll", run_id=run_id)
+    while said.get("status") == "running":
+        said = peer.ask("Runtime.Poll", run_id=run_id)
+    assert said["code"] == 3002 and "the answer to Runtime.Poll is no JSON" in said["message"]
     assert peer.run(node("echo"))[0]["status"] == "completed"
 
 

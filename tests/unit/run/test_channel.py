@@ -41,6 +41,9 @@ def test_words_will_do_and_other_words_will_not() -> None:
         ChannelSpec(lock_mode="spin")  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         ChannelSpec(channel="dirty")  # type: ignore[arg-type]
+    for seconds in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match="lock_timeout_seconds"):
+            ChannelSpec(lock_timeout_seconds=seconds)
 
 
 def test_launchd_clean_is_a_clean_channel_of_macos_and_named_elsewhere() -> None:

@@ -173,17 +173,33 @@ def test_time_and_randomness_are_bound_to_state_and_ordinal(cas: Cas) -> None:
         (call("flowbuild:now_millis|x"), "io_request_invalid"),
         (call("k" * 513), "io_request_invalid"),
         (call(None, namespace=""), "io_request_invalid"),
+        (call("\ud800"), "io_request_invalid"),
+        (call(["k"]), "io_request_invalid"),
+        ({"op": "get_recorded_fact", "fact_key": ["k"]}, "io_request_invalid"),
+        ({"op": "read_secret", "fact_key": {}}, "io_request_invalid"),
+        ({"op": "record_value", "fact_key": "k"}, "io_request_invalid"),
+        ({"op": "record_value", "fact_key": "k", "value": "\ud800"}, "io_request_invalid"),
+        ({"op": "now_millis", "ordinal": "0"}, "io_request_invalid"),
+        ({"op": "now_millis", "ordinal": True}, "io_request_invalid"),
+        ({"op": "emit", "events": [["seen", 1]]}, "io_request_invalid"),
+        ({"op": "emit", "events": {}}, "io_request_invalid"),
+        ({"op": "open"}, "io_request_invalid"),
+        ({"op": []}, "io_request_invalid"),
+        ({}, "io_request_invalid"),
+        ("call", "io_request_invalid"),
         ({"op": "record_value", "fact_key": "k", "value": {"a": 1.0}}, "artifact_float_not_allowed"),
         ({"op": "record_value", "fact_key": "k", "value": {"api_key": "x"}}, "secrets_detected"),
         ({"op": "record_value", "fact_key": "k", "value": 2**60}, "io_request_invalid"),
         ({"op": "random_bytes", "ordinal": 0, "size": -1}, "io_request_invalid"),
         ({"op": "random_bytes", "ordinal": 0, "size": MOST_RANDOM + 1}, "io_request_invalid"),
         ({"op": "emit", "events": [{"name": "fact_recorded", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "skipped", "payload": {}}]}, "event_invalid"),
+        ({"op": "emit", "events": [{"name": "heartbeat", "payload": {}}]}, "event_invalid"),
         ({"op": "emit", "events": [{"name": "seen", "payload": {"access_token": "x"}}]}, "secrets_detected"),
         ({"op": "emit", "events": [{"name": "mnemonic", "payload": 1}]}, "secrets_detected"),
     ],
 )
-def test_what_is_refused_leaves_nothing(cas: Cas, question: dict[str, Any], said: str) -> None:
+def test_what_is_refused_leaves_nothing(cas: Cas, question: Any, said: str) -> None:
     door = Door(cas, Outside(1))
     answer, events = ask(door, question)
     assert code(answer) == said

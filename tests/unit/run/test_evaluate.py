@@ -93,7 +93,7 @@ class Desk:
 def run(needs: Needs, desk: Desk, jobs: int = 1, keep_going: Continue = Continue.NEVER) -> tuple[Result, list[Event]]:
     """Evaluate all states; the result and the events."""
     events: list[Event] = []
-    steps = Evaluation(graph(needs), range(len(needs)), desk, jobs=jobs, keep_going=keep_going).run()
+    steps = Evaluation(graph(needs), range(len(needs)), desk, room=Room(jobs), keep_going=keep_going).run()
     while True:
         try:
             events += next(steps)
@@ -266,7 +266,7 @@ class PausingEngine:
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_no_more_than_jobs_are_open(tmp_path: Path, jobs: int) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()] * 5), range(5), Desk(tmp_path, engine), jobs=jobs).run()
+    steps = Evaluation(graph([()] * 5), range(5), Desk(tmp_path, engine), room=Room(jobs)).run()
     for step in steps:
         if len(engine.gates) == jobs or any(isinstance(e, StateCompleted) for e in step) or len(engine.began) == 5:
             engine.open_gate()
@@ -276,7 +276,7 @@ def test_no_more_than_jobs_are_open(tmp_path: Path, jobs: int) -> None:
 
 def test_what_an_engine_yields_is_in_the_attempt(tmp_path: Path) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), jobs=1).run()
+    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), room=Room(1)).run()
     events = next(steps)
     engine.open_gate()
     events += [event for step in steps for event in step]
@@ -288,7 +288,7 @@ def test_a_signal_closes_what_is_open_and_starts_nothing_more(tmp_path: Path) ->
     engine = PausingEngine()
     desk = Desk(tmp_path, engine)
     desk.wakeup, writing = os.pipe()
-    steps = Evaluation(graph([(), (), (), (0,)]), range(4), desk, jobs=2).run()
+    steps = Evaluation(graph([(), (), (), (0,)]), range(4), desk, room=Room(2)).run()
     events = next(steps) + next(steps)
     desk.signal = 15
     os.write(writing, b"x")
@@ -312,7 +312,7 @@ def finish(steps: Iterator[list[Event]]) -> tuple[Result, list[Event]]:
 
 def test_a_signal_counts_between_states_that_never_wait(scripted: tuple[Desk, ScriptedEngine]) -> None:
     desk, engine = scripted
-    steps = Evaluation(graph([()] * 9), range(9), desk, jobs=1).run()
+    steps = Evaluation(graph([()] * 9), range(9), desk, room=Room(1)).run()
     next(steps)
     desk.signal = 2
     result, _ = finish(steps)
@@ -322,7 +322,7 @@ def test_a_signal_counts_between_states_that_never_wait(scripted: tuple[Desk, Sc
 
 def test_leaving_early_closes_what_is_open(tmp_path: Path) -> None:
     engine = PausingEngine()
-    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), jobs=1).run()
+    steps = Evaluation(graph([()]), [0], Desk(tmp_path, engine), room=Room(1)).run()
     next(steps)
     steps.close()
     assert engine.closed == ["//:s0"]
@@ -362,7 +362,7 @@ def test_an_engine_that_breaks_leaves_nothing_open(tmp_path: Path) -> None:
 
 
 def test_no_move_leaves_the_table(scripted: tuple[Desk, ScriptedEngine]) -> None:
-    evaluation = Evaluation(graph([()]), [0], scripted[0], jobs=1)
+    evaluation = Evaluation(graph([()]), [0], scripted[0], room=Room(1))
     with pytest.raises(RuntimeError, match=r"s0.main.o: ready can't become completed"):
         evaluation._move(0, StateStatus.COMPLETED)
 
@@ -370,7 +370,7 @@ def test_no_move_leaves_the_table(scripted: tuple[Desk, ScriptedEngine]) -> None
 def test_the_evaluations_of_one_room_share_its_places(tmp_path: Path) -> None:
     """Two guests of a host that lends them its only place: one performs at a time, and neither ever blocks."""
     room, engine = Room(1), PausingEngine()
-    guests = [Evaluation(graph([(), ()]), range(2), Desk(tmp_path, engine), room=room) for _ in range(2)]
+    guests = [Evaluation(graph([(), ()]), range(2), Desk(tmp_path, engine), room=room, is_guest=True) for _ in range(2)]
     steps = [guest.run() for guest in guests]
     room.enter(None)
     for guest, one in zip(guests, steps, strict=True):
@@ -397,7 +397,7 @@ def test_who_waits_for_others_is_advanced_when_one_has_ended(tmp_path: Path) -> 
 
     desk = Desk(tmp_path, engine)
     desk.perform = lambda state, action: waiting() if state.id.startswith("s0") else engine.perform(action, desk.io)  # type: ignore[method-assign]
-    steps = Evaluation(graph([(), ()]), range(2), desk, room=room).run()
+    steps = Evaluation(graph([(), ()]), range(2), desk, room=room, is_guest=True).run()
     while next(steps, None) is not None:
         if len(engine.began) == 1 and engine.gates:
             assert looked == ["at first"]

@@ -9,7 +9,7 @@ import pytest
 from flowbuild.core.event import Domain, Event, RunCompleted, StateEntered, from_doc
 from flowbuild.core.ids import RunId
 from flowbuild.run.record import Record
-from flowbuild.store.journal import read
+from flowbuild.store.journal import Journal, read
 
 RUN = RunId("0b7d41c2-9d0e-4f6b-8a3e-5f0c2b1d7a90")
 EVENTS: list[Event] = [StateEntered("a.b.c", 0, "s"), Domain("x", {"state_id": "a.b.c"}), RunCompleted("Failed", None)]
@@ -65,3 +65,34 @@ def test_envelopes_carry_run_sequence_and_time(place: Path) -> None:
     record.append(EVENTS)
     found = [(one["run_id"], one["seq"], one["ts_millis"]) for one in read(place / "journal.jsonl")]
     assert found == [(RUN, seq, 7) for seq in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("takes_s", "flushes"), [(0.0001, 49), (0.01, 10), (5.0, 1)])
+def test_flushing_takes_a_tenth_of_the_time_where_it_is_slow(
+    place: Path, monkeypatch: pytest.MonkeyPatch, takes_s: float, flushes: int
+) -> None:
+    now, flushed = 0.0, 0
+
+    def flush(journal: Journal) -> bool:
+        nonlocal now, flushed
+        now, flushed = now + takes_s, flushed + 1
+        return True
+
+    monkeypatch.setattr(Journal, "flush", flush)
+    monkeypatch.setattr("flowbuild.run.record.time.monotonic", lambda: now)
+    record = begun(place)
+    record.begin()
+    while now < 1.0:
+        now += 0.001
+        record.append(EVENTS[:1])
+    assert abs(flushed - flushes) <= 2
+
+
+def test_a_barrier_is_flushed_whenever_it_comes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(Journal, "flush", lambda journal: flushed.append(journal.head) or True)
+    record = begun(place)
+    record.begin()
+    for _ in range(3):
+        record.append([Domain("fact_recorded", {})])
+    assert flushed == [1, 2, 3]

@@ -1,0 +1,111 @@
+"""Replay by the seed's rules: no transport is made, a call without a key has no answer, and what it can't repeat it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import Workshop
+
+from flowbuild.engine.python import PythonEngine
+from flowbuild.engine.transport import Router
+from flowbuild.engine.transport_exec import ExecTransport
+from flowbuild.engine.transport_http import HttpTransport
+from flowbuild.front import cli
+from flowbuild.run.outside import Outside
+from flowbuild.testing import Space
+
+ONE = "targets:\n  a: {rule: python, handler: h.py:a, outputs: {o: o.txt}}\n  report: {rule: run, targets: [':a']}\n"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names of what is constructed that could reach outside."""
+    names: list[str] = []
+    for kind in (Outside, Router, ExecTransport, HttpTransport):
+
+        def counted(
+            self: Any, *words: Any, __init: Any = kind.__init__, __name: str = kind.__name__, **more: Any
+        ) -> None:
+            names.append(__name)
+            __init(self, *words, **more)
+
+        monkeypatch.setattr(kind, "__init__", counted)
+    yield names
+
+
+def test_a_replay_makes_no_transport(
+    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Workshop(tmp_path / "workspace", PythonEngine)
+    space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o, io): o.write_text(str([io.call('clock', {}, 'now').response, io.now_millis()]))\n")
+    assert space.make("//:report").code == 0
+    assert set(made) == {"Outside", "Router", "ExecTransport", "HttpTransport"}
+    made.clear()
+    monkeypatch.chdir(space.root)
+    assert cli.main(["runs", "replay", "//:report"]) == 0
+    assert "1 equal" in capsys.readouterr().out
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("io.call('clock', {})", "missing_fact_key: clock: a replayed call needs a fact key"),
+        ("io.call('clock', {}, f'at {os.getpid()} {time.time_ns()}')", "missing_fact: the source run has no fact 'at "),
+        ("io.record_value(f'{time.time_ns()}', 1)", "missing_fact: the source run has no fact '"),
+    ],
+)
+def test_what_a_run_did_not_record_has_no_answer(space: Space, body: str, said: str) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.write("h.py", f"import os, time\ndef a(o, io):\n    {body}\n    o.write_text('same')\n")
+    assert space.run("//:report").code == 0
+    ran = space.run("runs", "replay", "//:report")
+    assert ran.code == 1 and f"  differs  //:a  {said}" in ran.out, ran
+    assert "the first that differs is //:a, event " in ran.out
+
+
+def test_a_handler_may_catch_what_a_replay_lacks(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.write(
+        "h.py",
+        """
+        from flowbuild.io import MissingFact, MissingFactKey
+
+        def a(o, io):
+            said = []
+            for key in (None, str(io)):
+                try:
+                    said.append(type(io.call("clock", {}, key)).__name__)
+                except (MissingFact, MissingFactKey) as error:
+                    said.append(type(error).__name__)
+            o.write_text(" ".join(said))
+        """,
+    )
+    assert space.run("//:report").code == 0
+    (row, _) = map(json.loads, space.run("runs", "replay", "//:report", "--json").out.splitlines())
+    assert (row["found"], list(row["outputs"])) == ("differs", ["o"])
+
+
+def last(space: Space) -> str:
+    return str(json.loads(space.run("runs", "list", "--json").out.splitlines()[-1])["run_id"])
+
+
+def test_what_failed_then_and_fails_now_is_equal(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o): raise ValueError('no')\n")
+    assert space.run("//:report").code == 1
+    ran = space.run("runs", "replay", last(space))
+    assert (ran.code, ran.out) == (0, f"replayed {last(space)[:8]}: 1 equal\n"), ran
+
+
+def test_a_refusal_is_no_fact_and_can_t_be_repeated(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o, io): io.call('file', {'path': '/nothing/of/this/name'}, 'k')\n")
+    assert space.run("//:report").code == 1
+    ran = space.run("runs", "replay", last(space))
+    assert ran.code == 1 and "  absent   //:a  it failed then (file_missing), and a refusal is no fact\n" in ran.out
