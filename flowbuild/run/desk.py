@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.action import Action, Outcome
+from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
@@ -178,7 +178,7 @@ class RunDesk:
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
-            return unverified()
+            return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
             perform = self._door.secrets.performed
