@@ -18,6 +18,7 @@ from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.code import Keys, code_of
 from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
+from flowbuild.graph.hints import hints
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
 from flowbuild.graph.state import APPLY, Built, Code, File, Input, Source, State, seen_from
@@ -125,6 +126,7 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
     if idempotency_key is not None and not applies:
         problem = f"an idempotency key belongs to `side_effects: {APPLY}`"
         raise scope.fault(BadAttribute(problem, remedy="add that, or remove the key"), "idempotency_key")
+    hinted, either = hints(scope)
     state = State(
         id=scope.state_id("main", f"{template.name}_{suffix}" if suffix else template.name),
         label=scope.target.label,
@@ -148,7 +150,8 @@ def _state(scope: Scope, template: StateTemplate, names: dict[str, Any], suffix:
         code=parts.code,
         title=_title(scope, template, parts.title, suffix),
         accepts_missing=template.missing == "allowed",
-        after=after(scope, _render(scope, template.after, names)),
+        after=(*after(scope, _render(scope, template.after, names)), *hinted),
+        either=either,
         reads=reads,
         writes=writes,
         keeps_failed=_render(scope, template.snapshot, inner) == ALWAYS,
