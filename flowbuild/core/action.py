@@ -36,8 +36,9 @@ class Action:
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
     context keys that it reads, and `base` is the digest of the whole snapshot that it begins with. `refused` is why it
     can't be performed at all: what it needs disagrees about a context key. `handler` says where a worker finds the
-    function behind a step kind of one's own. `heartbeat_ms` is how long it may give no sign of life;
-    with `keeps_failed` an outcome tells what was changed in the context before it failed.
+    function behind a step kind of one's own. `heartbeat_ms` is how long it may give no sign of life; with
+    `keeps_failed` an outcome tells what was changed in the context before it failed. `item` tells the child of an item
+    from the others of its state.
     """
 
     key: Digest
@@ -55,6 +56,12 @@ class Action:
     refused: ErrorInfo | None = None
     heartbeat_ms: int | None = None
     keeps_failed: bool = False
+    item: str = ""
+
+    @property
+    def own_id(self) -> str:
+        """The id of its state, and which of the state's children it is."""
+        return f"{self.state_id}.{self.item}" if self.item else self.state_id
 
     @property
     def kind(self) -> str:

@@ -234,8 +234,9 @@ class Build:
             self.console.always(f"{committed.status}: {reason}")
         if committed.warning:
             self.console.error(f"flowbuild: {committed.warning}")
-        paths = (path,) if path else ()
-        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        self.report.made.append(
+            Made(label, (path,) if path else (), committed.run_id, committed.status, committed.is_new)
+        )
         if committed.path is not None:
             self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
@@ -263,12 +264,7 @@ class Build:
         return next(level for level in known if level == self.request.durability)
 
     def new_run(
-        self,
-        numbers: Sequence[int],
-        asked: Asked,
-        run_id: RunId,
-        place: Callable[[], Path],
-        going: Going | None = None,
+        self, numbers: Sequence[int], asked: Asked, run_id: RunId, place: Callable[[], Path], going: Going | None = None
     ) -> Run:
         """A run of these states; with `going`, the rest of one that was killed."""
         request = self.request
@@ -317,7 +313,7 @@ class Build:
         if last is not None:
             self._compared = compare(self, last, result, run.run_id)
         self.report.is_filtered |= run.is_filtered
-        if run.desk.forgot or run.is_filtered:
+        if run.desk.memory.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowbuild.core.errors import BadManifest, RunStale, StoreConflict, StoreCorrupt
+from flowbuild.core.errors import BadFlag, BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
@@ -57,13 +57,16 @@ def resume(request: Request, text: str) -> int:
     if is_live(entry.journal):
         raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
     wanted = manifest_of(told, runs.cas)["input_params"]
-    label = str(wanted["label"])
+    if wanted.get("parent"):
+        parent = wanted["parent"]["run_id"]
+        raise BadFlag(f"{entry.run_id} is a child of {parent}", remedy="go on with that one, if it was killed")
+    label, params = str(wanted["label"]), wanted["params"]
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in wanted["params"].items()),
+        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
         json=request.json,
         verbose=request.verbose,
     )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.retry import Retry
+from flowbuild.graph.fan import Fan
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
@@ -39,7 +40,14 @@ class Product(NamedTuple):
     path: str
 
 
-Item = Source | Product
+class Held(NamedTuple):
+    """A file of which the bytes are in the store: one of a directory that some state left. `doc` is its artifact."""
+
+    path: str
+    doc: Mapping[str, Any]
+
+
+Item = Source | Product | Held
 
 
 def seen_from(package: str, path: str) -> str:
@@ -54,7 +62,7 @@ class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
     __slots__ = ("index", "item", "name", "path")
-    expression_names = ("name", "path", "index")
+    expression_names: tuple[str, ...] = ("name", "path", "index")
     item: Item
     name: str
     path: str
@@ -66,6 +74,13 @@ class File(str):
         self.item, self.path, self.index = item, shown, index
         self.name = splitext(basename(item.path.rstrip("/")))[0]
         return self
+
+
+class FileItem(File):
+    """A file that is an item of a fan-out: it doesn't know its place among the others."""
+
+    __slots__ = ()
+    expression_names = ("name", "path")
 
 
 class Input(NamedTuple):
@@ -151,6 +166,8 @@ class State:
     spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
+    fan: Fan | None = None  # it is performed once for each item, and `outputs` are the directories of what they make
+    item: Mapping[str, Any] | None = None  # of a child: the item that it is performed for, see `run.items`
 
     @property
     def needs(self) -> Iterator[int]:
