@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.event import Domain, Event, RunCompleted, RunStarted, StateCompleted, StateEntered, from_doc
+from flowbuild.run.story import ITEMS
 
 
 class Kind(StrEnum):
@@ -72,6 +73,12 @@ def _said(name: str, payload: Mapping[str, Any]) -> Iterator[Named]:
         yield Named(payload["action"], Kind.ACTION, state_id)
     if name == "effect_intended" and payload.get("document"):
         yield Named(payload["document"]["sha256"], Kind.ACTION, state_id)
+    if name in ITEMS:
+        yield Named(payload["action"], Kind.ACTION, state_id, payload["item"])
+        for output, doc in payload.get("artifacts", {}).items():
+            yield Named(doc.get("sha256") or doc["listing"], Kind.OUTPUT, state_id, output)
+    if name == "child_run_spawned":
+        yield Named(payload["child_manifest_id"], Kind.MANIFEST, state_id, payload["child_run_id"])
     if name == "artifact_written":
         yield Named(payload["artifact_id"], Kind.OUTPUT, state_id, payload["name"])
     if name == "reused":

@@ -101,6 +101,7 @@ class Story:
     status: str | None = None
     states: dict[str, Told] = field(default_factory=dict)
     facts: dict[str, Digest] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)
     fault: str = ""
 
     def of(self, how: str) -> list[Told]:
@@ -202,11 +203,7 @@ def _run_ended(told: Story, event: RunCompleted) -> None:
 def _said(told: Story, event: Domain) -> None:
     _goes_on(told)
     payload = event.payload
-    if event.name == "fact_recorded":
-        _bound(told, payload)
-    if event.name == "skipped":  # most were never entered
-        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
-        found.how, found.label = SKIPPED, payload["label"]
+    _of_run(told, event.name, payload)
     state = told.states.get(payload.get("state_id", ""))
     if state is None:
         return
@@ -223,6 +220,17 @@ def _said(told: Story, event: Domain) -> None:
         state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
+
+
+def _of_run(told: Story, name: str, payload: Mapping[str, Any]) -> None:
+    """What an event says of the run as a whole, or of a state that it tells of first."""
+    if name == "fact_recorded":
+        _bound(told, payload)
+    if name == "child_run_spawned":
+        told.children.append(payload["child_run_id"])
+    if name == "skipped":  # most were never entered
+        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
+        found.how, found.label = SKIPPED, payload["label"]
 
 
 def _kept(state: Told, name: str, payload: Mapping[str, Any]) -> None:
