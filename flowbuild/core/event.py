@@ -66,7 +66,12 @@ KERNEL: Mapping[str, type[Event]] = {
 }
 
 # What folds are made of: no event profile filters these.
-NEEDED = frozenset({"action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"})
+NEEDED = frozenset(
+    {
+        *("action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"),
+        *("child_run_spawned", "child_run_completed"),
+    }
+)
 
 
 class StateStatus(StrEnum):
