@@ -69,12 +69,8 @@ KERNEL: Mapping[str, type[Event]] = {
 ITEM_EVENTS = frozenset({"item_bound", "item_recorded", "item_reused", "item_failed"})
 # What folds are made of: no event profile filters these.
 NEEDED = ITEM_EVENTS | {
-    "action_bound",
-    "outcome_recorded",
-    "artifact_written",
-    "fact_recorded",
-    "reused",
-    "skipped",
+    *("action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"),
+    *("child_run_spawned", "child_run_completed"),
 }
 
 

@@ -10,7 +10,8 @@ Errors:  UserError for a parameter or a context key that the target has not; Run
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.graph.lower import Setting, lower, needs
 from flowbuild.graph.state import StateGraph
-from flowbuild.run.child import Birth, End
+from flowbuild.run.child_runs import Birth, End
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Continue, Result
@@ -35,13 +36,14 @@ from flowbuild.run.start import started
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.journal import read
+from flowbuild.store.refusal import refused
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
 
 
 class ChildRun:
-    """One such run: see `run.child.Offspring`."""
+    """One such run: see `run.child_runs.Offspring`."""
 
     def __init__(self, build: Build, birth: Birth) -> None:
         self._build = build
@@ -114,7 +116,10 @@ class ChildRun:
         """What a journal that is there already says; None for a run that has yet to begin."""
         journal = self._place / layout.JOURNAL
         events = list(read(journal)) if journal.is_file() else []
-        ended = events[-1]["event"].get("Kernel", {}).get("RunCompleted") if events else None
+        ended = _end(events)
+        if ended is not None and self._draft is not None and not (self._place / layout.INDEX).exists():
+            _cut(journal)  # killed before it was committed: it goes on to that
+            events, ended = events[:-1], None
         if not events or (ended is None and isinstance(self._draft, Draft)):  # which asks nobody, and is begun again
             if birth.initial is None:
                 raise Refused("child_run_unknown", f"the journal of {birth.run_id} is gone")
@@ -163,6 +168,18 @@ class ChildRun:
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.end = End(status, self._run.desk.contexts.final(result.products))
         self._build.console.line(f"  child    {self._label}  run {self._run.run_id[:8]}  {status}")
+
+
+def _end(events: Sequence[Mapping[str, Any]]) -> Any:
+    """The fields of `RunCompleted`, if that is how a journal ends."""
+    return events[-1]["event"].get("Kernel", {}).get("RunCompleted") if events else None
+
+
+def _cut(journal: Path) -> None:
+    """Take away a journal's last line, which nobody has read yet."""
+    data = journal.read_bytes().rstrip(b"\0")
+    with refused(journal):
+        os.truncate(journal, data[:-1].rfind(b"\n") + 1)
 
 
 def _settings(build: Build, birth: Birth) -> Iterator[Setting]:

@@ -13,7 +13,7 @@ from flowbuild.core.canonical import Digest
 from flowbuild.core.event import Event
 from flowbuild.engine.engine import Performance
 from flowbuild.graph.state import State
-from flowbuild.run.children import Child
+from flowbuild.run.spread import Child
 from flowbuild.store.memo import Record
 from flowbuild.store.tree import Artifact
 

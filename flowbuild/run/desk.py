@@ -25,8 +25,7 @@ from flowbuild.graph.state import State
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
-from flowbuild.run.child import Children
-from flowbuild.run.children import Child, Spread, join, spread
+from flowbuild.run.child_runs import ChildRuns
 from flowbuild.run.context import Contexts, kept, never
 from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
@@ -38,6 +37,7 @@ from flowbuild.run.memory import Memory
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals, Stop
+from flowbuild.run.spread import Child, Spread, join, spread
 from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.memo import Record
@@ -65,7 +65,7 @@ class RunDesk:
         door: Door,
         contexts: Contexts,
         skipped: Mapping[int, skip.Skipped],
-        children: Children,
+        children: ChildRuns,
         definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,

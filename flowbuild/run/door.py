@@ -68,7 +68,7 @@ class Transports(Protocol):
 
 
 class Kin(Protocol):
-    """What answers for child runs: see `run.child`."""
+    """What answers for child runs: see `run.child_runs`."""
 
     def serves(self, namespace: str) -> bool: ...
 

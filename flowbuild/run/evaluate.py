@@ -26,12 +26,12 @@ from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, State
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.asks import Desk
-from flowbuild.run.children import Child
 from flowbuild.run.fanout import Begun, Fanout, Fanouts
 from flowbuild.run.followers import Followers
 from flowbuild.run.ready import Ready
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.room import Room
+from flowbuild.run.spread import Child
 from flowbuild.store.tree import Artifact
 
 

@@ -18,8 +18,8 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Domain, Event
 from flowbuild.graph.state import State
 from flowbuild.run.asks import Desk
-from flowbuild.run.children import Child
 from flowbuild.run.room import Room
+from flowbuild.run.spread import Child
 from flowbuild.store.tree import Artifact
 
 NAMED = 20  # items that failed, in the details of an error

@@ -26,14 +26,14 @@ from flowbuild.core.label import parse
 from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
-from flowbuild.run.children import KIND as EACH
-from flowbuild.run.children import join
 from flowbuild.run.context import OUTPUT, kept
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
 from flowbuild.run.items import name as item_name
 from flowbuild.run.items import tag
 from flowbuild.run.secret import Secrets
+from flowbuild.run.spread import KIND as EACH
+from flowbuild.run.spread import join
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact, entries

@@ -19,7 +19,7 @@ from flowbuild.core.run_config import IoMode
 from flowbuild.engine.engine import Wait
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.bind import bind
-from flowbuild.run.child import Birth, Children, Nursery
+from flowbuild.run.child_runs import Birth, ChildRuns, Nursery
 from flowbuild.run.context import Contexts
 from flowbuild.run.definition import Definitions
 from flowbuild.run.desk import RunDesk
@@ -126,9 +126,9 @@ class Run:
             tick_s=tick_s,
         )
 
-    def _children(self, nursery: Nursery | None) -> Children:
+    def _children(self, nursery: Nursery | None) -> ChildRuns:
         """The children that handlers spawn."""
-        return Children(
+        return ChildRuns(
             self.run_id,
             self.graph,
             self.room,
@@ -148,7 +148,7 @@ class Run:
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
-    def _door(self, flushes: bool, children: Children) -> Door:
+    def _door(self, flushes: bool, children: ChildRuns) -> Door:
         """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
         session, settings = self._session, self._session.workspace.config.outside
         secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)

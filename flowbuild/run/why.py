@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import StoreError
 from flowbuild.graph.state import Item, Product, State, StateGraph
-from flowbuild.run.children import KIND as EACH
 from flowbuild.run.last import Last, LastTable
+from flowbuild.run.spread import KIND as EACH
 from flowbuild.run.why_items import FIELD, item_changes
 from flowbuild.store.cas import Cas
 

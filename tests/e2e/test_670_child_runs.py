@@ -165,6 +165,26 @@ def test_a_killed_parent_goes_on_with_the_same_children(family: Space, gate: Pat
     assert family.run("runs", "replay", "//:report").code == 0
 
 
+def test_a_child_that_was_sealed_and_not_committed_goes_on_to_its_commit(family: Space, gate: Path) -> None:
+    process = family.start("//:report", "-j4")
+    until(gate / "one-2", process)
+    until(gate / "spawned", process)
+    (parent,) = (path.name for path in (family.root / "out/report").iterdir() if path.is_dir())
+    two = family.root / "out/two" / child_run_id(RunId(parent), "second")
+    until(two / "artifact_index.json", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (two / "artifact_index.json").unlink()
+    journal = (two / "journal.jsonl").read_text()
+    (gate / "go-2").touch()
+    ran = family.run("//:report", "-j4")
+    assert ran.code == 0, ran
+    assert family.run("bundle", "validate", f"out/two/{two.name}").code == 0
+    again = (two / "journal.jsonl").read_text()
+    assert again.splitlines()[:-1] == journal.splitlines()[:-1]
+    assert family.run("runs", "replay", f"out/two/{two.name}").code == 0
+
+
 def test_a_cancelled_parent_cancels_its_children(family: Space, gate: Path) -> None:
     process = family.start("//:report", "-j4")
     until(gate / "one-2", process)
@@ -242,3 +262,102 @@ def test_a_change_of_a_child_performs_a_remembered_parent_again(family: Space) -
     assert family.run("//:every").performed == 1
     family.write("one.py", ONE + "\n")
     assert family.run("//:every").performed == 1
+
+
+DEEP = """
+targets:
+  top: {rule: python, handler: deep.py:top, pool: gpu, spawns: [":middle"], outputs: {said: said.json}}
+  middle: {rule: python, handler: deep.py:middle, spawns: [":leaf"], params: {n: 1}, with: {n: "${{ params.n }}"}, outputs: {o: middle.txt}, writes: [found]}
+  leaf: {rule: python, handler: deep.py:leaf, pool: disk, params: {n: 1}, with: {n: "${{ params.n }}"}, outputs: {o: leaf.txt}, writes: [n]}
+"""  # fmt: skip
+DEEP_PY = """
+import json
+
+def top(said, io):
+    ended = [io.await_run(child) for child in [io.spawn(":middle", f"m{n}", {"n": n}) for n in range(3)]]
+    said.write_text(json.dumps([one.context["found"] for one in ended]))
+
+def middle(o, n, io, context):
+    o.write_text("")
+    leaf = io.await_run(io.spawn(":leaf", "leaf", {"n": 10 * n}))
+    context.write("found", [leaf.context["n"], n])
+
+def leaf(o, n, context):
+    o.write_text("")
+    context.write("n", n)
+"""
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j3"])
+def test_children_have_children_and_one_place_is_enough_for_all(space: Space, jobs: str) -> None:
+    space.write("flowbuild.yaml", "pools: {gpu: 1, disk: 1}\n")
+    space.write("BUILD.yaml", DEEP)
+    space.write("deep.py", DEEP_PY)
+    ran = space.run("//:top", jobs)
+    assert ran.code == 0, ran
+    assert json.loads(space.read("out/bin/top/said.json")) == [[0, 0], [10, 1], [20, 2]]
+    rows = [json.loads(line) for line in space.run("runs", "list", "--json").out.splitlines()]
+    parents = {row["run_id"]: row.get("parent") for row in rows}
+    (top,) = [run for run, parent in parents.items() if parent is None]
+    middles = [run for run, parent in parents.items() if parent == top]
+    assert len(middles) == 3
+    assert sorted(parents[run] or "" for run in parents if run != top and run not in middles) == sorted(middles)
+
+
+def test_verify_runs_children_anew_and_moves_nothing(family: Space, gate: Path) -> None:
+    family.write("one.py", ONE.replace("io.random_bytes(4).hex()", "'same'"))
+    ran = handler(family, 'said.write_text(io.await_run(io.spawn(":two", "k")).status)')
+    assert ran.code == 0, ran
+    again = family.run("//:every", "--policy", "verify")
+    assert again.code == 0, again
+    rows = [json.loads(line) for line in family.run("runs", "list", "//:two", "--json").out.splitlines()]
+    assert [(row["policy"], row["status"], row["latest"]) for row in rows] == [
+        ("build", "ok", False),
+        ("verify", "ok", False),
+    ]
+
+
+def test_a_child_is_not_gone_on_with_alone(family: Space, gate: Path) -> None:
+    process = family.start("//:report", "-j4")
+    until(gate / "one-2", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (parent,) = (path.name for path in (family.root / "out/report").iterdir() if path.is_dir())
+    ran = family.run("runs", "resume", child_run_id(RunId(parent), "first"))
+    assert ran.code == 2 and f"is a child of {parent}" in ran.err
+
+
+def test_a_killed_experiment_begins_again_under_its_id(space: Space, gate: Path) -> None:
+    """What only probes asks nobody: its directory is taken away, and made anew."""
+    space.write("BUILD.yaml", EXPERIMENT.replace("GATE", str(gate)))
+    space.write("every.py", EVERY_EXPERIMENT)
+    process = space.start("//:report")
+    until(gate / "spawned", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (gate / "go").touch()
+    ran = space.run("//:report")
+    assert ran.code == 0 and "going on with" in ran.out, ran
+    (child,) = [path for path in (space.root / "out/tried").iterdir() if path.is_dir()]
+    assert child.name == child_run_id(RunId(bundle(space).name), "k")
+    assert space.run("bundle", "validate", f"out/tried/{child.name}").code == 0
+
+
+EXPERIMENT = """
+targets:
+  probes: {rule: registry, probes: {see: {operation: file-read, target: /etc/hostname}}, profiles: {free: {restrict: {}}}}
+  plan: {rule: plan, registry: ":probes", profiles: [free], lanes: [baseline]}
+  tried: {rule: run, plan: ":plan"}
+  every: {rule: python, handler: every.py:every, spawns: [":tried"], with: {gate: GATE}, outputs: {said: said.txt}}
+  report: {rule: run, targets: [":every"]}
+"""  # fmt: skip
+EVERY_EXPERIMENT = """
+import os, pathlib, time
+
+def every(said, gate, io):
+    child = io.spawn(":tried", "k")
+    pathlib.Path(gate, "spawned").touch()
+    while not os.path.exists(f"{gate}/go"):
+        time.sleep(0.01)
+    said.write_text(io.await_run(child).status)
+"""

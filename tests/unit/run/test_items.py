@@ -9,8 +9,8 @@ import pytest
 from workshop import Workshop, declare, lowered
 
 from flowbuild.core.canonical import canonical
-from flowbuild.run.children import join
 from flowbuild.run.items import name, tag
+from flowbuild.run.spread import join
 from flowbuild.run.story import ITEMS
 from flowbuild.run.why_items import item_changes
 from flowbuild.store.cas import Cas
