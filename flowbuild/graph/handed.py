@@ -50,18 +50,19 @@ def after(scope: Scope, value: Any) -> tuple[int, ...]:
         if label not in scope.built:
             raise scope.fault(BadRule(f"rule {scope.rule.name}: `after` names {label}, which no attribute names"))
         try:
-            found |= dict.fromkeys(_roots(scope, scope.built[label]))
+            found |= dict.fromkeys(roots(scope, scope.built[label]))
         except FlowError as error:
             raise scope.fault(error, "after", place) from None
     return tuple(found)
 
 
-def _roots(scope: Scope, built: Built) -> Iterator[int]:
+def roots(scope: Scope, built: Built) -> Iterator[int]:
+    """The states of a target, and of those that it stands for."""
     if built.fold is not None:
         raise BadAttribute(f"{built.label} is made of a committed run: no state can wait for it")
     yield from StateGraph.roots(built)
     for member in built.members:
-        yield from _roots(scope, scope.built[member])
+        yield from roots(scope, scope.built[member])
 
 
 def check_keys(scope: Scope, state: State, is_handler: bool) -> None:

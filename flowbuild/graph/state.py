@@ -123,6 +123,10 @@ class Code:
         }
 
 
+# States of several targets, the latest target last: of these, one that succeeded is enough.
+Candidates = tuple[tuple[int, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """One node: static, before any digest is known. `with_` is rendered; `env` maps None to what is passed through.
@@ -154,6 +158,7 @@ class State:
     pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
+    either: tuple[Candidates, ...] = ()  # it comes after the latest that succeeded of each
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
     keeps_failed: bool = False  # what it had written when it failed is kept for people
@@ -166,8 +171,14 @@ class State:
 
     @property
     def needs(self) -> Iterator[int]:
-        """The numbers of the states that it waits for: whose outputs it reads, that it comes after, or which lead to
-        it; with repeats."""
+        """The numbers of the states that it waits for; with repeats."""
+        yield from self.firm
+        yield from (number for one in self.either for numbers in one for number in numbers)
+
+    @property
+    def firm(self) -> Iterator[int]:
+        """The numbers of the states that it can't do without: whose outputs it reads, that it comes after, or which
+        lead to it; with repeats."""
         yield from self.after
         yield from (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
         if self.step is not None:

@@ -17,6 +17,7 @@ from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
 from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
+from flowbuild.graph.hints import hints
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
@@ -107,6 +108,7 @@ def _state(
         fan, held = _fan(scope, template, names, common, *fanned)
         outputs = directories(scope, declared)
         filled = Filled(_unfilled(scope, template, names), {}, None, code.function if code else "")
+    hinted, either = hints(scope)
     state = State(
         id=scope.state_id("main", f"{template.name}_{suffix}" if suffix else template.name),
         label=scope.target.label,
@@ -130,7 +132,8 @@ def _state(
         code=code,
         title=_title(scope, template, filled.title, suffix),
         accepts_missing=template.missing == "allowed",
-        after=after(scope, rendered(scope, template.after, names)),
+        after=(*after(scope, rendered(scope, template.after, names)), *hinted),
+        either=either,
         reads=reads,
         writes=writes,
         keeps_failed=rendered(scope, template.snapshot, names) == ALWAYS,

@@ -108,8 +108,15 @@ class Contexts:
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
-        needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
-        return joined([self._initial, *(self._ended(need, products) for need in needs)])
+        needs = set(state.firm)
+        for candidates in state.either:  # the latest that succeeded is the one
+            done = (one for one in reversed(candidates) if all(self._is_done(number, products) for number in one))
+            needs.update(next(done, ()))
+        found = (self._ended(need, products) for need in sorted(needs) if self._is_done(need, products))
+        return joined([self._initial, *found])
+
+    def _is_done(self, number: int, products: Products) -> bool:
+        return number in products or number in self._passed_over
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""
@@ -206,7 +213,7 @@ def kept(
     if not outcome.ok:
         return outcome if error is None else replace(outcome, context=None)
     if error is not None:
-        return replace(outcome, outputs={}, error=error)
+        return replace(outcome, outputs={}, error=error, context=None)
     return replace(outcome, outputs={**outcome.outputs, OUTPUT: keep(changes)})
 
 

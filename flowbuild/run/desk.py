@@ -87,7 +87,7 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
-        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes(), door.secrets.mask)
         self._spreads: dict[StateId, Spread] = {}
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
@@ -270,8 +270,7 @@ class RunDesk:
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """A document in the store."""
-        data = canonical(document)
-        return Artifact(self._cas.put(data), len(data)).doc()
+        return self._io.keep(canonical(document))
 
     def signalled(self) -> int | None:
         return self._signals.received

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import selectors
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowbuild.core.action import ErrorInfo, Outcome
@@ -28,6 +28,7 @@ from flowbuild.graph.state import StateGraph
 from flowbuild.run.asks import Desk
 from flowbuild.run.children import Child
 from flowbuild.run.fanout import Begun, Fanout, Fanouts
+from flowbuild.run.followers import Followers
 from flowbuild.run.ready import Ready
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.room import Room
@@ -76,19 +77,11 @@ class Evaluation:
         self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
-        self._waiting: dict[int, int] = {}
-        self._followers: dict[int, list[int]] = {number: [] for number in wanted}
+        self._followers = Followers(self._states, wanted)
         self._ready = Ready(self._states, self._room)
         self._fanouts = Fanouts(desk, self._room, goes_on=keep_going is not Continue.NEVER)
         self._jobs_of_children = itertools.count(len(graph.states))
-        for number in wanted:
-            needs = set(self._states[number].needs)
-            self._waiting[number] = len(needs)
-            for need in needs:
-                self._followers[need].append(number)
-            if not needs:
-                self._move(number, StateStatus.READY)
-                self._ready.push(number)
+        self._start_soon(self._followers.ready)
 
     def run(self) -> Generator[list[Event], None, Result]:
         """Perform what must be performed; every yield is what happened in one step."""
@@ -100,7 +93,7 @@ class Evaluation:
                     yield events
                 if self._desk.signalled() is not None:
                     break
-                if not self._open and not (self._is_guest and (self._fanouts or not self._stopping)):
+                if not self._open and not self._may_yet_start():
                     break
                 yield from self._pump()
             if self._desk.signalled() is not None:
@@ -125,6 +118,11 @@ class Evaluation:
         number = self._ready.pop() if not self._stopping else None
         return None if number is None else self._start(number)
 
+    def _may_yet_start(self) -> bool:
+        """Whether others may make room for what is ready; where nothing is open, only those of another run can."""
+        is_waiting = bool(self._fanouts) or (bool(self._ready) and not self._stopping)
+        return self._is_guest and is_waiting
+
     def _move(self, number: int, status: StateStatus) -> None:
         """Every change of a state's status passes here, and none leaves LIFECYCLE."""
         before = self._result.status[number]
@@ -138,7 +136,7 @@ class Evaluation:
         passed_over = self._desk.passed_over(number, self._result.products)
         if passed_over is not None:
             self._move(number, StateStatus.SKIPPED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             return passed_over
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
@@ -146,14 +144,14 @@ class Evaluation:
         if done is not None:  # the journal says it already
             self._result.products[number] = done
             self._move(number, StateStatus.REUSED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             return []
         events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), action.base)]
         record = self._desk.remembered(state, action)
         if record is not None:
             self._result.products[number] = record.outputs
             self._move(number, StateStatus.REUSED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             payload = {
                 "action": action.key,
                 "label": action.label,
@@ -272,7 +270,7 @@ class Evaluation:
         notes = self._desk.remember(state, one.action, outcome, one.wall_ms)
         self._result.products[number] = artifacts
         self._move(number, StateStatus.COMPLETED)
-        self._free(number)
+        self._start_soon(self._followers.free(number))
         events: list[Event] = [
             Domain(
                 "artifact_written",
@@ -295,8 +293,9 @@ class Evaluation:
         self._move(one.number, status)
         if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
             self._stopping = True
-        if status is StateStatus.FAILED and self._keep_going is Continue.ALWAYS:
-            self._free_tolerant(one.number)
+        if status is StateStatus.FAILED and self._keep_going is not Continue.NEVER:
+            tolerant = self._keep_going is Continue.ALWAYS
+            self._start_soon(self._followers.lose(one.number, tolerant=tolerant))
         captured = {
             "label": one.action.label,
             "log": outcome.log,
@@ -307,24 +306,11 @@ class Evaluation:
         error = {"state_id": state.id, "info": info.doc()}
         return [Domain("output_captured", captured), StateFailed(state.id, error, outcome.failure_snapshot)]
 
-    def _free(self, number: int) -> None:
-        for follower in self._followers[number]:
-            self._met(follower)
-
-    def _met(self, number: int) -> None:
-        """One thing less that a state waits for."""
-        self._waiting[number] -= 1
-        if not self._waiting[number]:
+    def _start_soon(self, numbers: Iterable[int]) -> None:
+        """These states wait for nothing any more."""
+        for number in numbers:
             self._move(number, StateStatus.READY)
             self._ready.push(number)
-
-    def _free_tolerant(self, lost: int) -> None:
-        """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
-        for follower in self._followers[lost]:
-            if self._states[follower].accepts_missing:
-                self._met(follower)
-            else:
-                self._free_tolerant(follower)
 
     def _cancel(self) -> Generator[list[Event], None, None]:
         """End every open performance; each state's attempt is closed as cancelled."""
