@@ -315,6 +315,13 @@ def test_a_damaged_line_of_the_memo_is_told_and_folded_anew(old: Space) -> None:
     assert old.run("cache", "verify").code == 0
 
 
+@pytest.mark.parametrize("words", [("stats",), ("verify",), ("verify", "--rebuild"), ("gc",), ("gc", "--older-than", "0")])  # fmt: skip
+def test_where_nothing_was_built_there_is_nothing_to_look_after(lab: Space, words: tuple[str, ...]) -> None:
+    ran = lab.run("cache", *words)
+    assert (ran.code, ran.err) == (0, "") and not (lab.root / ".flowbuild").exists(), ran
+    assert lab.run("runs", "gc").out == "removed 0 of 0 runs (0 bytes)\n"
+
+
 def test_stats_count(old: Space) -> None:
     (doc,) = old.events("cache", "stats")
     assert doc["objects"] == len(objects(old))
