@@ -1,4 +1,4 @@
-"""Children: what is asked, refused and answered, over a nursery that a test scripts."""
+"""Child runs: what is asked, refused and answered, over a nursery that a test scripts."""
 
 from __future__ import annotations
 
