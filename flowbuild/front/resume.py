@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowbuild.core.errors import BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
@@ -58,17 +59,25 @@ def resume(request: Request, text: str) -> int:
         raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
     wanted = manifest_of(told, runs.cas)["input_params"]
     label, params = (wanted.get("label"), wanted.get("params")) if isinstance(wanted, dict) else (None, None)
-    if not isinstance(label, str) or not isinstance(params, dict):
+    settings = wanted.get("settings", {}) if isinstance(wanted, dict) else {}
+    if not isinstance(label, str) or not isinstance(params, dict) or not isinstance(settings, dict):
         raise BadManifest("manifest_malformed: it does not say what was asked", remedy="build its target again")
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
+        sets=tuple(_sets(label, params, settings)),
         json=request.json,
         verbose=request.verbose,
     )
     with Build(asked, console(asked)) as build:
         build.resumed = Going(run_id(entry.run_id), entry.journal, told)
         return build.build()
+
+
+def _sets(label: str, params: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    """The parameters of the run's target as they were, and what was set of any other."""
+    for name, value in params.items():
+        yield f"{label}.{name}={value if isinstance(value, str) else json.dumps(value)}"
+    yield from (f"{name}={value}" for name, value in settings.items())
