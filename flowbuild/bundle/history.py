@@ -38,7 +38,8 @@ _STATES = {layout.LIVE: "in progress", layout.STALE: "killed"}
 
 
 class Entry(NamedTuple):
-    """One run. `asked` is what its manifest says was asked: label, params, channel, policy; empty when not known."""
+    """One run. `asked` is what its manifest says was asked: label, params, channel, policy, and of a child run its
+    parent; empty when not known."""
 
     run_id: str
     label: str
@@ -53,6 +54,11 @@ class Entry(NamedTuple):
     @property
     def journal(self) -> Path:
         return self.path / layout.JOURNAL
+
+    @property
+    def parent(self) -> str:
+        """The id of the run that spawned it; empty for one that somebody asked for."""
+        return str((self.asked.get("parent") or {}).get("run_id") or "")
 
     @property
     def channel(self) -> str:

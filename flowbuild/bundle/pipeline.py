@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,16 @@ from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.said import already_said
 from flowbuild.core.canonical import canonical, digest
 from flowbuild.core.event import StateStatus
+from flowbuild.core.label import parse
 from flowbuild.core.world import world_id
 from flowbuild.graph.state import Built, StateGraph
+from flowbuild.run.kin import kin
 from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.store.journal import read
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
 
@@ -136,7 +139,17 @@ class Pipeline:
             "targets": [str(label) for label in (self._built.bundle or {})["targets"]],
             "states": states,
             "facts": len(run.desk.recorded),
+            **({"children": children} if (children := list(self._children())) else {}),
         }
+
+    def _children(self) -> Iterator[dict[str, Any]]:
+        """The runs that this one's handlers spawned, and the way from here to the bundles of those that have one."""
+        if not any(state.spawns for state in self._graph.states):
+            return
+        here, out = self._out_root / self._run_id, self._out_root.parents[self._built.label.directory.count("/")]
+        for child in kin(read(here / layout.JOURNAL)):
+            place = out / parse(child.label).directory / child.run_id
+            yield child._asdict() | {"bundle": os.path.relpath(place, here) if place.is_dir() else None}
 
     def _already_said(self, run: Run, result: Result) -> RunBundle | None:
         """The bundle of LATEST, if it loads strictly and records just these actions with these parameters."""

@@ -34,18 +34,19 @@ class Clock:
     @property
     def deadline(self) -> float | None:
         """When it is over, if nothing more is heard."""
-        ends = (self._end, None if self.silence is None else self._heard + self.silence)
+        ends = (self.end, None if self.silence is None else self._heard + self.silence)
         return min((one for one in ends if one is not None), default=None)
 
     @property
     def silent(self) -> ErrorInfo | None:
         """What a task ended for whose deadline has come, if that was its silence and not its time."""
-        if self.silence is None or (self._end is not None and time.monotonic() >= self._end):
+        if self.silence is None or (self.end is not None and time.monotonic() >= self.end):
             return None
         message = f"the handler gave no sign of life for {self.silence:g} s"
         details = {"heartbeat_timeout_ms": round(self.silence * 1000)}
         return ErrorInfo("heartbeat_timeout", message, retryable=True, details=details)
 
     @property
-    def _end(self) -> float | None:
+    def end(self) -> float | None:
+        """When its time is over, whatever is heard."""
         return None if self.total is None else self._started + self.total

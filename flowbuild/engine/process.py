@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple, TypeVar
 
+from flowbuild.core.event import Event
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.engine import Ready, Wait
 from flowbuild.engine.reaper import Reaper
@@ -147,6 +148,24 @@ def _drain(child: Child, captures: tuple[Capture, Capture], until: float) -> Pum
     while child.streams and time.monotonic() < until:
         yield Wait(tuple(child.streams), until)
         pump(child, captures)
+
+
+def before(
+    deadline: float | None, steps: Generator[Event | Wait, Ready, T]
+) -> Generator[Event | Wait, Ready, T | None]:
+    """What a generator comes to, closed at the deadline; None if it was."""
+    ready: Ready = None
+    try:
+        while deadline is None or time.monotonic() < deadline:
+            step = steps.send(ready)
+            if isinstance(step, Wait) and deadline is not None:
+                step = step._replace(deadline=deadline if step.deadline is None else min(deadline, step.deadline))
+            ready = yield step
+        return None
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        steps.close()
 
 
 def drive(generator: Generator[Wait, Ready, T]) -> T:

@@ -307,7 +307,7 @@ class Build:
         if last is not None:
             self._compared = compare(self, last, result, run.run_id)
         self.report.is_filtered |= run.is_filtered
-        if run.desk.forgot or run.is_filtered:
+        if run.desk.memory.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

@@ -23,6 +23,8 @@ PATIENCE_S = 10.0  # children have five to end; then the journal is sealed
 def cancel(request: Request, text: str) -> int:
     """End a run that is at work; exit 1 if it does not end."""
     out, entry = console(request), Runs(request).find(text)
+    if entry.parent and is_live(entry.journal):
+        raise BadFlag(f"{entry.run_id} is a child of {entry.parent}", remedy="cancel that one, and it ends too")
     if not is_live(entry.journal):
         raise BadFlag(f"{entry.run_id} is not at work: {entry.status}", remedy="only what runs can be cancelled")
     number = _writer(entry)

@@ -158,7 +158,7 @@ class ChildRun:
                 self._build.console.error(f"flowbuild: {committed.warning}")
         else:
             self._run.complete()
-        if self._run.desk.forgot:
+        if self._run.desk.memory.forgot:
             self._session.rows.spoil()
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.end = End(status, self._run.desk.contexts.final(result.products))

@@ -20,8 +20,10 @@ from flowbuild.front.build import start
 from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
+from flowbuild.run.kin import kin
 from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
 from flowbuild.store.cas import Cas
+from flowbuild.store.journal import read
 
 
 class Runs:
@@ -60,7 +62,8 @@ def list_(request: Request) -> int:
     for entry in entries:
         mark, name = "*" if entry.is_latest else " ", entry.run_id if out.verbose else entry.run_id[:8]
         columns = "  ".join(f"{getattr(entry, key):<{width}}" for key, width in wide.items())
-        out.line(f"{mark} {name}  {when(entry.started_ms):<19}  {columns}  {entry.label}".rstrip())
+        whose = f"  child of {entry.parent if out.verbose else entry.parent[:8]}" if entry.parent else ""
+        out.line(f"{mark} {name}  {when(entry.started_ms):<19}  {columns}  {entry.label}{whose}".rstrip())
     if not entries:
         out.line("no runs")
     return 0
@@ -90,15 +93,21 @@ def show(request: Request, text: str) -> int:
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
+    children = kin(read(entry.journal))
     doc = _doc(entry, runs) | {
         "states": {how: [_state(one) for one in found.of(how)] for how in HOW},
         "params": entry.asked.get("params") or {},
         "mismatches": mismatches,
+        "children": [child._asdict() for child in children],
         "took_ms": _took(found),
     }
     out.emit(doc)
     for line in _lines(entry, found, bundle):
         out.line(line)
+    for child in children:
+        out.line(
+            f"  {'child':<10} {child.label}  run {child.run_id[:8]}  {child.status or 'its end is not known here'}"
+        )
     _show_states(out, found)
     for row in mismatches[: None if out.verbose else MOST]:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
@@ -122,6 +131,8 @@ def _lines(entry: Entry, found: Story, bundle: RunBundle | None) -> Iterator[str
     yield f"  {'status':<10} {entry.status}" + (f": {entry.problem}" if entry.problem else "")
     yield f"  {'when':<10} {when(entry.started_ms)}" + (f", took {took / 1000:.2f} s" if took is not None else "")
     yield f"  {'asked':<10} channel {entry.channel or '?'}, policy {entry.policy or '?'}"
+    if entry.parent:
+        yield f"  {'parent':<10} run {entry.parent}"
     for name, value in sorted((entry.asked.get("params") or {}).items()):
         yield f"  {'param':<10} {name}={json.dumps(value)}"
     yield f"  {'states':<10} {counts}"
@@ -177,6 +188,7 @@ def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:
         "policy": entry.policy or None,
         "latest": entry.is_latest,
         "path": runs.way(entry.path),
+        **({"parent": entry.parent} if entry.parent else {}),
         **({"problem": entry.problem} if entry.problem else {}),
     }
 

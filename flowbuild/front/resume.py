@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowbuild.core.errors import BadManifest, RunStale, StoreConflict, StoreCorrupt
+from flowbuild.core.errors import BadFlag, BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import console
@@ -58,10 +58,10 @@ def resume(request: Request, text: str) -> int:
     if is_live(entry.journal):
         raise StoreConflict(f"{entry.run_id} is at work: its journal has a writer", remedy="wait for it to end")
     wanted = manifest_of(told, runs.cas)["input_params"]
-    label, params = (wanted.get("label"), wanted.get("params")) if isinstance(wanted, dict) else (None, None)
-    settings = wanted.get("settings", {}) if isinstance(wanted, dict) else {}
-    if not isinstance(label, str) or not isinstance(params, dict) or not isinstance(settings, dict):
-        raise BadManifest("manifest_malformed: it does not say what was asked", remedy="build its target again")
+    if wanted.get("parent"):
+        parent = wanted["parent"]["run_id"]
+        raise BadFlag(f"{entry.run_id} is a child of {parent}", remedy="go on with that one, if it was killed")
+    label, params, settings = str(wanted["label"]), wanted["params"], wanted.get("settings", {})
     asked = Request(
         "build",
         tuple(label.split(" ")),

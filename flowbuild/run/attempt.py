@@ -18,6 +18,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.event import Domain, Event, StateEntered, StateFailed
 from flowbuild.core.retry import ONCE, Retry
 from flowbuild.engine.engine import Performance, Ready, Wait
+from flowbuild.engine.process import before
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR, Step
 from flowbuild.run.items import name
@@ -38,7 +39,7 @@ def attempted(
     """Perform a step as often as it may be. `keep` takes a document into the store; `deadline` is the flow's."""
     number = 0
     while True:
-        outcome = yield from _within(step, perform(), deadline)
+        outcome = yield from before(deadline, perform())
         if outcome is None:
             return _late(step)
         if outcome.error is None or number >= step.retry_max or _is_final(outcome.error):
@@ -101,25 +102,6 @@ def _entered(action: Action, number: int) -> Generator[Event, None, None]:
         return
     yield StateEntered(action.state_id, number, action.base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
-
-
-def _within(
-    step: Step, performance: Performance, deadline: float | None
-) -> Generator[Event | Wait, Ready, Outcome | None]:
-    """A performance that is closed at the deadline; None if it was."""
-    ready: Ready = None
-    try:
-        while not _is_over(deadline):
-            found = performance.send(ready)
-            if isinstance(found, Wait) and deadline is not None:
-                found = Wait(found.descriptors, min(deadline, found.deadline or deadline))
-            ready = yield found
-        return None
-    except StopIteration as end:
-        outcome: Outcome = end.value
-        return outcome
-    finally:
-        performance.close()
 
 
 def _pause(milliseconds: int, deadline: float | None) -> Generator[Wait, Ready, None]:

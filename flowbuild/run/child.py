@@ -181,13 +181,14 @@ class Children:
         finally:
             self._room.reclaim()
 
-    def _advance(self, child: Child) -> Generator[Event, None, None]:
+    def _advance(self, child: Child) -> Generator[Event | Wait, Ready, None]:
         wait = child.one.step()
         if wait is not None:
             child.wait = wait
             return
         self._room.stir()
         yield self._completed(child)
+        yield Wait((), 0.0)  # at least once without its descriptor, whose number another may have next
 
     def _completed(self, child: Child) -> Domain:
         assert child.one.end is not None, "it has ended"

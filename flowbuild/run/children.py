@@ -7,7 +7,7 @@ children in item order: it is the join, and joining is all that it takes when th
 Shapes:  a child's document has `item`, see `items`. The state's has step kind `each`, and `with` {"each": variable,
          "children": [key, ...]}. What is joined is a directory: the star of an output becomes the item's number, in
          five digits. Items of the same content are one child, which stands in each of their places.
-Errors:  as `Action.refused`: items_invalid, which names the file, or the item that can't be asked.
+Errors:  as `Action.refused`: items_invalid, which names the file, or the item that can't be asked; secrets_detected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.core.canonical import Digest
-from flowbuild.core.errors import Faults, FlowError, UserError
+from flowbuild.core.errors import Faults, FlowError, SecretsDetected, UserError
 from flowbuild.graph.fan import STAR, Fan
 from flowbuild.graph.state import Input, State
 from flowbuild.run.items import Item, Products, Sources, name, tag
@@ -48,7 +48,9 @@ class Spread(NamedTuple):
 def spread(state: State, fan: Fan, products: Products, sources: Sources, bind: Bind) -> Spread:
     """Bind a state with a fan-out. `bind` makes the action of a state as any other."""
     try:
-        found = sources.items(fan, state.inputs[fan.variable], products, state.package)
+        found = sources.items(fan, state, products)
+    except SecretsDetected as error:
+        return _refused(state, fan, str(error), bind, error.code)
     except UserError as error:
         return _refused(state, fan, str(error), bind)
     except Faults as several:
@@ -92,9 +94,9 @@ def _child(state: State, fan: Fan, item: Item) -> State:
     )
 
 
-def _refused(state: State, fan: Fan, message: str, bind: Bind) -> Spread:
+def _refused(state: State, fan: Fan, message: str, bind: Bind, code: str = "items_invalid") -> Spread:
     """A fan-out that can't be made: its action fails when it is performed."""
-    return Spread(replace(bind(_whole(state, fan, ())), refused=ErrorInfo("items_invalid", message, "ParsingInput")))
+    return Spread(replace(bind(_whole(state, fan, ())), refused=ErrorInfo(code, message, "ParsingInput")))
 
 
 def join(cas: Cas, declared: Mapping[str, str], made: Sequence[Mapping[str, Artifact]]) -> dict[str, Artifact]:

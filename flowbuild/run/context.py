@@ -206,7 +206,7 @@ def kept(
     if not outcome.ok:
         return outcome if error is None else replace(outcome, context=None)
     if error is not None:
-        return replace(outcome, outputs={}, error=error)
+        return replace(outcome, outputs={}, error=error, context=None)
     return replace(outcome, outputs={**outcome.outputs, OUTPUT: keep(changes)})
 
 

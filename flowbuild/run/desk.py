@@ -13,19 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flowbuild.core.action import Action, Outcome
+from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId, StateId
+from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
-from flowbuild.graph.step import ERROR
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
-from flowbuild.run.belief import is_believed, not_remembered, unverified
 from flowbuild.run.bind import bind, hashed
 from flowbuild.run.child import Children
 from flowbuild.run.children import Child, Spread, join, spread
@@ -36,13 +34,14 @@ from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
 from flowbuild.run.items import Sources
+from flowbuild.run.memory import Memory
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals, Stop
 from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
-from flowbuild.store.memo import Memo, Record
-from flowbuild.store.tree import Artifact, intact
+from flowbuild.store.memo import Record
+from flowbuild.store.tree import Artifact
 
 
 class RunDesk:
@@ -51,15 +50,13 @@ class RunDesk:
     def __init__(
         self,
         *,
-        run_id: RunId,
         policy: Policy,
         config: RunConfig,
         forced: Collection[Label],
-        channel: str,
         engines: Engines,
         facts: HostFacts,
-        memo: Memo,
         cas: Cas,
+        memory: Memory,
         record: RunRecord,
         signals: Signals | Stop,
         workspace: Path,
@@ -73,15 +70,13 @@ class RunDesk:
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
-        self._run_id = run_id
         self._policy = policy
         self._config = config
         self._forced = forced
-        self._channel = channel
         self._engines = engines
         self._facts = facts
-        self._memo = memo
         self._cas = cas
+        self.memory = memory
         self._record = record
         self._signals = signals
         self._door = door
@@ -92,14 +87,10 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
-        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes())
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes(), door.secrets.mask)
         self._spreads: dict[StateId, Spread] = {}
-        self._unkept: set[Digest] = set()  # children whose results were not remembered
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
-        self.replaced: set[str] = set()
-        self.disbelieved: set[str] = set()  # keys whose results another channel made
-        self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         action = self._bound(state, products)
@@ -169,19 +160,7 @@ class RunDesk:
         return record and idempotent.checked(state, action, record)
 
     def _recorded(self, state: State, action: Action) -> Record | None:
-        """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
-        if self.is_forced(state) or action.refused is not None:
-            return None
-        record = self._memo.lookup(action.key)
-        if record is None:
-            return None
-        if not is_believed(record.channel, self._channel):
-            self.disbelieved.add(action.key)
-            return None
-        if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
-            self.replaced.add(action.key)
-            return None
-        return record
+        return None if self.is_forced(state) or action.refused is not None else self.memory.recorded(action)
 
     def begin(self, state: State, action: Action) -> None:
         self._record.begin()
@@ -192,14 +171,14 @@ class RunDesk:
             self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
-            self.replaced.add(action.key)
+            self.memory.replaced.add(action.key)
 
     def perform(self, state: State, action: Action) -> Performance:
         self.begin(state, action)
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
-            return unverified()
+            return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
             perform = self._door.secrets.performed
@@ -246,22 +225,7 @@ class RunDesk:
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
-        if action.item:
-            item = told.items.get(action.key) if told is not None else None
-            made = item.outputs if item is not None and item.completed else None
-            return made if made is not None and all(intact(self._cas, one) for one in made.values()) else None
-        return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
-
-    def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
-        """What a state of the journal left, if the store still has all of it."""
-        if told.reused_from is not None:
-            record = self._memo.lookup(told.action) if told.action else None
-            found = None if record is None else {name: record.outputs[name] for name in told.outputs}
-        else:
-            found = {name: Artifact.from_doc(doc) for name, doc in told.written.items()}
-        if found is None or not all(intact(self._cas, one) for one in found.values()):
-            return None
-        return found
+        return self.memory.done(told, action) if told is not None else None
 
     def join(self, state: State, action: Action, made: Mapping[str, Mapping[str, Artifact]]) -> Outcome:
         outputs = join(self._cas, state.declared, [made[key] for key in action.with_["children"]])
@@ -269,31 +233,11 @@ class RunDesk:
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
-        notes = self._remember(state, action, outcome, wall_ms)
+        notes = self.memory.remember(state, action, outcome, wall_ms)
         if not action.item and self._config.event_profile.keeps("state_timed"):
             timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
             notes.append(Domain("state_timed", timed))
         return notes
-
-    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
-        reason = not_remembered(moved, outcome, self._facts.remembers(state))
-        is_of_unkept = state.fan is not None and not self._unkept.isdisjoint(action.with_["children"])
-        if ERROR in outcome.outputs or is_of_unkept or (reason is None and not self._may_remember(state, action)):
-            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
-            moved, reason = [], ""
-        if reason is not None:
-            self.forgot = True
-            if action.item:
-                self._unkept.add(action.key)
-            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload | ({"action": action.key} if action.item else {}))]
-        outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
-        outputs |= idempotent.noted(state, action)
-        replaces = action.key in self.replaced or action.key in self.disbelieved
-        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
-        self._memo.append([record])
-        return []
 
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
@@ -306,12 +250,6 @@ class RunDesk:
         if digest in self.contexts.snapshots and digest not in self._snapshots:
             self._snapshots.add(digest)
             self._cas.put(self.contexts.snapshots[digest])
-
-    def _may_remember(self, state: State, action: Action) -> bool:
-        """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
-        if state.applies:
-            return state.idempotency_key is not None
-        return state.remembers or action.own_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:
@@ -332,8 +270,7 @@ class RunDesk:
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """A document in the store."""
-        data = canonical(document)
-        return Artifact(self._cas.put(data), len(data)).doc()
+        return self._io.keep(canonical(document))
 
     def signalled(self) -> int | None:
         return self._signals.received
@@ -341,3 +278,9 @@ class RunDesk:
     @property
     def wakeup(self) -> int | None:
         return self._signals.descriptor
+
+
+def _unverified() -> Performance:
+    """What changes the world is not done again to see what it comes to."""
+    yield from ()
+    return Outcome(error=ErrorInfo("unverified", "it changes the world outside, and is not done again to compare"))

@@ -41,7 +41,7 @@ LONGEST_KEY = 512
 # Names that only we write: a fold believes them.
 RESERVED_EVENTS = NEEDED | {
     *ITEM_EVENTS,
-    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *("attempt_failed", "child_run_completed", "child_run_spawned", "effect_intended", "executor_event", "heartbeat"),
     *("not_remembered", "output_captured", "state_timed", "step_failed"),
 }
 

@@ -100,7 +100,7 @@ class Evaluation:
                     yield events
                 if self._desk.signalled() is not None:
                     break
-                if not self._open and not (self._is_guest and (self._fanouts or not self._stopping)):
+                if not self._open and not self._may_yet_start():
                     break
                 yield from self._pump()
             if self._desk.signalled() is not None:
@@ -124,6 +124,11 @@ class Evaluation:
             return self._start_child(*child)
         number = self._ready.pop() if not self._stopping else None
         return None if number is None else self._start(number)
+
+    def _may_yet_start(self) -> bool:
+        """Whether others may make room for what is ready; where nothing is open, only those of another run can."""
+        is_waiting = bool(self._fanouts) or (bool(self._ready) and not self._stopping)
+        return self._is_guest and is_waiting
 
     def _move(self, number: int, status: StateStatus) -> None:
         """Every change of a state's status passes here, and none leaves LIFECYCLE."""

@@ -94,9 +94,9 @@ def _verdict(state: State, action: Action, is_known: bool, desk: RunDesk, last: 
         return Verdict(state, Would.REUSE, "its action key is remembered", key=action.key)
     if desk.is_forced(state):
         return Verdict(state, Would.RUN, "--force asks for it", key=action.key)
-    if action.key in desk.disbelieved:
+    if action.key in desk.memory.disbelieved:
         return Verdict(state, Would.RUN, "its last result was made in channel direct", key=action.key)
-    if action.key in desk.replaced:
+    if action.key in desk.memory.replaced:
         # Another state that runs before it may make the same bytes.
         return Verdict(state, Would.MAY, "an output of its last run is no longer in the store", key=action.key)
     if before is None:

@@ -81,6 +81,9 @@ class RunIo:
             return None
         return collect(self._cas, path).doc()
 
+    def keep(self, data: bytes) -> Mapping[str, Any]:
+        return Artifact(self._cas.put(data), len(data)).doc()
+
     def log(self, action: Action, stream: str) -> Path:
         directory = self._directory / "logs"
         if directory not in self._made:

@@ -4,7 +4,8 @@ Knows nothing of children or of keys. One file has a JSON list; of a directory, 
 items, in the order of their paths or as they are given.
 
 Shapes:  Item. `doc` is {"value": JSON}, or {"file", "sha256", "executable"} with its path for whoever reads it.
-Errors:  BadJson, and BadAttribute for what is no list, holds what is no item, or has too many.
+Errors:  BadJson, and BadAttribute for what is no list, holds what is no item, or has too many;
+         SecretsDetected.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from posixpath import splitext
 from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest, canonical, digest
-from flowbuild.core.errors import BadAttribute
+from flowbuild.core.errors import BadAttribute, SecretsDetected
+from flowbuild.core.mask import Mask
+from flowbuild.core.secrets import find_secret
 from flowbuild.graph.fan import Fan
-from flowbuild.graph.state import FileItem, Held, Input, Product, Source
+from flowbuild.graph.state import FileItem, Held, Input, Product, Source, State
 from flowbuild.graph.state import Item as Named
 from flowbuild.load.attributes import described
+from flowbuild.load.secret import WORDS
 from flowbuild.load.strict_json import parse_json
 from flowbuild.store.cas import Cas
+from flowbuild.store.refusal import refused
 from flowbuild.store.tree import Artifact, entries
 
 Products = Mapping[int, Mapping[str, Artifact]]
@@ -37,15 +42,23 @@ class Item(NamedTuple):
 
 class Sources:
     """Where items are read. `source` tells the digest of a workspace file and whether it is executable, `read` its
-    bytes."""
+    bytes; `mask` finds the secrets that no item may hold."""
 
-    def __init__(self, cas: Cas, source: Callable[[str], tuple[Digest, bool]], read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        cas: Cas,
+        source: Callable[[str], tuple[Digest, bool]],
+        read: Callable[[str], bytes],
+        mask: Mask,
+    ) -> None:
         self._cas = cas
         self._source = source
         self._read = read
+        self._mask = mask
 
-    def items(self, fan: Fan, held: Input, products: Products, package: str) -> list[Item]:
-        """The items of a fan-out. `held` is what its variable names."""
+    def items(self, fan: Fan, state: State, products: Products) -> list[Item]:
+        """The items of a state's fan-out."""
+        held, package = state.inputs[fan.variable], state.package
         where = held.items[0].path if len(held.items) == 1 else f"{fan.variable!r}"
         found = list(
             self._files(held, products, package) if held.many else self._within(fan, held.items[0], products, package)
@@ -53,6 +66,11 @@ class Sources:
         if len(found) > fan.most:
             problem = f"{where} has {len(found):,} items, and {fan.most:,} are the most"
             raise BadAttribute(problem, remedy="`fanout: {max_items: …}` in flowbuild.yaml allows more")
+        for place, item in enumerate(found):
+            looks_secret = WORDS not in state.allows and find_secret(item.value) is not None
+            if looks_secret or self._mask.finds(canonical(item.doc)):
+                problem = f"item {place} of {where} is a secret, or looks like one; it would stand in the journal"
+                raise SecretsDetected(problem, remedy="let the handler read a variable that `secrets:` names")
         return found
 
     def _files(self, held: Input, products: Products, package: str) -> Iterator[Item]:
@@ -69,7 +87,10 @@ class Sources:
 
     def _within(self, fan: Fan, one: Named, products: Products, package: str) -> Iterator[Item]:
         if isinstance(one, Source):
-            yield from _listed(self._read(one.path), one.path)
+            self._source(one.path)  # which says what is wrong with a file that can't be one
+            with refused(one.path):
+                data = self._read(one.path)
+            yield from _listed(data, one.path)
             return
         artifact = _artifact(one, products)
         if not artifact.is_directory:
@@ -90,14 +111,19 @@ def tag(doc: Mapping[str, Any]) -> str:
 
 
 def name(doc: Mapping[str, Any]) -> str:
-    """An item as people read it: text as it is, another value as JSON, a file by its path; cut where it is long."""
+    """An item as people read it: text as it is, a mapping by its `name` or `id`, any other value as JSON, a file by its
+    path; cut where it is long. It tells items apart for people only."""
     value = doc["file"].removeprefix("out/bin/") if "file" in doc else doc["value"]
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("name", "id") if isinstance(value.get(key), str)), value)
     text = " ".join((value if isinstance(value, str) else canonical(value).decode()).split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _artifact(one: Named, products: Products) -> Artifact:
     assert isinstance(one, Product), "a target's files are sources and products"
+    if one.state not in products:  # what accepts missing inputs may come here all the same
+        raise BadAttribute(f"{one.path} could not be made, and without it there are no items")
     return products[one.state][one.output]
 
 

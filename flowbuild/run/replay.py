@@ -38,12 +38,6 @@ from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact, entries
 
-# Codes of states that failed before anything was performed, and why.
-NEVER_BEGUN: Mapping[str, str] = {
-    "context_conflict": "its needs disagreed about the context",
-    "items_invalid": "it had no items",
-}
-
 
 class Found(StrEnum):
     """What a replayed state came to, beside what it came to in its run."""
@@ -87,8 +81,8 @@ class Replay:
         doc = self._document(told)
         if doc.get("effect") == "apply_side_effect":
             return Verdict(told, Found.TAKEN, "what it did outside is not done again")
-        if told.error is not None and told.error["code"] in NEVER_BEGUN:
-            return Verdict(told, Found.TAKEN, f"it was never performed: {NEVER_BEGUN[told.error['code']]}")
+        if told.error is not None and told.error["code"] == "context_conflict":
+            return Verdict(told, Found.TAKEN, "it was never performed: its needs disagreed about the context")
         if doc["step_kind"] == EACH:
             return self._each(told, doc)
         outcome = self._performed(told, doc)
@@ -119,6 +113,8 @@ class Replay:
     def _each(self, told: Told, doc: Mapping[str, Any]) -> Verdict:
         """A fan-out: its children performed again, and joined. Of one that failed, the children that failed."""
         failed = [key for key, child in told.items.items() if child.error is not None]
+        if told.error is not None and not failed:
+            return Verdict(told, Found.TAKEN, "it was never performed: it could not have these items")
         apart = ""
         made: dict[str, dict[str, Artifact]] = {}
         for key in dict.fromkeys(failed if told.error is not None else doc["with"]["children"]):

@@ -26,6 +26,7 @@ from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
@@ -91,16 +92,17 @@ class Run:
         engines, door = self._engines(), self._door(flushes, children)
         passed_over = skipped(graph.states, wanted, start.config.skip_tags)
         self.is_filtered = bool(passed_over)
+        definitions = Definitions(
+            graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
+        )
         self.desk = RunDesk(
-            run_id=run_id,
             policy=policy,
             config=start.config,
             forced=forced,
-            channel=session.channel,
             engines=engines,
             facts=session.facts,
-            memo=session.memo,
             cas=session.cas,
+            memory=Memory(run_id, session.channel, session.memo, session.cas, session.facts, door, definitions),
             record=self.record,
             signals=self._signals,
             workspace=session.workspace.root,
@@ -110,9 +112,7 @@ class Run:
             contexts=Contexts(graph.states, session.cas.read, passed_over, birth.initial if birth else None),
             skipped=passed_over,
             children=children,
-            definitions=Definitions(
-                graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
-            ),
+            definitions=definitions,
             told=story.states if story else None,
             on_effect=self._mark,
         )
@@ -174,7 +174,7 @@ class Run:
     def check(self) -> None:
         """Refuse to go on with a run whose work is not what it was."""
         if self._story is not None:
-            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.outputs)
+            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.memory.outputs)
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""

@@ -52,5 +52,6 @@ def _named(keys: set[str], order: Sequence[str], document: Callable[[str], Doc |
     for key in order:
         if key in keys:
             doc = document(key)
-            found.setdefault(name(doc["item"]) if doc is not None and "item" in doc else key[:8], key)
+            said = name(doc["item"]) if doc is not None and "item" in doc else key[:8]
+            found[said if said not in found else f"{said} {key[:8]}"] = key
     return found

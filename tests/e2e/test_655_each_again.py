@@ -269,3 +269,63 @@ def test_every_item_is_confined_in_clean(space: Space) -> None:
     if "can't hold" in ran.err or "channel_refused" in ran.out or ran.code == 3:
         pytest.skip(f"this host can't confine: {ran.err or ran.out}")
     assert ran.code == 1 and "item 1 (b.txt)" in ran.out, ran
+
+
+def test_what_an_item_made_while_its_input_moved_is_joined_and_not_remembered(sites: Sites) -> None:
+    sites.write("n.json", "[1, 2]")
+    sites.write("a.txt", "a\n")
+    sites.write("BUILD.yaml", f"""
+        targets:
+          t:
+            rule: exec
+            script: |
+              echo ${{{{ n }}}} >> {sites.log}
+              [ ${{{{ n }}}} = 1 ] || echo more >> {sites.root}/a.txt
+              cp ${{{{ inputs.a }}}} ${{{{ outputs.o }}}}
+            each: {{n: n.json}}
+            inputs: {{a: a.txt}}
+            outputs: {{o: o/*}}
+    """)  # fmt: skip
+    ran = sites.run("//:t", "-j", "1")
+    assert ran.code == 0 and "its result is not remembered" in ran.out, ran
+    sites.called()
+    sites.write("a.txt", "a\n")
+    assert sites.run("//:t", "-j", "1").code == 0
+    assert sites.called() == ["2"]
+
+
+def test_every_item_reads_the_context_that_its_state_begins_with(space: Space) -> None:
+    space.write("items.json", '["a", "b"]')
+    space.write(
+        "c.py",
+        """
+        def write(out, context):
+            context.write("unit", "km")
+            out.write_text("")
+
+        def read(it, out, context):
+            out.write_text(it + context.read("unit"))
+    """,
+    )
+    space.write("BUILD.yaml", """
+        targets:
+          unit: {rule: python, handler: "c.py:write", outputs: {out: out}, writes: [unit]}
+          said: {rule: python, handler: "c.py:read", each: {it: items.json}, outputs: {out: out/*}, after: [":unit"], reads: [unit]}
+          report: {rule: run, targets: [":said"]}
+    """)  # fmt: skip
+    assert space.run("//:report").code == 0
+    ran = space.run("runs", "replay", "//:report", "-v")
+    assert ran.code == 0 and "equal    //:said" in ran.out, ran
+    space.build("//:said")
+    assert [path.read_text() for path in sorted((space.root / "out/bin/said/out").iterdir())] == ["akm", "bkm"]
+
+
+def test_items_write_no_context(space: Space) -> None:
+    space.write("items.json", "[]")
+    space.write("c.py", "def write(it, out, context): context.write('unit', it)\n")
+    space.write("BUILD.yaml", """
+        targets:
+          t: {rule: python, handler: "c.py:write", each: {it: items.json}, outputs: {out: out/*}, writes: [unit]}
+    """)  # fmt: skip
+    ran = space.run("//:t")
+    assert ran.code == 2 and "a state with items writes no context keys" in ran.err, ran

@@ -403,3 +403,10 @@ def test_who_waits_for_others_is_advanced_when_one_has_ended(tmp_path: Path) -> 
             assert looked == ["at first"]
             engine.open_gate()
     assert looked == ["at first", "when the other had ended"]
+
+
+def test_a_guest_that_only_reuses_ends(scripted: tuple[Desk, ScriptedEngine]) -> None:
+    desk, _ = scripted
+    run(DIAMOND, desk)
+    steps = Evaluation(graph(DIAMOND), range(4), desk, room=Room(1), is_guest=True).run()
+    assert len(list(steps)) == 4
