@@ -33,9 +33,10 @@ from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
 from flowbuild.front.run_config import check_tags, run_config
 from flowbuild.front.runtime import open_steps
+from flowbuild.front.settings import settings, written
 from flowbuild.front.tally import Tally
 from flowbuild.front.verify import before, compare
-from flowbuild.graph.lower import Setting, lower
+from flowbuild.graph.lower import lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
@@ -104,7 +105,7 @@ class Build:
 
     @cached_property
     def graph(self) -> StateGraph:
-        return lower(self.catalog, self.labels, list(self._settings()))
+        return lower(self.catalog, self.labels, list(settings(self.request.sets, self.package)))
 
     @cached_property
     def wanted(self) -> list[Label]:
@@ -169,15 +170,6 @@ class Build:
 
     def _code(self, result: Result) -> int:
         return 128 + result.signal if result.signal is not None else self._compared if result.ok else 1
-
-    def _settings(self) -> Iterator[Setting]:
-        for text in self.request.sets:
-            name, equals, value = text.partition("=")
-            if not equals:
-                raise BadFlag(f"--set {text}: a value is missing", remedy="write --set name=value")
-            owner, dot, short = name.rpartition(".")
-            is_label = dot and owner.startswith(("//", ":"))
-            yield (parse(owner, self.package), short, value) if is_label else (None, name, value)
 
     def _build_plain(self, labels: Sequence[Label]) -> int:
         result, code = self.evaluate(self.graph.closure(labels))
@@ -288,6 +280,8 @@ class Build:
     def start_of(self, asked: Asked) -> StartRun:
         """What a new run of what is asked begins with."""
         variables = tuple(sorted(self.session.facts.asked_variables))
+        if asked.parent is None:
+            asked = asked._replace(settings=written(self.request.sets, self.package))
         return start_run(asked, self.request.channel, self.request.policy, variables)
 
     def config(self, label: Label | None = None) -> RunConfig:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowbuild.core.errors import BadFlag, BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
@@ -60,16 +61,23 @@ def resume(request: Request, text: str) -> int:
     if wanted.get("parent"):
         parent = wanted["parent"]["run_id"]
         raise BadFlag(f"{entry.run_id} is a child of {parent}", remedy="go on with that one, if it was killed")
-    label, params = str(wanted["label"]), wanted["params"]
+    label, params, settings = str(wanted["label"]), wanted["params"], wanted.get("settings", {})
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
+        sets=tuple(_sets(label, params, settings)),
         json=request.json,
         verbose=request.verbose,
     )
     with Build(asked, console(asked)) as build:
         build.resumed = Going(run_id(entry.run_id), entry.journal, told)
         return build.build()
+
+
+def _sets(label: str, params: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    """The parameters of the run's target as they were, and what was set of any other."""
+    for name, value in params.items():
+        yield f"{label}.{name}={value if isinstance(value, str) else json.dumps(value)}"
+    yield from (f"{name}={value}" for name, value in settings.items())

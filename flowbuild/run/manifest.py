@@ -18,13 +18,17 @@ from flowbuild.version import __version__
 
 
 class Asked(NamedTuple):
-    """What is asked of a run, and how it is to be performed. `parent` says who spawned it, if anybody did."""
+    """What is asked of a run, and how it is to be performed. `parent` says who spawned it, if anybody did.
+
+    `params` are those of its target; `settings` all that somebody set, those of other targets too.
+    """
 
     op: OpId
     label: str
     params: Mapping[str, Any]
     config: RunConfig
     parent: Mapping[str, Any] | None = None
+    settings: Mapping[str, str] | None = None
 
 
 def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -38,6 +42,7 @@ def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, .
             "params": {name: _exact(value) for name, value in sorted(asked.params.items())},
             "policy": policy,
             **({"parent": dict(asked.parent)} if asked.parent else {}),
+            **({"settings": dict(asked.settings)} if asked.settings else {}),
         },
         "run_config": asked.config.doc(),
         "build": {

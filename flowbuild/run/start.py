@@ -117,10 +117,9 @@ def _document(data: bytes) -> dict[str, Any]:
     if not isinstance(doc, dict) or doc.keys() != fields or not isinstance(doc["op_id"], str):
         raise BadManifest(f"manifest_malformed: it is no object of {', '.join(sorted(fields))}", remedy=_AGAIN)
     asked = doc["input_params"]
-    if (
-        not isinstance(asked, dict)
-        or not isinstance(asked.get("label"), str)
-        or not isinstance(asked.get("params"), dict)
+    kinds = {"label": str, "params": dict, "settings": dict}
+    if not isinstance(asked, dict) or any(
+        not isinstance({"settings": {}, **asked}.get(name), kind) for name, kind in kinds.items()
     ):
         raise BadManifest("manifest_malformed: its input_params do not say what was asked", remedy=_AGAIN)
     return doc
@@ -128,8 +127,10 @@ def _document(data: bytes) -> dict[str, Any]:
 
 def _check_secrets(doc: Mapping[str, Any]) -> None:
     """Names are not looked at: a target may be called `api_keys`, and a variable as it likes."""
-    params = doc["input_params"]
-    params = {name: one for name, one in params.items() if name != "label"} if isinstance(params, dict) else params
+    asked = doc["input_params"]
+    params = {name: one for name, one in asked.items() if name != "label"}
+    if "settings" in params:
+        params["settings"] = list(params["settings"].values())
     for name, said in (("input_params", params), ("run_config", doc["run_config"])):
         if (pointer := find_secret(said)) is not None:
             raise SecretsDetected(f"the manifest would hold what looks like a secret, at /{name}{pointer}")

@@ -130,6 +130,33 @@ def test_a_run_is_gone_on_with_by_name(gated: Space, gate: Path) -> None:
     assert (again.code, again.out) == (0, f"{run_id[:8]} has ended: Completed\n")
 
 
+@pytest.mark.parametrize("how", ["by itself", "by name"])
+def test_what_was_set_stays_set_of_states_that_had_not_begun_too(gated: Space, gate: Path, how: str) -> None:
+    text = gated.read("BUILD.yaml").replace('inputs: {page: ":page"}', 'inputs: {page: ":page"}, params: {word: plain}')
+    text = text.replace(
+        f"loud, with: {{gate: {gate}}}", f"loud, with: {{gate: {gate}, word: '${{{{ params.word }}}}'}}"
+    )
+    report = "report: {rule: run, targets: [':loud'], params: {flag: false}}"
+    gated.write("BUILD.yaml", text.replace('report: {rule: run, targets: [":loud"]}', report))
+    text = gated.read("fetch.py").replace("io, gate):\n    now", "io, gate, word):\n    now")
+    gated.write("fetch.py", text.replace("str(now)", "word"))
+    words = ("//:report", "--set", "//:loud.word=fancy", "--set", "flag=true")
+    killed(gated, gate, "page", *words)
+    (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    if how == "by itself":
+        ran = gated.run(*words)
+    else:
+        ran = gated.run("runs", "resume", run_id)
+    assert ran.code == 0 and bundle(gated).name == run_id, ran
+    asked = json.loads((bundle(gated) / "manifest.json").read_text())["input_params"]
+    assert (asked["settings"], asked["params"]) == ({"//:loud.word": "fancy", "flag": "true"}, {"flag": True})
+    states = json.loads((bundle(gated) / "summary.json").read_text())["states"]
+    (loud,) = (row["outputs"] for key, row in states.items() if key.startswith("loud"))
+    assert (bundle(gated) / "objects" / loud["loud"]).read_text().endswith("fancy")
+
+
 def test_what_is_not_the_same_work_any_more_begins_anew(gated: Space, gate: Path) -> None:
     killed(gated, gate, "page", "//:report")
     (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())

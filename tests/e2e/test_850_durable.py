@@ -48,7 +48,7 @@ def place(tmp_path: Path) -> tuple[Path, int]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = int(one.getsockname()[1])
-    for name in ("serve.py", "BUILD.yaml"):
+    for name in ("serve.py", "shop.py"):
         text = (root / "durable" / name).read_text()
         assert "8765" in text
         (root / "durable" / name).write_text(text.replace("8765", str(port)))

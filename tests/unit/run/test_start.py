@@ -114,3 +114,14 @@ def test_a_manifest_that_was_edited_in_the_store(tmp_path: Path) -> None:
     path.chmod(0o444)
     with pytest.raises(BadManifest, match="^manifest_artifact_mismatch"):
         started(story(one), cas, "a")
+
+
+def test_what_was_set_is_looked_at_and_not_whose_it_is() -> None:
+    def setting(settings: Any) -> StartRun:
+        return edited(input_params={**start().doc["input_params"], "settings": settings})
+
+    check_start(setting({"//:api_keys.limit": "3"}), [STATE], [0])
+    with pytest.raises(SecretsDetected):
+        check_start(setting({"//:a.limit": "password=3"}), [STATE], [0])
+    with pytest.raises(BadManifest, match="do not say what was asked"):
+        check_start(setting(["//:a.limit=3"]), [STATE], [0])
