@@ -75,6 +75,10 @@ NEEDED = ITEM_EVENTS | {
     "fact_recorded",
     "reused",
     "skipped",
+    "effect_intended",
+    "not_remembered",
+    "child_run_spawned",
+    "child_run_completed",
 }
 
 
