@@ -70,7 +70,7 @@ ITEM_EVENTS = frozenset({"item_bound", "item_recorded", "item_reused", "item_fai
 # What folds are made of: no event profile filters these.
 NEEDED = ITEM_EVENTS | {
     *("action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"),
-    *("child_run_spawned", "child_run_completed"),
+    *("child_run_spawned", "child_run_completed", "effect_intended", "not_remembered"),
 }
 
 

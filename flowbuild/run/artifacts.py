@@ -13,7 +13,16 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest
-from flowbuild.core.event import Domain, Event, RunCompleted, RunStarted, StateCompleted, StateEntered, from_doc
+from flowbuild.core.event import (
+    Domain,
+    Event,
+    RunCompleted,
+    RunStarted,
+    StateCompleted,
+    StateEntered,
+    StateFailed,
+    from_doc,
+)
 from flowbuild.run.story import ITEMS
 
 
@@ -61,6 +70,8 @@ def _named(event: Event) -> Iterator[Named]:
         yield Named(Digest(event.base_snapshot_id), Kind.CONTEXT_SNAPSHOT, event.state_id)
     elif isinstance(event, StateCompleted):
         yield Named(Digest(event.context_snapshot_id), Kind.CONTEXT_SNAPSHOT, event.state_id)
+    elif isinstance(event, StateFailed) and event.failure_snapshot_id is not None:
+        yield Named(Digest(event.failure_snapshot_id), Kind.CONTEXT_SNAPSHOT, event.state_id)
     elif isinstance(event, RunCompleted) and event.final_snapshot_id is not None:
         yield Named(Digest(event.final_snapshot_id), Kind.CONTEXT_SNAPSHOT)
     elif isinstance(event, Domain):

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
-from flowbuild.core.event import ITEM_EVENTS, NEEDED, Domain, Event
+from flowbuild.core.event import NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
@@ -40,9 +40,7 @@ MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
 # Names that only we write: a fold believes them.
 RESERVED_EVENTS = NEEDED | {
-    *ITEM_EVENTS,
-    *("attempt_failed", "child_run_completed", "child_run_spawned", "effect_intended", "executor_event", "heartbeat"),
-    *("not_remembered", "output_captured", "state_timed", "step_failed"),
+    *("attempt_failed", "executor_event", "heartbeat", "output_captured", "state_timed", "step_failed"),
 }
 
 

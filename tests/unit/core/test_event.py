@@ -69,9 +69,9 @@ def test_any_domain_event_survives(name: str, payload: dict[str, int]) -> None:
 
 def test_folds_need_these() -> None:
     assert sorted(NEEDED) == [
-        *("action_bound", "artifact_written", "fact_recorded"),
-        *("item_bound", "item_failed", "item_recorded", "item_reused"),
-        *("outcome_recorded", "reused", "skipped"),
+        *("action_bound", "artifact_written", "child_run_completed", "child_run_spawned"),
+        *("effect_intended", "fact_recorded", "item_bound", "item_failed", "item_recorded", "item_reused"),
+        *("not_remembered", "outcome_recorded", "reused", "skipped"),
     ]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import flowbuild
 from flowbuild.core.canonical import digest
 from flowbuild.core.errors import BadAttribute, BadConfig
 from flowbuild.core.event import NEEDED
@@ -109,6 +112,23 @@ def test_an_execution_mode_that_is_not_ours(mode: Any) -> None:
 def test_zero_attempts_are_one() -> None:
     doc = RunConfig().doc()
     assert from_doc({**doc, "retry_policy": {**doc["retry_policy"], "max_attempts": 0}}).retry.attempts == 1
+
+
+def read_by(path: Path) -> set[str]:
+    """The names of events that a module compares one's name with."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare) and ast.unparse(node.left) in ("name", "event.name"):
+            texts = (one for other in node.comparators for one in ast.walk(other) if isinstance(one, ast.Constant))
+            found |= {str(one.value) for one in texts}
+    return found
+
+
+@pytest.mark.parametrize("module", ["run/story.py", "run/artifacts.py", "bundle/said.py"])
+def test_what_a_fold_reads_is_needed(module: str) -> None:
+    found = read_by(Path(flowbuild.__path__[0]) / module)
+    assert found
+    assert found <= NEEDED
 
 
 def test_no_profile_takes_away_what_folds_need() -> None:
