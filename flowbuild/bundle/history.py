@@ -212,7 +212,7 @@ def _asked(journal: Path, cas: Cas) -> Doc:
     """What the manifest behind a journal says was asked; nothing where that can't be read."""
     try:
         return dict(manifest_of(_opening(journal), cas)["input_params"])
-    except StoreError:
+    except (StoreError, TypeError, ValueError):
         return {}
 
 

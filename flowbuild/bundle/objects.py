@@ -42,10 +42,14 @@ class Objects:
         for data in (canonical(self._run.manifest), b"{}", *self._run.desk.contexts.snapshots.values()):
             yield from self._bytes(data)
         for number in self._result.keys:
-            action = self._run.desk.bind(self._graph.states[number], self._result.products)
-            yield from self._action(self._graph.states[number], action)
+            state = self._graph.states[number]
+            action = self._run.desk.bind(state, self._result.products)
+            yield from self._action(state, action)
+            for child in self._run.desk.children(state):
+                yield from self._action(child.state, child.action)
             yield from self._sources(number, action)
-        for products in self._result.products.values():
+        left = [made for children in self._result.left.values() for made in children.values()]
+        for products in [*self._result.products.values(), *left]:
             for artifact in products.values():
                 yield from self._artifact(artifact, "")
         for digest in self._run.desk.recorded:

@@ -19,8 +19,7 @@ from flowbuild.core.errors import StoreError
 from flowbuild.run.story import Story, Told
 from flowbuild.run.why import Change, changes
 
-SMALL = 64 * 1024  # bytes of an output that is shown line by line
-MOST_LINES = 20
+SMALL = 64 * 1024  # bytes of what is looked into
 
 
 class Witness(NamedTuple):
@@ -43,6 +42,16 @@ class Parting(NamedTuple):
     changes: tuple[Change, ...]
     old: Witness | None
     new: Witness | None
+
+
+class Apart(NamedTuple):
+    """A fact or an output that differs: both digests; fields of two JSON objects or listings, or lines of two texts."""
+
+    name: str
+    old: str | None
+    new: str | None
+    fields: list[Change]
+    lines: list[str]
 
 
 def parting(found: Difference, old: Side, new: Side, old_story: Story, new_story: Story) -> Parting | None:
@@ -80,49 +89,49 @@ def _witness(side: Side, story: Story, state_id: str) -> Witness | None:
     return Witness(told.how, event, facts, told.outputs, told.error)
 
 
-def fact_changes(parted: Parting, old: Side, new: Side) -> list[tuple[str, list[Change]]]:
-    """The facts that differ, by their keys, and in which fields."""
+def fact_changes(parted: Parting, old: Side, new: Side) -> list[Apart]:
+    """The facts that differ."""
     before, after = (witness.facts if witness else {} for witness in (parted.old, parted.new))
-    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    return [(key, _fields(old, before.get(key), new, after.get(key))) for key in keys]
+    return [_apart(key, before.get(key), after.get(key), old, new) for key in _unequal(before, after)]
 
 
-def _fields(old: Side, was: Digest | None, new: Side, now: Digest | None) -> list[Change]:
-    values = _json(old, was), _json(new, now)
-    if all(isinstance(value, dict) for value in values):
-        return changes(*values)
-    return [Change("value", *values)]
-
-
-def _json(side: Side, digest: Digest | None) -> Any:
-    """A fact's payload; its digest, where it is no JSON or is gone."""
-    try:
-        return None if digest is None else json.loads(side.read(digest))
-    except (StoreError, ValueError):
-        return str(digest)
-
-
-def output_changes(parted: Parting, old: Side, new: Side) -> list[tuple[str, str | None, str | None, list[str]]]:
-    """The outputs that differ: name, both digests, and for small texts the lines that differ."""
+def output_changes(parted: Parting, old: Side, new: Side) -> list[Apart]:
+    """The outputs that differ."""
     before, after = (witness.outputs if witness else {} for witness in (parted.old, parted.new))
-    names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    found = []
-    for name in names:
-        was, now = before.get(name), after.get(name)
-        found.append((name, was, now, _lines(_text(old, was), _text(new, now))))
-    return found
+    return [_apart(name, before.get(name), after.get(name), old, new) for name in sorted(_unequal(before, after))]
 
 
-def _lines(old: list[str] | None, new: list[str] | None) -> list[str]:
-    if old is None or new is None:
-        return []
-    return [line for line in unified_diff(old, new, n=0, lineterm="") if not line.startswith(("---", "+++", "@@"))]
+def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    return [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
 
 
-def _text(side: Side, digest: str | None) -> list[str] | None:
-    """An output's lines; nothing for one that is absent, large, or no text."""
+def _apart(name: str, was: str | None, now: str | None, old: Side, new: Side) -> Apart:
+    texts = _text(old, was), _text(new, now)
+    values = [_json(text) for text in texts]
+    if all(isinstance(value, dict) for value in values):
+        return Apart(name, was, now, changes(*values), [])
+    before, after = texts
+    if before is None or after is None:
+        return Apart(name, was, now, [], [])
+    lines = unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return Apart(name, was, now, [], [line for line in lines if not line.startswith(("---", "+++", "@@"))])
+
+
+def _text(side: Side, digest: str | None) -> str | None:
+    """What stands under a digest, if it is a small text."""
     try:
-        data = b"" if digest is None else side.read(Digest(digest))
-        return data.decode("utf-8").splitlines() if digest and len(data) <= SMALL and b"\0" not in data else None
+        data = side.read(Digest(digest)) if digest else None
+        return None if data is None or len(data) > SMALL or b"\0" in data else data.decode("utf-8")
     except (StoreError, UnicodeDecodeError):
         return None
+
+
+def _json(text: str | None) -> Any:
+    """A JSON value; of a directory's listing, its rows by their paths."""
+    try:
+        value = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, list) and all(isinstance(row, dict) and "path" in row for row in value):
+        return {str(row["path"]): row for row in value}
+    return value

@@ -45,7 +45,24 @@ def verdicts(entries: Sequence[Entry], *, keep: int, before_ms: int | None = Non
     for entry in reversed(entries):
         seen[entry.label] += 1
         found.append(Verdict(entry, _worth(entry) or _recent(entry, seen[entry.label], keep, before_ms)))
-    return found[::-1]
+    return _with_children(found[::-1])
+
+
+def _with_children(found: list[Verdict]) -> list[Verdict]:
+    """A run that another one spawned stays as long as that one does."""
+    children, todo = set[str](), [one.entry for one in found if not one.goes]
+    while todo:
+        children.update(_children(todo.pop()))
+        todo += [one.entry for one in found if one.goes and one.entry.run_id in children]
+        found = [Verdict(e, why or ("spawned by a run that stays" if e.run_id in children else "")) for e, why in found]
+    return found
+
+
+def _children(entry: Entry) -> list[str]:
+    try:
+        return told(entry).children
+    except StoreError:
+        return []
 
 
 def _recent(entry: Entry, rank: int, keep: int, before_ms: int | None) -> str:
@@ -80,7 +97,7 @@ def _dealt_outside(entry: Entry) -> bool:
         found = told(entry)
     except StoreError:
         return True
-    return bool(found.facts) or any(state.deed for state in found.states.values())
+    return bool(found.facts or found.children) or any(state.deed for state in found.states.values())
 
 
 def remove(root: Path, entry: Entry) -> bool:

@@ -36,7 +36,9 @@ class Action:
     the listing digests in `doc`, kept so that a difference can name the file. `context` has the values of the
     context keys that it reads, and `base` is the digest of the whole snapshot that it begins with. `refused` is why it
     can't be performed at all: what it needs disagrees about a context key. `handler` says where a worker finds the
-    function behind a step kind of one's own. `heartbeat_ms` is how long it may give no sign of life.
+    function behind a step kind of one's own. `heartbeat_ms` is how long it may give no sign of life; with
+    `keeps_failed` an outcome tells what was changed in the context before it failed. `item` tells the child of an item
+    from the others of its state.
     """
 
     key: Digest
@@ -53,6 +55,13 @@ class Action:
     base: Digest = EMPTY_CONTEXT
     refused: ErrorInfo | None = None
     heartbeat_ms: int | None = None
+    keeps_failed: bool = False
+    item: str = ""
+
+    @property
+    def own_id(self) -> str:
+        """The id of its state, and which of the state's children it is."""
+        return f"{self.state_id}.{self.item}" if self.item else self.state_id
 
     @property
     def kind(self) -> str:
@@ -89,7 +98,8 @@ class Outcome:
 
     `stderr_tail` is for people: the end of what it said. `reproduce` is a command that does the same again.
     `remember` is False for a result that must be found anew next time, such as a probe that timed out. `context` is
-    what it changed in the context, `{"write": {key: value}, "delete": [key]}`.
+    what it changed in the context, `{"write": {key: value}, "delete": [key]}`; `failure_snapshot` is the digest of
+    the context as one that failed had it then.
     """
 
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -101,6 +111,7 @@ class Outcome:
     cancelled: bool = False
     remember: bool = True
     context: Mapping[str, Any] | None = None
+    failure_snapshot: Digest | None = None
 
     @property
     def ok(self) -> bool:

@@ -65,13 +65,13 @@ KERNEL: Mapping[str, type[Event]] = {
     kind.__name__: kind for kind in (RunStarted, StateEntered, StateCompleted, StateFailed, RunCompleted)
 }
 
+# What the journal says of the children of a fan-out, within the attempt of their state.
+ITEM_EVENTS = frozenset({"item_bound", "item_recorded", "item_reused", "item_failed"})
 # What folds are made of: no event profile filters these.
-NEEDED = frozenset(
-    {
-        *("action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"),
-        *("child_run_spawned", "child_run_completed"),
-    }
-)
+NEEDED = ITEM_EVENTS | {
+    *("action_bound", "outcome_recorded", "artifact_written", "fact_recorded", "reused", "skipped"),
+    *("child_run_spawned", "child_run_completed"),
+}
 
 
 class StateStatus(StrEnum):

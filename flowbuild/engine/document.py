@@ -11,7 +11,6 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import BadAttribute
 from flowbuild.engine.engine import Io, Performance
-from flowbuild.store.refusal import refused as disk_refused
 
 
 def perform(action: Action, io: Io) -> Performance:
@@ -23,7 +22,4 @@ def perform(action: Action, io: Io) -> Performance:
         data = canonical(json.loads((root / staged.path).read_bytes()))
     except (ValueError, RecursionError, BadAttribute) as error:
         return Outcome(error=ErrorInfo("no_json", f"{staged.path} is no JSON: {error}"))
-    place = root / "result.json"
-    with disk_refused(place):
-        place.write_bytes(data)
-    return Outcome({name: io.collect(place) or {}})
+    return Outcome({name: io.keep(data)})

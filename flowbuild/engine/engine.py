@@ -75,6 +75,9 @@ class Io(Protocol):
     def collect(self, path: Path) -> Mapping[str, Any] | None:
         """Take a file or directory into the store; its artifact document, or None when it is not there."""
 
+    def keep(self, data: bytes) -> Mapping[str, Any]:
+        """Take bytes into the store, as a file of its own; its artifact document."""
+
     def log(self, action: Action, stream: str) -> Path:
         """Where the captured output of an action is kept for people."""
 

@@ -34,6 +34,7 @@ from flowbuild.engine import launchd_job, probe
 REFUSALS, REFUSED = 198, 126
 # The domains of one user: of a login at the screen, and of whoever came by another way.
 DOMAINS = ("gui", "user")
+KEPT = 200  # characters of a refusal: its line fits into what a pipe takes at once, whoever else writes
 SECONDS = 10  # until launchd has begun with a job, or never will
 _PATH = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
 
@@ -59,7 +60,8 @@ def main() -> int:
     try:
         status = _carry(Home(*json.loads(home)), task)
     except (Refusal, OSError) as error:
-        os.write(REFUSALS, json.dumps({"pid": os.getpid(), "message": str(error)}).encode() + b"\n")
+        message = str(error).encode("ascii", "replace").decode()[:KEPT]
+        os.write(REFUSALS, json.dumps({"pid": os.getpid(), "message": message}).encode() + b"\n")
         return REFUSED
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -90,10 +92,12 @@ def _carry(home: Home, task: dict[str, Any]) -> int:
     place = tempfile.mkdtemp(prefix="flowbuild-", dir=home.place)
     try:
         os.chdir(place)  # a socket's name is short; its directory's may be long
-        with socket.socket(socket.AF_UNIX) as door:
+        # A connection outlives its job: whatever ends us before the job is out of launchd, it notices.
+        with socket.socket(socket.AF_UNIX) as door, contextlib.ExitStack() as connections:
             door.bind(launchd_job.DOOR)
             door.listen(1)
-            with _job(home, place) as name, _connection(door, ended, name) as job:
+            with _job(home, place) as label:
+                job = connections.enter_context(_connected(door, ended, label))
                 return _status(job, ended, task)
     finally:
         os.chdir("/")
@@ -119,6 +123,7 @@ def _job(home: Home, place: str) -> Iterator[str]:
     try:
         yield label
     finally:
+        shutil.rmtree(place, ignore_errors=True)
         _launchctl(home, "bootout", service)
 
 
@@ -135,16 +140,12 @@ def _launchctl(home: Home, *words: str) -> str:
     return done.stderr.decode(errors="replace").strip() or f"launchctl ended with {done.returncode}"
 
 
-@contextlib.contextmanager
-def _connection(door: socket.socket, ended: socket.socket, name: str) -> Iterator[socket.socket]:
+def _connected(door: socket.socket, ended: socket.socket, name: str) -> socket.socket:
+    """The job's end of the door."""
     if door not in select.select([door, ended], [], [], SECONDS)[0]:
         said = Path("said").read_text(errors="replace").strip() if os.path.exists("said") else ""
         raise Refusal(f"launchd did not start {name}: {said.rpartition(chr(10))[2] or 'it says nothing'}")
-    job, _ = door.accept()
-    with job:
-        yield job
-        with contextlib.suppress(OSError):
-            job.sendall(launchd_job.DONE)
+    return door.accept()[0]
 
 
 def _status(job: socket.socket, ended: socket.socket, task: dict[str, Any]) -> int:
@@ -177,7 +178,7 @@ def _status(job: socket.socket, ended: socket.socket, task: dict[str, Any]) -> i
 def _lost(group: int | None) -> int:
     """Somebody ended the job: its program goes too, and so do we."""
     if group is None:
-        raise Refusal("the job was ended before it began")
+        raise Refusal("the job was ended as it began")
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     return signal.SIGKILL

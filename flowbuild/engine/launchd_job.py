@@ -1,13 +1,13 @@
 """A job of launchd: the process that launchd starts for a carrier, and that starts one program for it.
 
 Knows nothing of actions or channels. It is born with what launchd gives, and the program with what the carrier names:
-its variables, directory and descriptors. The carrier's end is the program's end, and then the job takes itself out of
-launchd. Standard library only, and little of it.
+its variables, directory and descriptors. The carrier ends the job by taking it out of launchd; the carrier's end is the
+program's end, and then the job takes itself out. Standard library only, and little of it.
 
 Shapes:  arguments: the file of launchctl and the job's name in launchd. The working directory holds `door`, a socket:
          a byte with descriptors comes first, then the task as a JSON line (see `launchd_carrier`). TERM asks the
-         program to end; DONE says that the carrier removes the job. JSON lines go back: {"pid"}, then {"status"}, as
-         waitpid gives it; or {"refused": why the program could not be started}.
+         program to end. JSON lines go back: {"pid"}, then {"status"}, as waitpid gives it; or {"refused": why the
+         program could not be started}.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from flowbuild.engine.spawn import Start, spawn
 
-DOOR, TERM, DONE = "door", b"T", b"D"
+DOOR, TERM = "door", b"T"
 MANY = 64  # descriptors of one program
 
 
@@ -36,8 +36,8 @@ def main() -> int:
     with socket.socket(socket.AF_UNIX) as carrier, contextlib.suppress(OSError):
         carrier.connect(DOOR)
         _serve(carrier)
-        if carrier.recv(1) == DONE:
-            return 0
+        while carrier.recv(1):  # until the carrier takes us out, by SIGTERM; or is gone
+            pass
     shutil.rmtree(place, ignore_errors=True)
     os.execv(launchctl, ["launchctl", "bootout", service])
 

@@ -41,7 +41,6 @@ from flowbuild.engine.process import Pump, drive
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.remote import CANCEL_GRACE, Finished, Ids, Remote, Told
 from flowbuild.engine.turns import Bell, Turns
-from flowbuild.store.refusal import refused as disk_refused
 
 
 class ProcEngine:
@@ -256,13 +255,7 @@ def _outcome(action: Action, io: Io, finished: Finished) -> Outcome:
         return Outcome(error=ErrorInfo("result_refused", f"the result can't be kept: {error.message}"))
     if is_secret(result, action, io.mask, data):
         return Outcome(error=secret_result())
-    outputs = {}
-    for name in action.outputs:
-        path = io.scratch(action) / "result.json"
-        with disk_refused(path):
-            path.write_bytes(data)
-        outputs[name] = io.collect(path) or {}
-    return Outcome(outputs)
+    return Outcome({name: io.keep(data) for name in action.outputs})
 
 
 def _result(action: Action, summary: Mapping[str, Any]) -> Any:

@@ -20,7 +20,6 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import canonical
 from flowbuild.engine.engine import Io, Performance
 from flowbuild.engine.worker import Workers
-from flowbuild.store.refusal import refused as disk_refused
 
 With = Mapping[str, Any]
 
@@ -43,10 +42,7 @@ def _inline(action: Action, io: Io) -> Performance:
     except NoCase as error:
         return Outcome(error=ErrorInfo("no_case", str(error)))
     (name,) = action.outputs
-    path = io.scratch(action) / "result.json"
-    with disk_refused(path):
-        path.write_bytes(canonical(result))
-    return Outcome({name: io.collect(path) or {}})
+    return Outcome({name: io.keep(canonical(result))})
 
 
 def _call(action: Action) -> Action:

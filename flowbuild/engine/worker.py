@@ -245,7 +245,7 @@ class Workers:
         if reply["ok"]:
             return _Called(context=reply.get("context"))
         more = {name: reply[name] for name in ("category", "retryable") if name in reply}
-        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown)
+        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -318,6 +318,7 @@ def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str
         "cwd": str(place.cwd),
         "environment": {name: environment[name] for name in ("HOME", "TMPDIR")},
         "function": with_["function"],
+        "keeps_failed": action.keeps_failed,
         "module": module,
         "modules": modules,
         "package": action.package,

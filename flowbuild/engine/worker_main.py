@@ -80,7 +80,8 @@ def call(request: Request, ask: Ask) -> Reply:
     except SystemExit as error:
         return {"code": "worker_lost", "message": f"the handler called sys.exit({error.code!r})", "traceback": ""}
     except BaseException as error:
-        return _raised(error, request["root"])
+        reply = _raised(error, request["root"])
+        return {**reply, "context": doors["context"].changes()} if request.get("keeps_failed") else reply
     if request.get("returns"):
         return _keep(returned, request)
     if returned is not None:

@@ -135,8 +135,7 @@ class Build:
                 code = max(code, self._build_run(label))
         folds = self.graph.folds(self.labels)
         if folds and (code == 0 or self.request.keep_going != Continue.NEVER):
-            made = make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report)
-            code = max(code, made)
+            code = max(code, make_folds(self.session, self.graph, folds, self.bundles, self.console, self.report))
         if self.request.durability == "all":
             self.session.cas.flush()
         self.report.say(code)
@@ -146,8 +145,8 @@ class Build:
 
     def verdicts(self, explain: Callable[..., Iterator[Verdict]]) -> Iterator[Verdict]:
         """What would happen to every state."""
-        bundles = {label: self.graph.targets[label].bundle or {} for label in self.wanted}
-        numbers = self.graph.closure(one for label, made in bundles.items() for one in made.get("targets", (label,)))
+        made = ((self.graph.targets[label].bundle or {}).get("targets", (label,)) for label in self.wanted)
+        numbers = self.graph.closure(label for labels in made for label in labels)
         asked = Asked(OpId("build"), "", {}, self.config(self.wanted[0] if len(self.wanted) == 1 else None))
         run = self.new_run(numbers, asked, new_run_id(), lambda: Path("/nonexistent"))
         why = Why(self.session.cas, self.session.last, self.graph)
@@ -235,8 +234,9 @@ class Build:
             self.console.always(f"{committed.status}: {reason}")
         if committed.warning:
             self.console.error(f"flowbuild: {committed.warning}")
-        paths = (path,) if path else ()
-        self.report.made.append(Made(label, paths, committed.run_id, committed.status, committed.is_new))
+        self.report.made.append(
+            Made(label, (path,) if path else (), committed.run_id, committed.status, committed.is_new)
+        )
         if committed.path is not None:
             self.bundles[label] = committed.path
             self._watch_bundle(committed.path)
@@ -313,7 +313,7 @@ class Build:
         if last is not None:
             self._compared = compare(self, last, result, run.run_id)
         self.report.is_filtered |= run.is_filtered
-        if run.desk.forgot or run.is_filtered:
+        if run.desk.memory.forgot or run.is_filtered:
             self.session.rows.spoil()
         return result
 

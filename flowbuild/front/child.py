@@ -27,7 +27,7 @@ from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.graph.lower import Setting, lower, needs
 from flowbuild.graph.state import StateGraph
-from flowbuild.run.child import Birth, End
+from flowbuild.run.child_runs import Birth, End
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Continue, Result
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class ChildRun:
-    """One such run: see `run.child.Offspring`."""
+    """One such run: see `run.child_runs.Offspring`."""
 
     def __init__(self, build: Build, birth: Birth) -> None:
         self._build = build
@@ -165,7 +165,7 @@ class ChildRun:
                 self._build.console.error(f"flowbuild: {committed.warning}")
         else:
             self._run.complete()
-        if self._run.desk.forgot:
+        if self._run.desk.memory.forgot:
             self._session.rows.spoil()
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.end = End(status, self._run.desk.contexts.final(result.products))

@@ -13,11 +13,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from flowbuild.core.errors import DiskRefused
-from flowbuild.core.event import Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
+from flowbuild.core.event import ITEM_EVENTS, Domain, Event, StateCompleted, StateEntered, StateFailed, to_doc
 from flowbuild.front.arguments import Request
 from flowbuild.front.guard import silence
 from flowbuild.graph.state import State, StateGraph
@@ -129,6 +130,7 @@ class Progress:
         self._entered: dict[str, float] = {}
         self._retried: set[str] = set()
         self._caught: set[str] = set()
+        self._items: dict[str, Counter[str]] = {}
         self.started = time.monotonic()
         self.performed = self.reused = self.failed = self.skipped = 0
 
@@ -184,9 +186,10 @@ class Progress:
             self._captured[state_id] = payload
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
+        elif event.name in ITEM_EVENTS:
+            self._items.setdefault(state_id, Counter())[event.name] += 1
         elif event.name == "attempt_failed":
-            self._retried.add(state_id)
-            self._show_step("retry  ", state_id, f"attempt {payload['attempt'] + 1}: {payload['message']}")
+            self._show_retry(state_id, payload)
         elif event.name == "step_failed":
             self._caught.add(state_id)
             self._show_step("caught ", state_id, payload["error"]["message"])
@@ -194,6 +197,12 @@ class Progress:
             word = self._console.paint("warning", "warning")
             text = f"  {word} {payload['label']}: {payload['reason']}; its result is not remembered"
             self._console.always(text)
+
+    def _show_retry(self, state_id: str, payload: Mapping[str, Any]) -> None:
+        item = f"item {payload['item']}, " if "item" in payload else ""
+        if not item:  # else the state itself has not failed
+            self._retried.add(state_id)
+        self._show_step("retry  ", state_id, f"{item}attempt {payload['attempt'] + 1}: {payload['message']}")
 
     def _show_skipped(self, payload: dict[str, Any]) -> None:
         """A line for what its tag, or that of what it needs, left out; of steps that no way leads to there are many."""
@@ -214,8 +223,15 @@ class Progress:
             return
         cause, note = self._remark(state, self._keys[state.id], self._outputs.get(state.id, {}))
         word = self._console.paint("done", "done   ")
+        if state.fan is not None:
+            note = f"{self._count(state.id)}   {note}"
         text = f"  {word} {state.label!s:<{self._wide}}  {cause or state.title:<30} {seconds:>6.2f} s"
         self._console.line(f"{text}   {note}".rstrip())
+
+    def _count(self, state_id: str) -> str:
+        """How many items of a state were performed, of how many."""
+        count = self._items.get(state_id, Counter())
+        return f"{count['item_recorded']} of {count['item_recorded'] + count['item_reused']} items"
 
     def _show_failure(self, state: State, event: StateFailed) -> None:
         captured, info = self._captured.get(state.id, {}), event.error["info"]

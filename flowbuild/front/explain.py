@@ -63,4 +63,5 @@ def _doc(verdict: Verdict) -> dict[str, Any]:
         "action": verdict.key,
         "changes": [{**change._asdict(), "text": describe(verdict.state, change)} for change in verdict.changes],
         "waits_for": [str(state.label) for state in verdict.waits_for],
+        **({"items": [{"item": name, "would": str(would)} for name, would in verdict.items]} if verdict.items else {}),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -145,6 +146,18 @@ def _show_states(out: Console, found: Story) -> None:
         for one in found.of(how):
             why = str((one.error or {}).get("message") or "").partition("\n")[0]
             out.line(f"  {how:<10} {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}  {why}".rstrip())
+            _show_items(out, one)
+
+
+def _show_items(out: Console, state: Told) -> None:
+    """How many items a state had; each that failed, or with --verbose every one."""
+    counts = Counter(item.how for item in state.items.values())
+    if counts:
+        out.line(f"    {len(state.items)} items: {', '.join(f'{counts[how]} {how}' for how in HOW if counts[how])}")
+    for item in state.items.values():
+        if item.how == FAILED or out.verbose:
+            why = str((item.error or {}).get("message") or "").partition("\n")[0]
+            out.line(f"    {item.how:<10} item {item.item}  {why}".rstrip())
 
 
 def _more(out: Console, count: int, what: str) -> None:
@@ -160,7 +173,8 @@ def _took(found: Story) -> int | None:
 
 def _state(one: Told) -> dict[str, Any]:
     doc = {"state_id": one.state_id, "label": one.label, "action": one.action, "outputs": dict(one.outputs)}
-    return doc | ({"error": one.error} if one.error else {})
+    items = [{name: value for name, value in item._asdict().items() if value} for item in one.items.values()]
+    return doc | ({"error": one.error} if one.error else {}) | ({"items": items} if items else {})
 
 
 def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:

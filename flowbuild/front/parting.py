@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowbuild.bundle.difference import Side
-from flowbuild.bundle.parting import MOST_LINES, Parting, Witness, fact_changes, output_changes
+from flowbuild.bundle.parting import Apart, Parting, Witness, fact_changes, output_changes
 from flowbuild.front.explain import short, shown
 from flowbuild.run.why import Change
 
 NOWHERE = "(none)"
+MOST, WIDEST = 20, 160  # lines, and marks of one
 
 
 def lines(parted: Parting, old: Side, new: Side) -> Iterator[str]:
@@ -23,15 +24,18 @@ def lines(parted: Parting, old: Side, new: Side) -> Iterator[str]:
     for change in parted.changes:
         yield f"  {'action':<10} {shown(change)}"
     facts = fact_changes(parted, old, new)
-    for key, found in facts:
-        yield f"  {'fact':<10} {_plain(key)}"
-        yield from (f"    {shown(_quoted(change))}" for change in found)
-    for name, was, now, text in output_changes(parted, old, new):
-        yield f"  {'output':<10} {name} {short(was)} → {short(now)}"
-        yield from (f"    {_plain(line)}" for line in text[:MOST_LINES])
-        if len(text) > MOST_LINES:
-            yield f"    ... and {len(text) - MOST_LINES} more lines"
+    for word, several in (("fact", facts), ("output", output_changes(parted, old, new))):
+        for one in several:
+            yield f"  {word:<10} {_plain(one.name)} {short(one.old)} → {short(one.new)}"
+            yield from _few([shown(_quoted(change)) for change in one.fields] or one.lines)
     yield from (f"  {line}" for line in _why(parted, bool(facts)))
+
+
+def _few(lines: list[str]) -> Iterator[str]:
+    for line in lines[:MOST]:
+        yield f"    {_plain(line if len(line) <= WIDEST else line[:WIDEST] + ' ...')}"
+    if len(lines) > MOST:
+        yield f"    ... and {len(lines) - MOST} more"
 
 
 def _why(parted: Parting, has_facts: bool) -> Iterator[str]:
@@ -75,19 +79,21 @@ def doc(parted: Parting | None, old: Side, new: Side) -> dict[str, Any] | None:
     """What programs read of it."""
     if parted is None:
         return None
-    facts = {key: [change._asdict() for change in found] for key, found in fact_changes(parted, old, new)}
-    outputs = {name: {"old": a, "new": b, "lines": text} for name, a, b, text in output_changes(parted, old, new)}
     return {
         "state_id": parted.state_id,
         "label": parted.label,
         "before": parted.before,
         "is_same_action": parted.is_same_action,
         "action": [change._asdict() for change in parted.changes],
-        "facts": facts,
-        "outputs": outputs,
+        "facts": {one.name: _doc(one) for one in fact_changes(parted, old, new)},
+        "outputs": {one.name: _doc(one) for one in output_changes(parted, old, new)},
         "old": _side(parted.old),
         "new": _side(parted.new),
     }
+
+
+def _doc(one: Apart) -> dict[str, Any]:
+    return {**one._asdict(), "fields": [change._asdict() for change in one.fields]}
 
 
 def _side(witness: Witness | None) -> dict[str, Any] | None:

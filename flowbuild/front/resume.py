@@ -60,13 +60,13 @@ def resume(request: Request, text: str) -> int:
     if wanted.get("parent"):
         parent = wanted["parent"]["run_id"]
         raise BadFlag(f"{entry.run_id} is a child of {parent}", remedy="go on with that one, if it was killed")
-    label = str(wanted["label"])
+    label, params = str(wanted["label"]), wanted["params"]
     asked = Request(
         "build",
         tuple(label.split(" ")),
         directory=request.directory,
         channel=str(wanted.get("channel") or "direct"),
-        sets=tuple(f"{label}.{name}={value}" for name, value in wanted["params"].items()),
+        sets=tuple(f"{label}.{name}={value}" for name, value in params.items()),
         json=request.json,
         verbose=request.verbose,
     )

@@ -44,6 +44,20 @@ def show(run: Run, directory: Directory = "", out: Below = "out", json: Json = F
 
 
 @app.command()
+def log(
+    run: Run,
+    names: Annotated[bool, typer.Option("--artifacts", help="What it names instead, each with its kind.")] = False,
+    directory: Directory = "",
+    out: Below = "out",
+    json: Json = False,
+) -> int:
+    """Print a run's journal, event by event; --json prints it as it stands."""
+    from flowbuild.front.log import log as perform
+
+    return perform(requested("runs", {**locals(), "labels": []}), run, lists_artifacts=names)
+
+
+@app.command()
 def replay(
     run: Run, directory: Directory = "", out: Below = "out", json: Json = False, verbose: Verbose = False
 ) -> int:

@@ -67,7 +67,8 @@ def verify(request: Request, *, is_dry: bool, rebuilds: bool) -> int:
     """Hash every object; exit 5 if one is damaged."""
     out, cache = console(request), Cache(request)
     found = check(cache.cas, cache.memo, is_dry=is_dry)
-    known = rebuild(Memo(cache.memo), cache.cas, cache.journals()) if rebuilds and not is_dry else 0
+    folds = rebuilds and not is_dry and found.objects > 0  # without objects no record would be believed
+    known = rebuild(Memo(cache.memo), cache.cas, cache.journals()) if folds else 0
     cache.cas.use.leave()
     for digest in found.damaged:
         out.emit({"damaged": digest, "removed": not is_dry})

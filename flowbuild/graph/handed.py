@@ -20,6 +20,9 @@ from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.load.handler import Use
 
+ALWAYS = "always"
+"""The snapshot policy by which a failed state leaves something too."""
+
 
 def keys(scope: Scope, attribute: str, value: Any) -> tuple[str, ...]:
     """The context keys that a value of `reads` or `writes` names, sorted."""
@@ -47,22 +50,26 @@ def after(scope: Scope, value: Any) -> tuple[int, ...]:
         if label not in scope.built:
             raise scope.fault(BadRule(f"rule {scope.rule.name}: `after` names {label}, which no attribute names"))
         try:
-            found |= dict.fromkeys(_roots(scope, scope.built[label]))
+            found |= dict.fromkeys(roots(scope, scope.built[label]))
         except FlowError as error:
             raise scope.fault(error, "after", place) from None
     return tuple(found)
 
 
-def _roots(scope: Scope, built: Built) -> Iterator[int]:
+def roots(scope: Scope, built: Built) -> Iterator[int]:
+    """The states of a target, and of those that it stands for."""
     if built.fold is not None:
         raise BadAttribute(f"{built.label} is made of a committed run: no state can wait for it")
     yield from StateGraph.roots(built)
     for member in built.members:
-        yield from _roots(scope, scope.built[member])
+        yield from roots(scope, scope.built[member])
 
 
 def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     """Refuse keys that can't be written or read as they are declared."""
+    if state.keeps_failed and not state.writes:
+        problem = f"`snapshot: {ALWAYS}` keeps what it writes into the context, and it writes nothing"
+        raise scope.fault(BadAttribute(problem, remedy="name its keys in `writes`"), "snapshot")
     if not state.reads and not state.writes and not state.initial:
         return
     attribute = "reads" if state.reads else "writes"

@@ -29,6 +29,7 @@ from flowbuild.core.secrets import looks_secret
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph import builtin
 from flowbuild.graph.cycle import cycle_found
+from flowbuild.graph.hints import hinted
 from flowbuild.graph.scope import LABELS, Lowering, Scope, holds
 from flowbuild.graph.state import Built, State, StateGraph
 from flowbuild.graph.template import lower_templates
@@ -76,13 +77,14 @@ def _lowering(scope: Scope) -> Lowering:
 
 
 def needs(catalog: Catalog, target: Target) -> Iterator[tuple[Label, tuple[str | int, ...]]]:
-    """The labels that a target's attributes name, each with the place of the value."""
+    """The labels that a target's attributes name, and those that its hints mean, each with the place of the value."""
     attributes = catalog.rules[target.rule].attributes
     for name, value in target.attrs.items():
         if name in attributes and holds(attributes[name], LABELS):
             for text, pointer in _strings(value, (name,)):
                 if is_label(text):
                     yield parse(text, target.label.package).target, pointer
+    yield from hinted(catalog, target)
 
 
 def _strings(value: Any, pointer: tuple[str | int, ...]) -> Iterator[tuple[str, tuple[str | int, ...]]]:

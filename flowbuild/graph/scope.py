@@ -54,6 +54,12 @@ class Scope:
     _ids: set[str] = field(default_factory=set)
 
     @property
+    def items(self) -> frozenset[str]:
+        """The variables that the target itself names for its items."""
+        given = [self.target.attrs.get(name) for name in self.rule.each_attributes]
+        return frozenset(variable for each in given if isinstance(each, Mapping) for variable in each)
+
+    @property
     def package(self) -> str:
         return self.target.label.package
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.retry import Retry
+from flowbuild.graph.fan import Fan
 from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
@@ -39,7 +40,14 @@ class Product(NamedTuple):
     path: str
 
 
-Item = Source | Product
+class Held(NamedTuple):
+    """A file of which the bytes are in the store: one of a directory that some state left. `doc` is its artifact."""
+
+    path: str
+    doc: Mapping[str, Any]
+
+
+Item = Source | Product | Held
 
 
 def seen_from(package: str, path: str) -> str:
@@ -54,7 +62,7 @@ class File(str):
     """What an expression sees of an item: its path from the package's directory, and `name`, `path`, `index`."""
 
     __slots__ = ("index", "item", "name", "path")
-    expression_names = ("name", "path", "index")
+    expression_names: tuple[str, ...] = ("name", "path", "index")
     item: Item
     name: str
     path: str
@@ -66,6 +74,13 @@ class File(str):
         self.item, self.path, self.index = item, shown, index
         self.name = splitext(basename(item.path.rstrip("/")))[0]
         return self
+
+
+class FileItem(File):
+    """A file that is an item of a fan-out: it doesn't know its place among the others."""
+
+    __slots__ = ()
+    expression_names = ("name", "path")
 
 
 class Input(NamedTuple):
@@ -108,6 +123,10 @@ class Code:
         }
 
 
+# States of several targets, the latest target last: of these, one that succeeded is enough.
+Candidates = tuple[tuple[int, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """One node: static, before any digest is known. `with_` is rendered; `env` maps None to what is passed through.
@@ -139,17 +158,27 @@ class State:
     pool: str | None = None  # a scarce thing, of which there are only so many
     remembers: bool = False  # its result may be reused in other runs, although it did IO
     after: tuple[int, ...] = ()  # states that it waits for without reading their outputs
+    either: tuple[Candidates, ...] = ()  # it comes after the latest that succeeded of each
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
+    keeps_failed: bool = False  # what it had written when it failed is kept for people
     initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
     spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow
     tags: tuple[str, ...] = ()  # its target's, and those of its own
+    fan: Fan | None = None  # it is performed once for each item, and `outputs` are the directories of what they make
+    item: Mapping[str, Any] | None = None  # of a child: the item that it is performed for, see `run.items`
 
     @property
     def needs(self) -> Iterator[int]:
-        """The numbers of the states that it waits for: whose outputs it reads, that it comes after, or which lead to
-        it; with repeats."""
+        """The numbers of the states that it waits for; with repeats."""
+        yield from self.firm
+        yield from (number for one in self.either for numbers in one for number in numbers)
+
+    @property
+    def firm(self) -> Iterator[int]:
+        """The numbers of the states that it can't do without: whose outputs it reads, that it comes after, or which
+        lead to it; with repeats."""
         yield from self.after
         yield from (item.state for one in self.inputs.values() for item in one.items if type(item) is Product)
         if self.step is not None:

@@ -34,6 +34,7 @@ _SECTIONS: dict[str, Attribute] = {
     "runtime": Attribute("runtime", "map", "the engine that performs", default={}),
     "cache": Attribute("cache", "map", "where results are remembered", default={}),
     "bundle": Attribute("bundle", "map", "what a bundle holds", default={}),
+    "fanout": Attribute("fanout", "map", "how far `each` goes", default={}),
     "io": Attribute("io", "map", "what handlers may reach outside", default={}),
     "run": Attribute("run", "map", "how runs are performed", default={}),
     "path": Attribute("path", "list", "where programs are looked up", items=_WORDS),
@@ -55,6 +56,8 @@ _CREDENTIAL = {
     "header": Attribute("header", "string", "the header that carries it", default="Authorization"),
     "prefix": Attribute("prefix", "string", "what stands before it", default="Bearer "),
 }
+_FANOUT = {"max_items": Attribute("max_items", "integer", "a state has no more items than these", default=10_000)}
+MOST_ITEMS = 100_000  # their numbers have five digits
 _BUNDLE = {"max_input": Attribute("max_input", "integer", "larger inputs are listed, not copied", default=2**20)}
 
 # The top of the file, and each of its sections; `schema` reads it too.
@@ -63,6 +66,7 @@ SETTINGS: Mapping[str, Mapping[str, Attribute]] = {
     "runtime": RUNTIME,
     "cache": _CACHE,
     "bundle": _BUNDLE,
+    "fanout": _FANOUT,
     "io": _IO,
     "run": RUN,
 }
@@ -95,6 +99,7 @@ class Config:
     handlers: Mapping[str, str]
     stage: bool
     bundle_max_input: int
+    max_items: int
     outside: Outside
     run: Mapping[str, Any]
     digest: Digest
@@ -120,13 +125,14 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
     runtime = to.fields(RUNTIME, sections["runtime"], ("runtime",), "runtime")
     cached = to.fields(_CACHE, sections["cache"], ("cache",), "cache")
     bundle = to.fields(_BUNDLE, sections["bundle"], ("bundle",), "bundle")
+    fanout = to.fields(_FANOUT, sections["fanout"], ("fanout",), "fanout")
     run = read_settings(to, sections["run"], ("run",), "run")
     outside = to.fields(_IO, sections["io"], ("io",), "io")
     credentials = {
         name: to.fields(_CREDENTIAL, one, ("io", "credentials", name), f"the credential {name!r}")
         for name, one in (outside["credentials"] if isinstance(outside["credentials"], dict) else {}).items()
     }
-    _check_ranges(to, top, bundle)
+    _check_ranges(to, top, bundle, fanout)
     raise_found(to.findings, file, shown)
     cache_dir = Path(os.path.normpath(root / os.path.expanduser(cached["dir"])))
     return Config(
@@ -139,13 +145,14 @@ def _settings(root: Path, doc: JSON, digest: Digest, file: Path, shown: str) -> 
         handlers=top["handlers"],
         stage=top["stage"],
         bundle_max_input=bundle["max_input"],
+        max_items=fanout["max_items"],
         outside=Outside(tuple(outside["programs"] or DEFAULT_PROGRAMS), credentials, outside["secret_key"]),
         run=run,
         digest=digest,
     )
 
 
-def _check_ranges(to: Checker, top: Mapping[str, Any], bundle: Mapping[str, Any]) -> None:
+def _check_ranges(to: Checker, top: Mapping[str, Any], bundle: Mapping[str, Any], fanout: Mapping[str, Any]) -> None:
     for index, directory in enumerate(_list(top["path"])):
         if not directory.startswith("/") or ":" in directory:
             to.fault(("path", index), f"{directory!r} is not an absolute directory", "PATH holds absolute directories")
@@ -160,6 +167,8 @@ def _check_ranges(to: Checker, top: Mapping[str, Any], bundle: Mapping[str, Any]
             to.fault(("pools", name), f"the pool {name!r} has no room", "write a number above zero")
     if type(bundle["max_input"]) is int and bundle["max_input"] < 0:
         to.fault(("bundle", "max_input"), "`max_input` is a number of bytes")
+    if type(fanout["max_items"]) is int and not 0 < fanout["max_items"] <= MOST_ITEMS:
+        to.fault(("fanout", "max_items"), f"`max_items` is a number from 1 to {MOST_ITEMS:,}")
 
 
 def _list(value: Any) -> list[str]:

@@ -36,6 +36,8 @@ _TOP = {
 }
 # Attributes of these types are rendered when the graph is made: inputs and outputs have no paths then.
 _EARLY = frozenset({"path", "label", "file", "files", "inputs", "outputs", "handler"})
+# Those that are rendered for each item of a target with `each`.
+_PER_ITEM = frozenset({"command", "env", "map", "string"})
 _TOO_EARLY = {
     "inputs": "inputs and outputs have no paths yet where this is read",
     "outputs": "inputs and outputs have no paths yet where this is read",
@@ -174,11 +176,15 @@ class _Reading:
     ) -> None:
         early: Scope = {"target": TARGET, "params": params}
         late: Scope = {**early, "inputs": _names(rule, attrs, "inputs"), "outputs": _names(rule, attrs, "outputs")}
+        items = [variable for name in rule.each_attributes for variable in attrs.get(name) or {}]
         for name, value in spec.items():
             attribute = rule.attributes.get(name)
             if attribute is not None:
                 is_early = attribute.type in _EARLY or (attribute.items and attribute.items.type in _EARLY)
-                check_names(self.to, value, (*pointer, name), early if is_early else late, _TOO_EARLY)
+                scope = early if is_early else late
+                if attribute.type in _PER_ITEM:
+                    scope = {**scope, **dict.fromkeys(items)}
+                check_names(self.to, value, (*pointer, name), scope, _TOO_EARLY)
 
 
 def _names(rule: Rule, attrs: Mapping[str, JSON], name: str) -> Any:

@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flowbuild.core.canonical import Digest
+from flowbuild.load.expression import names_in
 from flowbuild.load.source import JSON
 from flowbuild.load.types import Attribute
 
@@ -53,7 +54,7 @@ class StateTemplate:
     name: str
     kind: str
     doc: str
-    each: Mapping[str, JSON] | None
+    each: Mapping[str, JSON] | str | None
     when: JSON
     with_: Mapping[str, JSON] | str
     inputs: Mapping[str, JSON] | str
@@ -66,6 +67,7 @@ class StateTemplate:
     observes: str | None
     missing: str
     pool: str | None
+    snapshot: str
     retry: JSON
     side_effects: str
     idempotency_key: str | None
@@ -93,3 +95,9 @@ class Rule:
     test: bool
     path: str
     digest: Digest
+
+    @property
+    def each_attributes(self) -> frozenset[str]:
+        """The attributes in which a target names its items itself."""
+        texts = [template.each for template in self.states.values() if isinstance(template.each, str)]
+        return frozenset(name.split(".")[1] for text in texts for name in names_in(text) if name.startswith("attr."))

@@ -51,7 +51,7 @@ _ATTRIBUTE: dict[str, Attribute] = {
 _STATE: dict[str, Attribute] = {
     "kind": Attribute("kind", "string", "exec, python, or a step kind of another engine", required=True, literal=True),
     "doc": Attribute("doc", "string", default=""),
-    "each": Attribute("each", "map", literal=True),
+    "each": Attribute("each", "map"),
     "when": Attribute("when", "boolean", default=True),
     "with": Attribute("with", "map", default={}),
     "inputs": Attribute("inputs", "map", default={}),
@@ -66,6 +66,7 @@ _STATE: dict[str, Attribute] = {
     "after": Attribute("after", "list", default=[], items=Attribute("item", "label")),
     "reads": Attribute("reads", "list", default=[], items=Attribute("item", "string")),
     "writes": Attribute("writes", "list", default=[], items=Attribute("item", "string")),
+    "snapshot": Attribute("snapshot", "string", default="on_success"),
     "initial": Attribute("initial", "list", default=[], items=Attribute("item", "string")),
     "spawns": Attribute("spawns", "list", default=[], items=Attribute("item", "label")),
     "retry": Attribute("retry", "map"),
@@ -195,7 +196,7 @@ class _Reading:
         if not NAME.fullmatch(name):
             self.to.fault(at, f"{name!r} is not a name", "small letters, digits and '_'", BadRule, key=True)
         found = self.to.fields(_STATE, spec, at, f"the state {name!r}")
-        variables = self._each(found["each"], at)
+        variables = self._each(found["each"], found["outputs"], at)
         early = {**self._scope(), **variables}
         ios = {key: _names(found[key]) for key in ("inputs", "outputs")}
         for key, scope in (
@@ -212,6 +213,7 @@ class _Reading:
             ("after", early),
             ("reads", early),
             ("writes", early),
+            ("snapshot", early),
             ("initial", early),
             ("spawns", early),
             ("retry", early),
@@ -228,8 +230,11 @@ class _Reading:
         tags = tuple(map(str, _list(found.pop("tags"))))
         return StateTemplate(name=name, with_=with_, tags=tags, **found)
 
-    def _each(self, each: JSON, at: Pointer) -> dict[str, frozenset[str] | None]:
-        if each is None:
+    def _each(self, each: JSON, outputs: JSON, at: Pointer) -> dict[str, frozenset[str] | None]:
+        """The variable of an `each`, and what is known of it: nothing, where outputs with stars say that items are
+        known only when the state runs."""
+        self._check_names(each, (*at, "each"), self._scope("states"))
+        if each is None or type(each) is str:  # the target names the variable
             return {}
         names = list(_mapping(each))
         if len(names) != 1 or not NAME.fullmatch(names[0]) or names[0] in ROOTS:
@@ -237,10 +242,10 @@ class _Reading:
             self.to.fault((*at, "each"), problem, 'write {table: "${{ attr.tables }}"}', BadRule)
             return {}
         items = each[names[0]]
-        if not (type(items) is list or (type(items) is str and "${{" in items and self.to.is_whole_expression(items))):
+        is_one = type(items) is str and "${{" in items and self.to.is_whole_expression(items)
+        if not (type(items) is list or is_one):
             self.to.fault((*at, "each", names[0]), "the items are a list, or one whole expression", "", BadRule)
-        self._check_names(items, (*at, "each"), self._scope())
-        return {names[0]: frozenset({"name", "path", "index"})}
+        return {names[0]: None if "*" in str(outputs) else frozenset({"name", "path", "index"})}
 
     def _scope(self, *more: str) -> dict[str, Any]:
         scope: dict[str, Any] = {"target": TARGET, "attr": self.attributes.keys(), "params": None}
@@ -264,7 +269,11 @@ class _Reading:
             name: {
                 path.split(".")[1]: at
                 for path, at in check_names(
-                    silent, state.inputs, ("inputs",), {"states": None, **dict.fromkeys(ROOTS)}, {}
+                    silent,
+                    {"inputs": state.inputs, "each": state.each},
+                    (),
+                    {"states": None, **dict.fromkeys(ROOTS)},
+                    {},
                 ).items()
                 if path.startswith("states.")
             }

@@ -21,6 +21,7 @@ from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.engine.process import before
 from flowbuild.graph.state import State
 from flowbuild.graph.step import ERROR, Step
+from flowbuild.run.items import name
 
 
 def allowed(state: State, default: Retry) -> Retry:
@@ -46,7 +47,7 @@ def attempted(
         yield from _pause(step.backoff_ms, deadline)
         if _is_over(deadline):
             return _late(step)
-        yield from _again(action, number, outcome.error)
+        yield from _again(action, number, outcome)
         yield from _entered(action, number + 1)
         number += 1
     if outcome.error is None or not step.catches:
@@ -73,7 +74,7 @@ def retried(
         if outcome.error is None or not outcome.error.retryable or number + 1 >= retry.attempts:
             return outcome
         yield from _pause(retry.pause_ms(number), None)  # the attempt stays open: a cancel closes it
-        yield from _again(action, number, outcome.error)
+        yield from _again(action, number, outcome)
         yield from _entered(action, number + 1)
         number += 1
 
@@ -84,15 +85,21 @@ def _is_final(error: ErrorInfo) -> bool:
     return isinstance(data, Mapping) and data.get("retriable") is False
 
 
-def _again(action: Action, number: int, error: ErrorInfo) -> Generator[Event, None, None]:
+def _again(action: Action, number: int, outcome: Outcome) -> Generator[Event, None, None]:
     """Close an attempt that is followed by another."""
+    error = outcome.error
+    assert error is not None, "what succeeded is not tried again"
     said = {"attempt": number, "label": action.label, "message": error.message, "state_id": action.state_id}
-    yield Domain("attempt_failed", said)
-    yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()})
+    yield Domain("attempt_failed", {**said, "item": name(action.doc["item"])} if action.item else said)
+    if action.item:  # its state's attempt goes on
+        return
+    yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()}, outcome.failure_snapshot)
 
 
 def _entered(action: Action, number: int) -> Generator[Event, None, None]:
     """Begin an attempt."""
+    if action.item:
+        return
     yield StateEntered(action.state_id, number, action.base)
     yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
 

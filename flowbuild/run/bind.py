@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
 from flowbuild.core.canonical import Digest, canonical, digest, sha256
-from flowbuild.graph.state import APPLY, Code, Input, Item, Source, State
+from flowbuild.graph.state import APPLY, Code, Held, Input, Item, Source, State
 from flowbuild.run.context import UNTOUCHED, Beginning, Products
+from flowbuild.run.items import tag
 from flowbuild.store.tree import Entry, listing_bytes
 
 KEY_VERSION = "flowbuild.action.v1"
@@ -76,8 +77,6 @@ def bind(
         "outputs": dict(state.declared),
         "engine": engine,
     }
-    if state.allows:
-        doc["allows"] = list(state.allows)
     if kind == "exec":
         doc["program"] = _program(state, facts)
     if kind == "probe":
@@ -90,7 +89,7 @@ def bind(
     seen = {key: base.values[key] for key in state.reads if key in base.values}
     if state.reads:
         doc["context"] = {key: digest(seen[key]) if key in seen else None for key in state.reads}
-    doc |= _reach(state, spawns or {})
+    doc |= _said(state, spawns or {})
     return Action(
         sha256(canonical(hashed(state, doc))),
         doc,
@@ -105,8 +104,24 @@ def bind(
         base=base.snapshot,
         refused=base.conflict,
         heartbeat_ms=state.heartbeat_ms,
+        item=tag(state.item) if state.item is not None else "",
+        keeps_failed=state.keeps_failed,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
+
+
+def _said(state: State, spawns: Mapping[str, Digest]) -> dict[str, Any]:
+    """What few states have in their documents."""
+    found: dict[str, Any] = {}
+    if state.allows:
+        found["allows"] = list(state.allows)
+    if state.applies:
+        found["effect"] = APPLY
+    if state.item is not None:
+        found["item"] = dict(state.item)
+    if state.spawns:
+        found["spawns"] = dict(spawns)
+    return found
 
 
 def hashed(state: State, doc: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,13 +134,8 @@ def hashed(state: State, doc: Mapping[str, Any]) -> Mapping[str, Any]:
         "engine": doc["engine"],
         "idempotency_key": state.idempotency_key,
         "state_id": state.id,
+        **({"item": doc["item"]} if "item" in doc else {}),
     }
-
-
-def _reach(state: State, spawns: Mapping[str, Digest]) -> dict[str, Any]:
-    """What an action may do beyond its outputs."""
-    found: dict[str, Any] = {"effect": APPLY} if state.applies else {}
-    return found | ({"spawns": dict(spawns)} if state.spawns else {})
 
 
 def _environment(state: State, facts: Facts) -> Sequence[tuple[str, str | None]]:
@@ -162,6 +172,9 @@ def _item(item: Item, products: Products, facts: Facts, staged: list[Staged]) ->
         staged.append(Staged(item.path, None))
         sha, executable = facts.source(item.path)
         return {"path": item.path, "sha256": sha, "executable": executable}
+    if isinstance(item, Held):
+        staged.append(Staged(item.path, item.doc))
+        return {"path": item.path, "sha256": item.doc["sha256"], "executable": item.doc["executable"]}
     if item.state not in products:  # only a state that accepts missing inputs is bound without them
         return {"path": item.path, "missing": True}
     artifact = products[item.state][item.output]

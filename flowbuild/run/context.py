@@ -93,6 +93,13 @@ class Contexts:
         """The snapshot that a state ended with."""
         return self._base(self._ended(number, products)).snapshot if self._is_used else EMPTY_CONTEXT
 
+    def failed(self, base: Digest, changes: Mapping[str, Any]) -> Digest:
+        """The snapshot of what an attempt had written when it failed. Nothing goes on from it."""
+        values = json.loads(self.snapshots.get(base, b"{}")) | changes["write"]
+        data = canonical({key: value for key, value in values.items() if key not in changes["delete"]})
+        self.snapshots.setdefault(sha256(data), data)
+        return sha256(data)
+
     def final(self, products: Products) -> Digest | None:
         """The join of all; None when two ends of the graph, which nothing joins, left different values of a key."""
         if not self._is_used:
@@ -101,8 +108,15 @@ class Contexts:
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
-        needs = (need for need in sorted(set(state.needs)) if need in products or need in self._passed_over)
-        return joined([self._initial, *(self._ended(need, products) for need in needs)])
+        needs = set(state.firm)
+        for candidates in state.either:  # the latest that succeeded is the one
+            done = (one for one in reversed(candidates) if all(self._is_done(number, products) for number in one))
+            needs.update(next(done, ()))
+        found = (self._ended(need, products) for need in sorted(needs) if self._is_done(need, products))
+        return joined([self._initial, *found])
+
+    def _is_done(self, number: int, products: Products) -> bool:
+        return number in products or number in self._passed_over
 
     def _ended(self, number: int, products: Products) -> Context:
         """A state is done before any that needs it is bound, so this never goes back far."""
@@ -194,12 +208,12 @@ def kept(
 ) -> Performance:
     """A performance whose changes become its output `context`; one that changed what it may not has failed."""
     outcome = yield from steps
-    if not outcome.ok:
-        return outcome
     changes = outcome.context or {"write": {}, "delete": []}
     error = refused(writes, changes)
+    if not outcome.ok:
+        return outcome if error is None else replace(outcome, context=None)
     if error is not None:
-        return replace(outcome, outputs={}, error=error)
+        return replace(outcome, outputs={}, error=error, context=None)
     return replace(outcome, outputs={**outcome.outputs, OUTPUT: keep(changes)})
 
 

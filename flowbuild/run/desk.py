@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +17,46 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId
+from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.state import State
-from flowbuild.graph.step import ERROR
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
 from flowbuild.run.bind import bind, hashed
-from flowbuild.run.channel import ChannelName
-from flowbuild.run.child import Children
+from flowbuild.run.child_runs import ChildRuns
 from flowbuild.run.context import Contexts, kept, never
 from flowbuild.run.definition import Definitions
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.io import RunIo
+from flowbuild.run.items import Sources
+from flowbuild.run.memory import Memory
 from flowbuild.run.policy import Decision, Effect, Policy, decide
 from flowbuild.run.record import Record as RunRecord
 from flowbuild.run.signals import Signals, Stop
+from flowbuild.run.spread import Child, Spread, join, spread
 from flowbuild.run.story import SKIPPED, Told
 from flowbuild.store.cas import Cas
-from flowbuild.store.memo import Memo, Record
-from flowbuild.store.tree import Artifact, intact
+from flowbuild.store.memo import Record
+from flowbuild.store.tree import Artifact
 
 
 class RunDesk:
-    """See `evaluate.Desk`."""
+    """See `asks.Desk`."""
 
     def __init__(
         self,
         *,
-        run_id: RunId,
         policy: Policy,
         config: RunConfig,
         forced: Collection[Label],
-        channel: str,
         engines: Engines,
         facts: HostFacts,
-        memo: Memo,
         cas: Cas,
+        memory: Memory,
         record: RunRecord,
         signals: Signals | Stop,
         workspace: Path,
@@ -65,20 +65,18 @@ class RunDesk:
         door: Door,
         contexts: Contexts,
         skipped: Mapping[int, skip.Skipped],
-        children: Children,
+        children: ChildRuns,
         definitions: Definitions,
         told: Mapping[str, Told] | None = None,
         on_effect: Callable[[], None] = lambda: None,
     ) -> None:
-        self._run_id = run_id
         self._policy = policy
         self._config = config
         self._forced = forced
-        self._channel = channel
         self._engines = engines
         self._facts = facts
-        self._memo = memo
         self._cas = cas
+        self.memory = memory
         self._record = record
         self._signals = signals
         self._door = door
@@ -89,11 +87,10 @@ class RunDesk:
         self._snapshots: set[Digest] = set()  # those that are in the store
         self._told = told or {}  # what this run came to before it was killed
         self._on_effect = on_effect
+        self._sources = Sources(cas, facts.source, lambda path: (workspace / path).read_bytes(), door.secrets.mask)
+        self._spreads: dict[StateId, Spread] = {}
         self._io = RunIo(workspace, search_path, cas, directory, door)
         self._flows: dict[Label, float] = {}  # when the first step of each was performed
-        self.replaced: set[str] = set()
-        self.disbelieved: set[str] = set()  # keys whose results another channel made
-        self.forgot = False  # a result was not remembered: the same request is not up to date
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         action = self._bound(state, products)
@@ -105,6 +102,17 @@ class RunDesk:
         return action
 
     def _bound(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        if state.fan is None:
+            return self._bind(state, state, products)
+        found = spread(state, state.fan, products, self._sources, lambda one: self._bind(one, state, products))
+        self._spreads[state.id] = found
+        return found.action
+
+    def children(self, state: State) -> Sequence[Child]:
+        return self._spreads[state.id].children if state.fan is not None else ()
+
+    def _bind(self, state: State, whole: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
+        """The action of a state, or of a child of the `whole` one, which begins with the same context."""
         with_ = None if state.step is None else values.resolved(state, products, self._read)
         return bind(
             self._engines.seen(state),
@@ -112,8 +120,8 @@ class RunDesk:
             self._engines.doc(state),
             self._facts,
             with_,
-            self.contexts.base(state, products),
-            self._definitions.of(state),
+            self.contexts.base(whole, products),
+            self._definitions.of(whole),
         )
 
     def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
@@ -152,21 +160,9 @@ class RunDesk:
         return record and idempotent.checked(state, action, record)
 
     def _recorded(self, state: State, action: Action) -> Record | None:
-        """What the memo and the store still hold of an action, unless it is forced, or made by a lesser channel."""
-        if self.is_forced(state) or action.refused is not None:
-            return None
-        record = self._memo.lookup(action.key)
-        if record is None:
-            return None
-        if not is_believed(record.channel, self._channel):
-            self.disbelieved.add(action.key)
-            return None
-        if not all(intact(self._cas, artifact) for artifact in record.outputs.values()):
-            self.replaced.add(action.key)
-            return None
-        return record
+        return None if self.is_forced(state) or action.refused is not None else self.memory.recorded(action)
 
-    def perform(self, state: State, action: Action) -> Performance:
+    def begin(self, state: State, action: Action) -> None:
         self._record.begin()
         document = hashed(state, action.doc)
         for doc in (action.doc,) if document is action.doc else (action.doc, document):
@@ -175,15 +171,18 @@ class RunDesk:
             self._cas.put(listing)
         self.snapshot(action.base)
         if self.is_forced(state):
-            self.replaced.add(action.key)
+            self.memory.replaced.add(action.key)
+
+    def perform(self, state: State, action: Action) -> Performance:
+        self.begin(state, action)
         if action.refused is not None:
             return never(action.refused)
         if state.applies and decide(self._policy, Effect.APPLY) is Decision.UNVERIFIED:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            secrets = self._door.secrets
-            steps = self._steps(state, action, lambda: self._once(state, secrets.performed(action, engine, self._io)))
+            perform = self._door.secrets.performed
+            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
             return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
@@ -197,7 +196,7 @@ class RunDesk:
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
         """All attempts at a state. Before one that changes the world, its intent is on the disk."""
-        first = self.attempt(state)
+        first = 0 if action.item else self.attempt(state)
         if state.applies:
             noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
             intent = {
@@ -211,8 +210,13 @@ class RunDesk:
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
 
-    def _once(self, state: State, steps: Performance) -> Performance:
-        return kept(state.writes, steps, self._keep) if state.writes else steps
+    def _once(self, state: State, action: Action, steps: Performance) -> Performance:
+        outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps
+        if outcome.ok or outcome.context is None:
+            return outcome
+        snapshot = self.contexts.failed(action.base, outcome.context)
+        self.snapshot(snapshot)
+        return replace(outcome, failure_snapshot=snapshot)
 
     def attempt(self, state: State) -> int:
         """The number of the next attempt at a state."""
@@ -221,43 +225,19 @@ class RunDesk:
 
     def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
         told = self._told.get(state.id)
-        return self.outputs(told) if told is not None and told.completed and told.action == action.key else None
+        return self.memory.done(told, action) if told is not None else None
 
-    def outputs(self, told: Told) -> Mapping[str, Artifact] | None:
-        """What a state of the journal left, if the store still has all of it."""
-        if told.reused_from is not None:
-            record = self._memo.lookup(told.action) if told.action else None
-            found = None if record is None else {name: record.outputs[name] for name in told.outputs}
-        else:
-            found = {name: Artifact.from_doc(doc) for name, doc in told.written.items()}
-        if found is None or not all(intact(self._cas, one) for one in found.values()):
-            return None
-        return found
+    def join(self, state: State, action: Action, made: Mapping[str, Mapping[str, Artifact]]) -> Outcome:
+        outputs = join(self._cas, state.declared, [made[key] for key in action.with_["children"]])
+        return Outcome({name: one.doc() for name, one in outputs.items()})
 
     def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
         self._io.release(action)
-        notes = self._remember(state, action, outcome, wall_ms)
-        if self._config.event_profile.keeps("state_timed"):
+        notes = self.memory.remember(state, action, outcome, wall_ms)
+        if not action.item and self._config.event_profile.keeps("state_timed"):
             timed = {"label": action.label, "state_id": state.id, "wall_ms": wall_ms}
             notes.append(Domain("state_timed", timed))
         return notes
-
-    def _remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        moved = self._facts.moved([*state.sources, *self._definitions.sources(state)])
-        reason = _not_remembered(moved, outcome, self._facts.remembers(state))
-        if ERROR in outcome.outputs or (reason is None and not self._may_remember(state, action)):
-            # The outside may answer otherwise next time, and nobody said that it doesn't matter. That surprises nobody.
-            moved, reason = [], ""
-        if reason is not None:
-            self.forgot = True
-            payload = {"label": action.label, "files": moved, "reason": reason, "state_id": state.id}
-            return [Domain("not_remembered", payload)]
-        outputs = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
-        outputs |= idempotent.noted(state, action)
-        replaces = action.key in self.replaced or action.key in self.disbelieved
-        record = Record(action.key, self._channel, outputs, self._run_id, wall_ms, replaces)
-        self._memo.append([record])
-        return []
 
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
@@ -270,12 +250,6 @@ class RunDesk:
         if digest in self.contexts.snapshots and digest not in self._snapshots:
             self._snapshots.add(digest)
             self._cas.put(self.contexts.snapshots[digest])
-
-    def _may_remember(self, state: State, action: Action) -> bool:
-        """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
-        if state.applies:
-            return state.idempotency_key is not None
-        return state.remembers or action.state_id not in self._door.asked
 
     @property
     def recorded(self) -> list[Digest]:
@@ -296,8 +270,7 @@ class RunDesk:
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """A document in the store."""
-        data = canonical(document)
-        return Artifact(self._cas.put(data), len(data)).doc()
+        return self._io.keep(canonical(document))
 
     def signalled(self) -> int | None:
         return self._signals.received
@@ -311,19 +284,3 @@ def _unverified() -> Performance:
     """What changes the world is not done again to see what it comes to."""
     yield from ()
     return Outcome(error=ErrorInfo("unverified", "it changes the world outside, and is not done again to compare"))
-
-
-def is_believed(made: str, asked: str) -> bool:
-    """Whether a result of one channel counts in another. A key is the same in both, but only what `clean` performed is
-    known to depend on nothing else; so `clean` takes nothing from `direct`, and `direct` takes all."""
-    return asked == ChannelName.DIRECT or made == asked
-
-
-def _not_remembered(moved: list[str], outcome: Outcome, is_identified: bool) -> str | None:
-    if moved:
-        return f"{', '.join(moved)} changed while it ran"
-    if not outcome.remember:
-        return "the engine asks for it to be found anew"
-    if not is_identified:
-        return "it imports a distribution that can't be identified"
-    return None

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
-from flowbuild.core.event import NEEDED, Domain, Event
+from flowbuild.core.event import ITEM_EVENTS, NEEDED, Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
@@ -40,7 +40,8 @@ MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
 # Names that only we write: a fold believes them.
 RESERVED_EVENTS = NEEDED | {
-    *("attempt_failed", "effect_intended", "executor_event", "heartbeat"),
+    *ITEM_EVENTS,
+    *("attempt_failed", "child_run_completed", "child_run_spawned", "effect_intended", "executor_event", "heartbeat"),
     *("not_remembered", "output_captured", "state_timed", "step_failed"),
 }
 
@@ -67,7 +68,7 @@ class Transports(Protocol):
 
 
 class Kin(Protocol):
-    """What answers for child runs: see `run.child`."""
+    """What answers for child runs: see `run.child_runs`."""
 
     def serves(self, namespace: str) -> bool: ...
 
@@ -103,7 +104,7 @@ class Door:
         self.facts: dict[str, Digest] = dict(facts or {})
         self._written = set(self.facts)
         self.asked: set[str] = set()
-        """The ids of states that looked at the outside."""
+        """The ids of states that looked at the outside, and the own ids of children that did."""
         self._table: Mapping[str, Callable[[Action, Mapping[str, Any]], Answering]] = {
             "call": self._call,
             "record_value": self._record_value,
@@ -121,7 +122,9 @@ class Door:
         try:
             _check(question)
             if question["op"] not in ("emit", "heartbeat"):
-                self.asked.add(action.state_id)
+                self.asked |= {action.state_id, action.own_id}
+            if action.item and isinstance(question.get("fact_key"), str):
+                question = {**question, "fact_key": _of_item(action, question["fact_key"])}
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -300,7 +303,12 @@ def _check(question: Any) -> None:
 
 def _derived(kind: str, action: Action, ordinal: int) -> str:
     """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
-    return f"flowbuild:{kind}|state:{action.state_id}|ord:{ordinal}"
+    return f"flowbuild:{kind}|state:{action.own_id}|ord:{ordinal}"
+
+
+def _of_item(action: Action, key: str) -> str:
+    """A fact key in a child: the item's own, since one handler asks in the name of them all."""
+    return f"{key}|item:{action.item}" if key else key
 
 
 def _canonical(value: Any) -> bytes:

@@ -15,68 +15,33 @@ Source:  Build Systems à la Carte: the topological scheduler.
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from flowbuild.core.action import Action, ErrorInfo, Outcome
-from flowbuild.core.canonical import Digest
+from flowbuild.core.action import ErrorInfo, Outcome
 from flowbuild.core.event import LIFECYCLE, Domain, Event, StateCompleted, StateEntered, StateFailed, StateStatus
 from flowbuild.engine.engine import Performance, Wait
-from flowbuild.graph.state import State, StateGraph
+from flowbuild.graph.state import StateGraph
+from flowbuild.run.asks import Desk
+from flowbuild.run.fanout import Begun, Fanout, Fanouts
+from flowbuild.run.followers import Followers
 from flowbuild.run.ready import Ready
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.room import Room
-from flowbuild.store.memo import Record
+from flowbuild.run.spread import Child
 from flowbuild.store.tree import Artifact
 
 
-class Desk(Protocol):
-    """What the evaluator asks of a run, and what it hands back."""
-
-    def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action: ...
-
-    def passed_over(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> list[Event] | None:
-        """What is said of a state that is not performed, now that all it waits for has ended; None for another."""
-
-    def done(self, state: State, action: Action) -> Mapping[str, Artifact] | None:
-        """The outputs of a state that completed in this very run, before it was killed and gone on with."""
-
-    def attempt(self, state: State) -> int:
-        """The number of the next attempt at a state."""
-
-    def remembered(self, state: State, action: Action) -> Record | None:
-        """The record to reuse for this action, by policy and by what the store still holds."""
-
-    def perform(self, state: State, action: Action) -> Performance: ...
-
-    def remember(self, state: State, action: Action, outcome: Outcome, wall_ms: int) -> list[Event]:
-        """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
-
-    def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
-        """The snapshot of the context that a state ended with."""
-
-    def interrupt(self) -> None:
-        """Ask all that is under way to end."""
-
-    def signalled(self) -> int | None:
-        """The signal that asked us to stop, if one came."""
-
-    @property
-    def wakeup(self) -> int | None:
-        """A descriptor that is readable once a signal has come."""
-
-
 @dataclass(slots=True)
-class _Open:
-    """A performance under way."""
+class _Open(Begun):
+    """A performance under way: a state's, or that of a child of one. `job` tells them apart."""
 
-    number: int
-    action: Action
+    job: int
     steps: Performance
-    started: float
+    child: tuple[Fanout, Child] | None = None
     descriptors: tuple[int, ...] = ()
     deadline: float | None = None
     since: int | None = None  # for_others: what had moved in the room when it was last advanced
@@ -112,26 +77,20 @@ class Evaluation:
         self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
         self._stopping = False
-        self._waiting: dict[int, int] = {}
-        self._followers: dict[int, list[int]] = {number: [] for number in wanted}
+        self._followers = Followers(self._states, wanted)
         self._ready = Ready(self._states, self._room)
-        for number in wanted:
-            needs = set(self._states[number].needs)
-            self._waiting[number] = len(needs)
-            for need in needs:
-                self._followers[need].append(number)
-            if not needs:
-                self._move(number, StateStatus.READY)
-                self._ready.push(number)
+        self._fanouts = Fanouts(desk, self._room, goes_on=keep_going is not Continue.NEVER)
+        self._jobs_of_children = itertools.count(len(graph.states))
+        self._start_soon(self._followers.ready)
 
     def run(self) -> Generator[list[Event], None, Result]:
         """Perform what must be performed; every yield is what happened in one step."""
         if self._desk.wakeup is not None:
             self._selector.register(self._desk.wakeup, selectors.EVENT_READ, None)
         try:
-            while self._ready or self._open:
-                while self._may_start() and (number := self._ready.pop()) is not None:
-                    yield self._start(number)
+            while self._ready or self._open or self._fanouts:
+                while (events := self._start_one()) is not None:
+                    yield events
                 if self._desk.signalled() is not None:
                     break
                 if not self._open and not self._may_yet_start():
@@ -144,18 +103,25 @@ class Evaluation:
             for one in self._open.values():
                 one.steps.close()
             self._selector.close()
-        for number in self._result.numbers(StateStatus.WAITING, StateStatus.READY):
+        # One that is running still is refused by the table: it would pass for done.
+        for number in self._result.numbers(StateStatus.WAITING, StateStatus.READY, StateStatus.RUNNING):
             self._move(number, StateStatus.NOT_STARTED)
         return self._result
 
-    def _may_start(self) -> bool:
-        """Whether another state may start now. A signal counts at once: reusing a thousand states takes time too."""
-        has_room = self._room.has_place and not self._stopping
-        return bool(self._ready) and has_room and self._desk.signalled() is None
+    def _start_one(self) -> list[Event] | None:
+        """Start another child or state, if one may. A signal counts at once: reusing a thousand takes time too."""
+        if not self._room.has_place or self._desk.signalled() is not None:
+            return None
+        child = self._fanouts.pop()
+        if child is not None:
+            return self._start_child(*child)
+        number = self._ready.pop() if not self._stopping else None
+        return None if number is None else self._start(number)
 
     def _may_yet_start(self) -> bool:
         """Whether others may make room for what is ready; where nothing is open, only those of another run can."""
-        return self._is_guest and bool(self._ready) and not self._stopping
+        is_waiting = bool(self._fanouts) or (bool(self._ready) and not self._stopping)
+        return self._is_guest and is_waiting
 
     def _move(self, number: int, status: StateStatus) -> None:
         """Every change of a state's status passes here, and none leaves LIFECYCLE."""
@@ -170,7 +136,7 @@ class Evaluation:
         passed_over = self._desk.passed_over(number, self._result.products)
         if passed_over is not None:
             self._move(number, StateStatus.SKIPPED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             return passed_over
         action = self._desk.bind(state, self._result.products)
         self._result.keys[number] = action.key
@@ -178,14 +144,14 @@ class Evaluation:
         if done is not None:  # the journal says it already
             self._result.products[number] = done
             self._move(number, StateStatus.REUSED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             return []
         events: list[Event] = [StateEntered(state.id, self._desk.attempt(state), action.base)]
         record = self._desk.remembered(state, action)
         if record is not None:
             self._result.products[number] = record.outputs
             self._move(number, StateStatus.REUSED)
-            self._free(number)
+            self._start_soon(self._followers.free(number))
             payload = {
                 "action": action.key,
                 "label": action.label,
@@ -196,9 +162,29 @@ class Evaluation:
             return [*events, Domain("reused", payload), self._completed(number)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
-        self._room.enter(state.pool)
-        self._open[number] = _Open(number, action, self._desk.perform(state, action), time.monotonic())
-        return [*events, Domain("action_bound", bound), *self._advance(self._open[number], None)]
+        events.append(Domain("action_bound", bound))
+        if state.fan is not None and action.refused is None:
+            return events + self._over(self._fanouts.begin(number, state, action))
+        return events + self._perform(_Open(number, action, number, self._desk.perform(state, action)))
+
+    def _start_child(self, fan: Fanout, child: Child) -> list[Event]:
+        """Take what is known of a child, or open its performance."""
+        events = self._fanouts.known(fan, child)
+        if events is not None:
+            return events + self._over(fan)
+        steps, job = self._desk.perform(child.state, child.action), next(self._jobs_of_children)
+        one = _Open(fan.number, child.action, job, steps, (fan, child))
+        return [self._fanouts.bound(fan, child), *self._perform(one)]
+
+    def _perform(self, one: _Open) -> list[Event]:
+        self._room.enter(self._states[one.number].pool)
+        self._open[one.job] = one
+        return self._advance(one, None)
+
+    def _over(self, fan: Fanout) -> list[Event]:
+        """What a fan-out came to, if that was the last of its children."""
+        outcome = self._fanouts.outcome(fan)
+        return [] if outcome is None else self._settle(fan, outcome)
 
     def _pump(self) -> Generator[list[Event], None, None]:
         """Wait until something is ready, and advance what it is ready for."""
@@ -223,7 +209,7 @@ class Evaluation:
         deadlines = [one.deadline for one in self._open.values() if one.deadline is not None]
         deadline = 0.0 if any(map(self._is_stirred, self._open.values())) else min(deadlines, default=None)
         if self._is_guest:
-            is_starved = bool(self._ready) or any(one.since is not None for one in self._open.values())
+            is_starved = bool(self._ready or self._fanouts) or any(one.since is not None for one in self._open.values())
             watched = (fd for one in self._open.values() for fd in one.descriptors)
             self.waiting = Wait(tuple(watched), deadline, is_starved)
             yield []
@@ -250,7 +236,7 @@ class Evaluation:
                 step = one.steps.send(None)
         except StopIteration as end:
             self._leave(one)
-            return events + self._settle(one, end.value)
+            return events + self._ended(one, end.value)
         self._watch(one, step.descriptors)
         one.deadline, one.since = step.deadline, self._room.moved if step.for_others else None
         return events
@@ -258,7 +244,7 @@ class Evaluation:
     def _leave(self, one: _Open) -> None:
         """A performance is over."""
         self._watch(one, ())
-        del self._open[one.number]
+        del self._open[one.job]
         self._room.leave(self._states[one.number].pool)
 
     def _watch(self, one: _Open, descriptors: tuple[int, ...]) -> None:
@@ -267,20 +253,24 @@ class Evaluation:
         for fd in set(one.descriptors) - set(descriptors):
             self._selector.unregister(fd)
         for fd in set(descriptors) - set(one.descriptors):
-            self._selector.register(fd, selectors.EVENT_READ, one.number)
+            self._selector.register(fd, selectors.EVENT_READ, one.job)
         one.descriptors = descriptors
 
-    def _settle(self, one: _Open, outcome: Outcome) -> list[Event]:
-        """Record what a performance came to, and free what waited for it."""
+    def _ended(self, one: _Open, outcome: Outcome) -> list[Event]:
+        if one.child is None:
+            return self._settle(one, outcome)
+        return self._fanouts.settle(*one.child, outcome, one.wall_ms) + self._over(one.child[0])
+
+    def _settle(self, one: Begun, outcome: Outcome) -> list[Event]:
+        """Record what a state's action came to, and free what waited for it."""
         state, number = self._states[one.number], one.number
-        wall_ms = round((time.monotonic() - one.started) * 1000)
         if not outcome.ok:
             return self._fail(one, outcome, StateStatus.FAILED)
         artifacts = {name: Artifact.from_doc(doc) for name, doc in outcome.outputs.items()}
-        notes = self._desk.remember(state, one.action, outcome, wall_ms)
+        notes = self._desk.remember(state, one.action, outcome, one.wall_ms)
         self._result.products[number] = artifacts
         self._move(number, StateStatus.COMPLETED)
-        self._free(number)
+        self._start_soon(self._followers.free(number))
         events: list[Event] = [
             Domain(
                 "artifact_written",
@@ -294,15 +284,18 @@ class Evaluation:
     def _completed(self, number: int) -> StateCompleted:
         return StateCompleted(self._states[number].id, self._desk.ended(number, self._result.products))
 
-    def _fail(self, one: _Open, outcome: Outcome, status: StateStatus) -> list[Event]:
+    def _fail(self, one: Begun, outcome: Outcome, status: StateStatus) -> list[Event]:
         state = self._states[one.number]
         info = outcome.error or ErrorInfo("cancelled", "cancelled while it ran")
         self._result.errors[one.number] = info
+        if isinstance(one, Fanout):
+            self._result.left[one.number] = one.made
         self._move(one.number, status)
         if status is StateStatus.FAILED and self._keep_going is Continue.NEVER:
             self._stopping = True
-        if status is StateStatus.FAILED and self._keep_going is Continue.ALWAYS:
-            self._free_tolerant(one.number)
+        if status is StateStatus.FAILED and self._keep_going is not Continue.NEVER:
+            tolerant = self._keep_going is Continue.ALWAYS
+            self._start_soon(self._followers.lose(one.number, tolerant=tolerant))
         captured = {
             "label": one.action.label,
             "log": outcome.log,
@@ -311,25 +304,13 @@ class Evaluation:
             "stderr_tail": outcome.stderr_tail,
         }
         error = {"state_id": state.id, "info": info.doc()}
-        return [Domain("output_captured", captured), StateFailed(state.id, error)]
+        return [Domain("output_captured", captured), StateFailed(state.id, error, outcome.failure_snapshot)]
 
-    def _free(self, number: int) -> None:
-        for follower in self._followers[number]:
-            self._waiting[follower] -= 1
-            if not self._waiting[follower]:
-                self._move(follower, StateStatus.READY)
-                self._ready.push(follower)
-
-    def _free_tolerant(self, lost: int) -> None:
-        """What follows a lost state is lost too, but for states that accept missing inputs: those may start."""
-        for follower in self._followers[lost]:
-            if not self._states[follower].accepts_missing:
-                self._free_tolerant(follower)
-                continue
-            self._waiting[follower] -= 1
-            if not self._waiting[follower]:
-                self._move(follower, StateStatus.READY)
-                self._ready.push(follower)
+    def _start_soon(self, numbers: Iterable[int]) -> None:
+        """These states wait for nothing any more."""
+        for number in numbers:
+            self._move(number, StateStatus.READY)
+            self._ready.push(number)
 
     def _cancel(self) -> Generator[list[Event], None, None]:
         """End every open performance; each state's attempt is closed as cancelled."""
@@ -338,7 +319,10 @@ class Evaluation:
             self._watch(one, ())
             one.steps.close()
             self._leave(one)
-            yield self._fail(one, Outcome(cancelled=True), StateStatus.CANCELLED)
+            if one.child is None:
+                yield self._fail(one, Outcome(cancelled=True), StateStatus.CANCELLED)
+        for fan in self._fanouts.cancel():
+            yield self._fail(fan, Outcome(cancelled=True), StateStatus.CANCELLED)
 
 
 def _digests(artifacts: Mapping[str, Artifact]) -> dict[str, str]:

@@ -81,6 +81,9 @@ class RunIo:
             return None
         return collect(self._cas, path).doc()
 
+    def keep(self, data: bytes) -> Mapping[str, Any]:
+        return Artifact(self._cas.put(data), len(data)).doc()
+
     def log(self, action: Action, stream: str) -> Path:
         directory = self._directory / "logs"
         if directory not in self._made:
@@ -114,5 +117,5 @@ def _make(directory: str, made: set[str]) -> None:
 
 
 def _place(action: Action) -> str:
-    """A state's own name among those of a run: its id, shorter where the step is the only one."""
-    return action.state_id.replace(".main.", ".")
+    """An action's own name among those of a run: its state's id, shorter where the step is the only one."""
+    return action.own_id.replace(".main.", ".")

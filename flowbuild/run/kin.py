@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flowbuild.run.child import COMPLETED, SPAWNED
+from flowbuild.run.child_runs import COMPLETED, SPAWNED
 
 
 class Kin(NamedTuple):

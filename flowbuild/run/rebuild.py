@@ -10,8 +10,10 @@ Source:  DESIGN, section 1, primary stores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreError
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.idempotent import DOCUMENT
@@ -44,9 +46,17 @@ def records(cas: Cas, journals: Iterable[Path]) -> Iterator[Record]:
             continue
     for story in sorted(stories, key=lambda story: story.started_ms or 0, reverse=True):
         for told in story.states.values():
-            record = _record(told, story.run_id)
-            if record is not None and all(intact(cas, artifact) for artifact in record.outputs.values()):
-                yield record
+            for record in (*_items(told, story.run_id), _record(told, story.run_id)):
+                if record is not None and all(intact(cas, artifact) for artifact in record.outputs.values()):
+                    yield record
+
+
+def _items(told: Told, run_id: str) -> Iterator[Record]:
+    """The children of a fan-out, but for deeds: what each was is known by its idempotency key alone."""
+    for key, item in told.items.items() if not told.deed else ():
+        with suppress(StoreError):
+            if item.how == PERFORMED and item.remembered:
+                yield Record(Digest(key), ChannelName.DIRECT, item.outputs, run_id, 0)
 
 
 def _record(told: Told, run_id: str) -> Record | None:

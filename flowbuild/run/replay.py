@@ -14,6 +14,7 @@ import json
 import os
 import platform
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,11 @@ from flowbuild.engine.process import drive
 from flowbuild.run.context import OUTPUT, kept
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
+from flowbuild.run.items import name as item_name
+from flowbuild.run.items import tag
 from flowbuild.run.secret import Secrets
+from flowbuild.run.spread import KIND as EACH
+from flowbuild.run.spread import join
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact, entries
@@ -73,13 +78,24 @@ class Replay:
                 yield self._one(told)
 
     def _one(self, told: Told) -> Verdict:
-        doc = json.loads(self._cas.read(told.action or Digest("")))
+        doc = self._document(told)
         if doc.get("effect") == "apply_side_effect":
             return Verdict(told, Found.TAKEN, "what it did outside is not done again")
-        if doc["with"].get("stage") is False:
-            return Verdict(told, Found.ABSENT, "it ran in place, where its inputs were is not recorded")
         if told.error is not None and told.error["code"] == "context_conflict":
             return Verdict(told, Found.TAKEN, "it was never performed: its needs disagreed about the context")
+        if doc["step_kind"] == EACH:
+            return self._each(told, doc)
+        outcome = self._performed(told, doc)
+        return outcome if isinstance(outcome, Verdict) else self._compared(told, doc, outcome)
+
+    def _document(self, told: Told) -> Mapping[str, Any]:
+        doc: Mapping[str, Any] = json.loads(self._cas.read(told.action or Digest("")))
+        return doc
+
+    def _performed(self, told: Told, doc: Mapping[str, Any]) -> Outcome | Verdict:
+        """What an action comes to now, or why it can't be performed here."""
+        if doc["with"].get("stage") is False:
+            return Verdict(told, Found.ABSENT, "it ran in place, where its inputs were is not recorded")
         missing = [name for name, sha in inputs(doc) if not self._cas.intact(sha)]
         if missing:
             return Verdict(told, Found.ABSENT, f"the bundle does not hold {', '.join(missing)}")
@@ -92,7 +108,36 @@ class Replay:
         outcome = drive(_waits(steps))
         if outcome.error is not None and outcome.error.code == "secret_missing":
             return Verdict(told, Found.ABSENT, outcome.error.message)
-        return self._compared(told, doc, outcome)
+        return outcome
+
+    def _each(self, told: Told, doc: Mapping[str, Any]) -> Verdict:
+        """A fan-out: its children performed again, and joined. Of one that failed, the children that failed."""
+        failed = [key for key, child in told.items.items() if child.error is not None]
+        if told.error is not None and not failed:
+            return Verdict(told, Found.TAKEN, "it was never performed: it could not have these items")
+        apart = ""
+        made: dict[str, dict[str, Artifact]] = {}
+        for key in dict.fromkeys(failed if told.error is not None else doc["with"]["children"]):
+            before = told.items.get(key)
+            child = replace(told, action=Digest(key), outputs={}, error=before.error if before else None)
+            found = self._document(child)
+            outcome = self._performed(child, found)
+            item = f"item {item_name(found['item'])}: "
+            if isinstance(outcome, Verdict):
+                return Verdict(told, outcome.found, item + outcome.why)
+            if outcome.error is not None or child.error is not None:
+                verdict = self._compared(child, found, outcome)
+                if verdict.found is not Found.EQUAL:
+                    return Verdict(told, verdict.found, item + verdict.why)
+                continue
+            made[key] = {output: Artifact.from_doc(one) for output, one in outcome.outputs.items()}
+            if before is not None and not apart and _digests(before.outputs) != _digests(made[key]):
+                apart = item
+        if told.error is not None:
+            return Verdict(told, Found.EQUAL)
+        joined = join(self._cas, doc["outputs"], [made[key] for key in doc["with"]["children"]])
+        verdict = self._compared(told, doc, Outcome({output: one.doc() for output, one in joined.items()}))
+        return verdict._replace(why=f"{apart}{verdict.why}") if verdict.found is Found.DIFFERS else verdict
 
     def _keep(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         data = canonical(document)
@@ -116,6 +161,10 @@ class Replay:
         if not apart:
             return Verdict(told, Found.EQUAL)
         return Verdict(told, Found.DIFFERS, " ".join([f"output {next(iter(apart))}", *_host(doc)]), apart)
+
+
+def _digests(outputs: Mapping[str, Artifact]) -> dict[str, Digest]:
+    return {output: one.sha256 for output, one in outputs.items()}
 
 
 def inputs(doc: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
@@ -150,7 +199,9 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
         staged += [_file(path, sha, False, cas) for path, sha in sources.items()]
     outputs = {name: f"out/bin/{label.directory}/{path}" for name, path in doc["outputs"].items()}
     key, seen = told.action or Digest(""), _context(told, doc, cas)
-    return Action(key, doc, told.label, told.state_id, label.package, tuple(staged), outputs, None, context=seen)
+    item = tag(doc["item"]) if "item" in doc else ""
+    package = label.package
+    return Action(key, doc, told.label, told.state_id, package, tuple(staged), outputs, None, context=seen, item=item)
 
 
 def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Result:
     products: dict[int, Mapping[str, Artifact]] = field(default_factory=dict)
     errors: dict[int, ErrorInfo] = field(default_factory=dict)
     signal: int | None = None
+    left: dict[int, Mapping[str, Mapping[str, Artifact]]] = field(default_factory=dict)  # by children of what failed
 
     def numbers(self, *wanted: StateStatus) -> list[int]:
         return [number for number, status in self.status.items() if status in wanted]

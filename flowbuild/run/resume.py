@@ -3,8 +3,7 @@
 Knows nothing of disks or of people. Resume is a build whose memo starts with the run's own journal: what completed
 there is there, facts stay bound, and an attempt that has no end is closed and made again.
 
-Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone. StoreCorrupt
-         for a manifest that is not what the journal names.
+Errors:  RunStale for work that is not what it was: an input changed, or a state of the history is gone.
 Source:  seed 001, resume after a crash.
 """
 

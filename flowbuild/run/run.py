@@ -19,13 +19,14 @@ from flowbuild.core.run_config import IoMode
 from flowbuild.engine.engine import Wait
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.bind import bind
-from flowbuild.run.child import Birth, Children, Nursery
+from flowbuild.run.child_runs import Birth, ChildRuns, Nursery
 from flowbuild.run.context import Contexts
 from flowbuild.run.definition import Definitions
 from flowbuild.run.desk import RunDesk
 from flowbuild.run.door import Door
 from flowbuild.run.engines import Engines
 from flowbuild.run.evaluate import Evaluation
+from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
@@ -91,16 +92,17 @@ class Run:
         engines, door = self._engines(), self._door(flushes, children)
         passed_over = skipped(graph.states, wanted, start.config.skip_tags)
         self.is_filtered = bool(passed_over)
+        definitions = Definitions(
+            graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
+        )
         self.desk = RunDesk(
-            run_id=run_id,
             policy=policy,
             config=start.config,
             forced=forced,
-            channel=session.channel,
             engines=engines,
             facts=session.facts,
-            memo=session.memo,
             cas=session.cas,
+            memory=Memory(run_id, session.channel, session.memo, session.cas, session.facts, door, definitions),
             record=self.record,
             signals=self._signals,
             workspace=session.workspace.root,
@@ -110,9 +112,7 @@ class Run:
             contexts=Contexts(graph.states, session.cas.read, passed_over, birth.initial if birth else None),
             skipped=passed_over,
             children=children,
-            definitions=Definitions(
-                graph, lambda state: bind(engines.seen(state), {}, engines.doc(state), session.facts).doc
-            ),
+            definitions=definitions,
             told=story.states if story else None,
             on_effect=self._mark,
         )
@@ -126,9 +126,9 @@ class Run:
             tick_s=tick_s,
         )
 
-    def _children(self, nursery: Nursery | None) -> Children:
+    def _children(self, nursery: Nursery | None) -> ChildRuns:
         """The children that handlers spawn."""
-        return Children(
+        return ChildRuns(
             self.run_id,
             self.graph,
             self.room,
@@ -148,7 +148,7 @@ class Run:
         engines.check(self.graph.states[number] for number in self._wanted)
         return engines
 
-    def _door(self, flushes: bool, children: Children) -> Door:
+    def _door(self, flushes: bool, children: ChildRuns) -> Door:
         """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
         session, settings = self._session, self._session.workspace.config.outside
         secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)
@@ -175,7 +175,7 @@ class Run:
     def check(self) -> None:
         """Refuse to go on with a run whose work is not what it was."""
         if self._story is not None:
-            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.outputs)
+            check(self.graph, self._wanted, self._story, self.desk.bind, self.desk.memory.outputs)
 
     def events(self) -> Generator[list[Event], None, Result]:
         """Perform the run. The last batch is the one before `RunCompleted`, which `complete` writes."""

@@ -95,6 +95,8 @@ class Secrets:
                 message=message if excused or not looks_secret(message) else REDACTED,
                 details=error.details if is_kept else None,
             )
+            if outcome.context is not None and self._told(outcome.context, excused) is not None:
+                outcome = replace(outcome, context=None)
         elif outcome.context is not None and (key := self._told(outcome.context, excused)) is not None:
             said = f"context key {self.mask.text(key)!r} holds what looks like a secret"
             return replace(outcome, outputs={}, context=None, error=ErrorInfo("secrets_detected", said, "Context"))

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest, canonical, sha256
-from flowbuild.core.errors import BadAttribute, BadConfig, BadManifest, RunStale, SecretsDetected, StoreCorrupt
+from flowbuild.core.errors import BadAttribute, BadConfig, BadManifest, RunStale, SecretsDetected
 from flowbuild.core.run_config import RunConfig, from_doc
 from flowbuild.core.secrets import find_secret
 from flowbuild.core.structured import has_float
@@ -96,14 +96,12 @@ def check_held(start: StartRun, cas: Cas) -> None:
 
 
 def _held(cas: Cas, manifest_id: Digest) -> bytes:
-    try:
-        data = cas.read(manifest_id)
-        if sha256(data) != manifest_id:
-            raise StoreCorrupt(f"object {manifest_id} is damaged")
-        return data
-    except StoreCorrupt as error:
-        what = "manifest_artifact_mismatch" if "damaged" in error.message else "manifest_not_found"
-        raise BadManifest(f"{what}: {error.message}", remedy=_AGAIN) from None
+    """The bytes of a manifest. A damaged one stays where it is: nobody will make it anew."""
+    if cas.verify(manifest_id):
+        return cas.read(manifest_id)
+    if cas.path(manifest_id).exists():
+        raise BadManifest(f"manifest_artifact_mismatch: object {manifest_id} was damaged in the store", remedy=_AGAIN)
+    raise BadManifest(f"manifest_not_found: object {manifest_id} is not in the store", remedy=_AGAIN)
 
 
 def _document(data: bytes) -> dict[str, Any]:

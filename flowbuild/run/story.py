@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreCorrupt
@@ -28,10 +28,33 @@ from flowbuild.core.event import (
     StateFailed,
     from_doc,
 )
+from flowbuild.store.tree import Artifact
 
 PERFORMED, REUSED, FAILED, SKIPPED, RUNNING = "performed", "reused", "failed", "skipped", "running"
 HOW = (PERFORMED, REUSED, FAILED, SKIPPED, RUNNING)
 _AGAIN = "start a new run"
+
+
+# How an item of a fan-out is told of.
+ITEMS = {"item_bound": RUNNING, "item_recorded": PERFORMED, "item_reused": REUSED, "item_failed": FAILED}
+
+
+class ToldItem(NamedTuple):
+    """One item of a fan-out, by its name. `written` holds the documents of what its child made."""
+
+    item: str
+    how: str
+    written: Mapping[str, Any] = {}
+    error: Mapping[str, Any] | None = None
+    remembered: bool = True
+
+    @property
+    def completed(self) -> bool:
+        return self.how in (PERFORMED, REUSED)
+
+    @property
+    def outputs(self) -> dict[str, Artifact]:
+        return {name: Artifact.from_doc(doc) for name, doc in self.written.items()}
 
 
 @dataclass(slots=True)
@@ -58,6 +81,7 @@ class Told:
     remembered: bool = True  # unless it is said that another run may not reuse it
     deed: bool = False  # it was about to change the outside
     document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
+    items: dict[str, ToldItem] = field(default_factory=dict)  # by the keys of children; earlier attempts' too
 
     @property
     def completed(self) -> bool:
@@ -77,6 +101,7 @@ class Story:
     status: str | None = None
     states: dict[str, Told] = field(default_factory=dict)
     facts: dict[str, Digest] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)
     fault: str = ""
 
     def of(self, how: str) -> list[Told]:
@@ -138,6 +163,7 @@ def _entered(told: Story, event: StateEntered) -> None:
         base=event.base_snapshot_id,
         open=True,
         facts=before.facts,
+        items=before.items,
     )
 
 
@@ -177,11 +203,7 @@ def _run_ended(told: Story, event: RunCompleted) -> None:
 def _said(told: Story, event: Domain) -> None:
     _goes_on(told)
     payload = event.payload
-    if event.name == "fact_recorded":
-        _bound(told, payload)
-    if event.name == "skipped":  # most were never entered
-        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
-        found.how, found.label = SKIPPED, payload["label"]
+    _of_run(told, event.name, payload)
     state = told.states.get(payload.get("state_id", ""))
     if state is None:
         return
@@ -192,12 +214,35 @@ def _said(told: Story, event: Domain) -> None:
     if event.name in ("outcome_recorded", "reused"):
         state.outputs = dict(payload["outputs"])
         state.said = told.head, event.name
-    if event.name == "not_remembered":
-        state.remembered = False
+    if event.name in ITEMS or event.name == "not_remembered":
+        _kept(state, event.name, payload)
     if event.name == "effect_intended":
         state.deed, state.document = True, payload.get("document")
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
+
+
+def _of_run(told: Story, name: str, payload: Mapping[str, Any]) -> None:
+    """What an event says of the run as a whole, or of a state that it tells of first."""
+    if name == "fact_recorded":
+        _bound(told, payload)
+    if name == "child_run_spawned":
+        told.children.append(payload["child_run_id"])
+    if name == "skipped":  # most were never entered
+        found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
+        found.how, found.label = SKIPPED, payload["label"]
+
+
+def _kept(state: Told, name: str, payload: Mapping[str, Any]) -> None:
+    """What an item came to; and that a result, a state's or that of one item, is not remembered."""
+    key = payload.get("action")
+    if name in ITEMS:
+        made = payload.get("artifacts", {})
+        state.items[payload["action"]] = ToldItem(payload["item"], ITEMS[name], made, payload.get("info"))
+    elif key is None:
+        state.remembered = False
+    elif key in state.items:
+        state.items[key] = state.items[key]._replace(remembered=False)
 
 
 def _bound(told: Story, payload: Mapping[str, Any]) -> None:

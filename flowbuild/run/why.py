@@ -16,6 +16,8 @@ from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import StoreError
 from flowbuild.graph.state import Item, Product, State, StateGraph
 from flowbuild.run.last import Last, LastTable
+from flowbuild.run.spread import KIND as EACH
+from flowbuild.run.why_items import FIELD, item_changes
 from flowbuild.store.cas import Cas
 
 
@@ -76,16 +78,31 @@ class Documents:
     def compare(self, old: str | None, new: Mapping[str, Any], listings: Iterable[bytes] = ()) -> tuple[Change, ...]:
         """What differs between a remembered action and a document; empty when the old one is not known.
 
-        `listings` are the new document's: the store has them only once the action was performed.
+        `listings` are the new document's, and the documents of its children: the store has them only once the action
+        was performed.
         """
         before, fresh = self.document(old), {sha256(data): data for data in listings}
+
+        def document(key: str) -> Mapping[str, Any] | None:
+            data = fresh.get(Digest(key))
+            return self.document(key) if data is None else json.loads(data)
+
+        if before is not None and before.get("step_kind") == new.get("step_kind") == EACH:
+            keys = [doc["with"]["children"] for doc in (before, new)]
+            if keys[0] != keys[1]:
+                others = [{**doc, "with": {**doc["with"], "children": None}} for doc in (before, new)]
+                found = item_changes(keys[0], keys[1], document, changes)
+                return (*(Change(*row) for row in found), *self._named(changes(*others), fresh))
         return tuple(self._named(changes(before, new), fresh)) if before is not None else ()
 
     def _named(self, found: list[Change], fresh: Mapping[Digest, bytes]) -> Iterator[Change]:
         """Listings opened: a change of several inputs becomes a change of the files in it."""
         for change in found:
+            if not change.field.endswith(".listing"):  # an input may well be a JSON list itself
+                yield change
+                continue
             old, new = self._listing(change.old, fresh), self._listing(change.new, fresh)
-            if not change.field.endswith(".listing") or old is None or new is None:
+            if old is None or new is None:
                 yield change
                 continue
             name = change.field.removesuffix(".listing")
@@ -157,6 +174,8 @@ def _unrolled(way: _Way) -> Iterator[State]:
 
 def producers(graph: StateGraph, state: State, field: str) -> list[int]:
     """The states behind the input or context key that a changed field belongs to; none for any other field."""
+    if field.startswith(FIELD) and state.fan is not None:
+        field = f"inputs.{state.fan.variable}"
     if field.startswith("context."):
         return writers(graph, state, field.removeprefix("context."))
     return [item.state for item in items(state, field) if isinstance(item, Product)]
@@ -192,13 +211,10 @@ def describe(state: State, change: Change) -> str:
     field = change.field
     if field.startswith("inputs."):
         return f"{_input_name(state, field)} {_verb(change)}"
+    if field.startswith(FIELD):
+        return f"{_item_name(field)} {_verb(change)}"
     if field.startswith("handler."):
-        what = field.split(".", 2)
-        if what[1] == "modules":
-            return f"module {what[2]} {_verb(change)}"
-        if what[1] == "distributions":
-            return f"distribution {what[2].partition('.')[0]} {_verb(change)}"
-        return "Python changed" if what[1] == "python" else "handler changed"
+        return _handler(field, change)
     if field.startswith("context."):
         return f"context {field.removeprefix('context.')} {_verb(change)}"
     if field.startswith("with.env."):
@@ -210,6 +226,21 @@ def describe(state: State, change: Change) -> str:
     if field.startswith("world"):
         return "host changed"
     return f"{field.removeprefix('with.')} {_verb(change)}"
+
+
+def _handler(field: str, change: Change) -> str:
+    what = field.split(".", 2)
+    if what[1] == "modules":
+        return f"module {what[2]} {_verb(change)}"
+    if what[1] == "distributions":
+        return f"distribution {what[2].partition('.')[0]} {_verb(change)}"
+    return "Python changed" if what[1] == "python" else "handler changed"
+
+
+def _item_name(field: str) -> str:
+    if field == f"{FIELD}.order":
+        return "the order of the items"
+    return f"item {field.removeprefix(f'{FIELD}[').rpartition(']')[0]}"
 
 
 def _verb(change: Change) -> str:

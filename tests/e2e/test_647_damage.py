@@ -150,7 +150,8 @@ DAMAGE: dict[str, tuple[Callable[[Space, Path], None], int, str, str, int]] = {
     "a lost manifest": (lambda space, journal: manifest(space, journal).unlink(), 5, "manifest_not_found", "killed", 0),
     "a manifest of another op": (manifested(lambda doc: doc.update(op_id="other")), 5, "run_started_op_id_mismatch", "killed", 0),
     "a manifest that asks nothing": (manifested(lambda doc: doc.pop("input_params")), 5, "manifest_malformed", "killed", 0),
-    "a manifest with a float": (manifested(lambda doc: doc.update(more=0.5)), 5, "manifest_not_canonical", "killed", 0),
+    "a manifest that names no target": (manifested(lambda doc: doc["input_params"].pop("label")), 5, "manifest_malformed", "killed", 0),
+    "a manifest with a float": (manifested(lambda doc: doc["input_params"].update(more=0.5)), 5, "manifest_not_canonical", "killed", 0),
     "a plan that lacks a state": (forget, 1, "recovery_state_not_in_plan", "killed", 0),
 }
 # fmt: on

@@ -55,7 +55,7 @@ def test_what_does_not_is_named_and_what_follows_is_told_apart(report: Space) ->
     event = json.loads((report.root / "out/report" / first.strip() / "journal.jsonl").read_text().splitlines()[int(told[1]) - 1])  # fmt: skip
     assert event["event"]["Domain"]["name"] == "outcome_recorded"
     parted = report.run(*told[3].split())
-    assert parted.code == 1 and "first apart: //:made made, the first of all" in parted.out
+    assert parted.code == 1 and "first apart: //:made call, the first of all" in parted.out
     assert "it depends on something that is not in its key" in parted.out
     assert latest(report) == first
     rows = [json.loads(line) for line in report.run("//:report", "--policy", "verify", "--json").out.splitlines()]

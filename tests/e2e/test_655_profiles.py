@@ -71,7 +71,7 @@ def names(path: Path) -> set[str]:
 
 def stripped(value: Any) -> Any:
     """A document without what differs from run to run."""
-    odd = ("run_id", "bundle", "started_ms", "took_ms", "path", "run", "performed_in", "generated_at")
+    odd = ("run_id", "bundle", "seq", "started_ms", "took_ms", "path", "run", "performed_in", "generated_at")
     if isinstance(value, dict):
         return {name: stripped(one) for name, one in value.items() if name not in odd}
     return [stripped(one) for one in value] if isinstance(value, list) else value

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -225,10 +226,11 @@ def test_checkouts_that_share_a_cache_lose_nothing_of_each_other(tmp_path: Path)
 
 def test_builds_beside_a_collector(lab: Space) -> None:
     """Builds that never heard of it, and a collector that takes out everything it can: neither fails the other."""
-    loop = 'n=0; while [ $n -lt 12 ]; do n=$((n+1)); "$@" || exit 9; done'
-    words = ["sh", "-c", loop, "sh", os.sys.executable, "-m", "flowbuild"]  # type: ignore[attr-defined]
+    loop = (
+        'n=0; while [ $n -lt 10 ]; do n=$((n+1)); "$@" cache gc --older-than 0 && "$@" runs gc --keep 1 || exit 9; done'
+    )
     collector = subprocess.Popen(
-        [*words, "cache", "gc", "--older-than", "0"],
+        ["sh", "-c", loop, "sh", sys.executable, "-m", "flowbuild"],
         cwd=lab.root, env=lab.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -249,14 +251,30 @@ def test_builds_beside_a_collector(lab: Space) -> None:
     assert lab.run("cache", "verify").code == 0
 
 
-def test_a_build_at_work_is_waited_for(old: Space) -> None:
-    descriptor = os.open(old.root / ".flowbuild/cas", os.O_RDONLY)
-    hold(descriptor, exclusive=False)
-    process = old.start("cache", "gc")
+def test_a_build_at_work_is_waited_for(old: Space, tmp_path: Path) -> None:
+    """It found an output in the store that nothing names any more, and uses it later."""
+    gate = f"touch {tmp_path}/here; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    old.write("BUILD.yaml", old.read("BUILD.yaml") + f"""\
+  wait: {{rule: exec, stage: false, script: "{gate}; echo > ${{{{ outputs.o }}}}", outputs: {{o: w.txt}}, inputs: {{a: ":a"}}}}
+  late: {{rule: exec, script: "cat ${{{{ inputs.a }}}} ${{{{ inputs.w }}}} > ${{{{ outputs.o }}}}", outputs: {{o: l.txt}}, inputs: {{a: ":a", w: ":wait"}}}}
+""")  # fmt: skip
+    old.write("src.txt", "three\n")
+    assert old.run("//:report").code == 0
+    old.run("runs", "gc", "--keep", "0")
+    old.write("src.txt", "one\n")  # remembered, and by nobody but the memo
+    (old.root / ".flowbuild/last").unlink()
+    build = old.start("//:late")
+    until = time.monotonic() + 60
+    while not (tmp_path / "here").exists():
+        assert time.monotonic() < until and build.poll() is None, build.communicate()
+        time.sleep(0.02)
+    collector = old.start("cache", "gc", "--older-than", "0")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.5)
-    os.close(descriptor)
-    assert process.communicate()[0].startswith("removed 0 objects") and process.returncode == 0
+        collector.wait(1.5)
+    (tmp_path / "go").touch()
+    out, err = build.communicate()
+    assert (build.returncode, err) == (0, ""), (out, err)
+    assert collector.communicate()[0].startswith("removed ") and collector.returncode == 0
 
 
 # cache verify, stats
@@ -295,6 +313,13 @@ def test_a_damaged_line_of_the_memo_is_told_and_folded_anew(old: Space) -> None:
     assert done.code == 5 and "1 damaged lines" in done.out and "1 records folded from journals" in done.out, done
     assert {record.action: dict(record.outputs) for record in Memo(path)} == records
     assert old.run("cache", "verify").code == 0
+
+
+@pytest.mark.parametrize("words", [("stats",), ("verify",), ("verify", "--rebuild"), ("gc",), ("gc", "--older-than", "0")])  # fmt: skip
+def test_where_nothing_was_built_there_is_nothing_to_look_after(lab: Space, words: tuple[str, ...]) -> None:
+    ran = lab.run("cache", *words)
+    assert (ran.code, ran.err) == (0, "") and not (lab.root / ".flowbuild").exists(), ran
+    assert lab.run("runs", "gc").out == "removed 0 of 0 runs (0 bytes)\n"
 
 
 def test_stats_count(old: Space) -> None:

@@ -256,6 +256,36 @@ def test_a_copy_of_a_bundle_is_a_run_like_any_other(ran: Space) -> None:
     assert ran.run("runs", "show", where.name[:8]).code == 0
 
 
+def test_a_journal_is_printed_as_people_read_it_and_as_it_stands(ran: Space) -> None:
+    (journal,) = (ran.root / ".flowbuild" / "runs").glob("*/journal.jsonl")
+    lines = ran.run("runs", "log", "//words").out.splitlines()
+    assert re.fullmatch(
+        r" +1  \d\d:\d\d:\d\d\.\d{3}  RunStarted        initial_snapshot_id=44136fa3  manifest_id=.{8}  op_id=words_words_\w+",
+        lines[0],
+    )
+    assert re.fullmatch(
+        r" +3  .{12}  action_bound      words_sorted_\w+\.main\.command  action=.{8}  label=//words:sorted", lines[2]
+    )
+    rows = envelopes(journal)
+    assert len(lines) == len(rows)
+    bare = [{key: value for key, value in row.items() if key != "crc"} for row in rows]
+    assert ran.events("runs", "log", "//words") == bare
+    names = [(row["kind"], row.get("name")) for row in ran.events("runs", "log", "//words", "--artifacts")]
+    assert names == [
+        ("Manifest", None), ("ContextSnapshot", None), ({"Other": "Action"}, None), ("Output", "sorted"), ({"Other": "Action"}, None), ("Output", "top"),
+    ]  # fmt: skip
+    for row in ran.events("runs", "log", "//e:run", "--artifacts"):
+        assert (bundle(ran) / "objects" / str(row["artifact_id"])).is_file(), row
+
+
+def test_of_a_damaged_journal_the_whole_beginning_is_printed(ran: Space) -> None:
+    (journal,) = (ran.root / ".flowbuild" / "runs").glob("*/journal.jsonl")
+    data = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*data[:4], data[4].replace(b"seq", b"sex"), *data[5:]]))
+    told = ran.run("runs", "log", journal.parent.name)
+    assert (told.code, len(told.out.splitlines())) == (5, 4) and "journal.jsonl:5: " in told.err
+
+
 @pytest.mark.parametrize("time", [0, -1, 10**18, 10**30])
 def test_a_journal_may_say_any_time(ran: Space, time: int) -> None:
     (journal,) = (ran.root / ".flowbuild" / "runs").glob("*/journal.jsonl")

@@ -94,8 +94,6 @@ def _done(directory: Path, words: list[str], running: dict[str, subprocess.Popen
     job = running.pop(words[1], None)
     if job is None:
         return {"code": 3, "said": "Boot-out failed: 3: No such process\n"}
-    with contextlib.suppress(subprocess.TimeoutExpired):  # it may be leaving by itself
-        job.wait(0.2)
     job.terminate()
     _log(directory, removed=words[1], status=job.wait())
     return {"code": 0, "said": ""}

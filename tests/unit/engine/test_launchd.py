@@ -12,6 +12,7 @@ import plistlib
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,20 @@ def test_what_ends_the_carrier_ends_the_program_and_the_job(reaper: ByLaunchd, l
     assert soon(lambda: is_clear(launchd, homes), 5)
 
 
+@pytest.mark.parametrize("moment_ms", [0, 40, 80, 120])
+def test_whenever_the_carrier_is_killed_nothing_stays(
+    reaper: ByLaunchd, launchd: Path, homes: Path, moment_ms: int
+) -> None:
+    """From its start to its end: the program's own time is short."""
+    child = begin(reaper, "exit 0")
+    time.sleep(moment_ms / 1000)
+    reaper.finish(child)
+    assert soon(lambda: is_clear(launchd, homes) or not fake_launchd.jobs(launchd), 5)
+
+
 @FAKE_ONLY
 def test_a_job_that_somebody_ends_takes_its_program_along(reaper: ByLaunchd, launchd: Path, homes: Path) -> None:
-    child = begin(reaper, "echo $$; sleep 60")
+    child = begin(reaper, "sleep 0.3; echo $$; sleep 60")
     os.set_blocking(child.stdout, True)
     pid = int(os.read(child.stdout, 100))
     os.kill(fake_launchd.jobs(launchd)[0]["pid"], signal.SIGKILL)

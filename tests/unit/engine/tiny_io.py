@@ -54,10 +54,12 @@ class TinyIo:
     def collect(self, path: Path) -> Mapping[str, Any] | None:
         if path.is_dir():
             return {"listing": sorted(os.listdir(path))}
-        data = path.read_bytes()
+        return {**self.keep(path.read_bytes()), "executable": os.access(path, os.X_OK)}
+
+    def keep(self, data: bytes) -> Mapping[str, Any]:
         sha256 = hashlib.sha256(data).hexdigest()
         self.kept[sha256] = data
-        return {"sha256": sha256, "size": len(data), "executable": os.access(path, os.X_OK)}
+        return {"sha256": sha256, "size": len(data), "executable": False}
 
     def log(self, action: Action, stream: str) -> Path:
         return self.root / "logs" / f"{action.state_id}.{self._count}.{stream}"

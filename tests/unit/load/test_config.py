@@ -17,20 +17,20 @@ def test_an_empty_file_takes_every_default(loading: Loading) -> None:
     assert config.cache_dir == loading.root / ".flowbuild"
     assert config.path == ("/usr/local/bin", "/usr/bin", "/bin")
     assert config.ignore == ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
-    assert (config.pools, config.bundle_max_input) == ({}, 2**20)
+    assert (config.pools, config.bundle_max_input, config.max_items) == ({}, 2**20, 10_000)
 
 
 def test_everything_said(loading: Loading) -> None:
     loading.write(
         "flowbuild.yaml",
         "name: n\nruntime: {engine: proc, executor_path: ./x -v, language: c}\ncache: {dir: ../shared}\npath: [/bin]\nignore: ['*.tmp']\n"
-        "pools: {gpu: 2}\nstage: false\nbundle: {max_input: 0}\n",
+        "pools: {gpu: 2}\nstage: false\nbundle: {max_input: 0}\nfanout: {max_items: 7}\n",
     )
     config = loading.open().config
     assert (config.name, config.runtime, config.stage) == ("n", Runtime("proc", "c", "c", ("./x", "-v")), False)
     assert config.cache_dir == loading.root.parent / "shared"
     assert (config.path, config.ignore) == (("/bin",), ("*.tmp",))
-    assert (config.pools, config.bundle_max_input) == ({"gpu": 2}, 0)
+    assert (config.pools, config.bundle_max_input, config.max_items) == ({"gpu": 2}, 0, 7)
 
 
 @pytest.mark.parametrize("written", ["/var/cache/x", "~/x"])
@@ -59,6 +59,8 @@ def test_a_cache_within_the_workspace_is_no_part_of_it(loading: Loading) -> None
         ("pools: {gpu: 0}", "1:14: the pool 'gpu' has no room; write a number above zero"),
         ("pools: {gpu: many}", "1:14: 'pool' is an integer, and here stands the string 'many'"),
         ("bundle: {max_input: -1}", "1:21: `max_input` is a number of bytes"),
+        ("fanout: {max_items: 0}", "1:21: `max_items` is a number from 1 to 100,000"),
+        ("fanout: {max_items: 100001}", "1:21: `max_items` is a number from 1 to 100,000"),
         ("cache: {dir: '${{ x }}'}", "1:14: '${{ x }}': settings hold no expressions; write the value"),
         ("stage: ${{ x }}", "1:8: '${{ x }}': settings hold no expressions; write the value"),
         ("- a", "1:1: flowbuild.yaml is a mapping, and here stands a list"),

@@ -160,6 +160,36 @@ def test_states_in_a_circle(loading: Loading) -> None:
     ]
 
 
+EACH = """
+rule: report
+attributes: {names: {type: map}}
+states:
+  one:
+    each: EACH
+    kind: exec
+    with: {command: "say ${{ it.any.thing }}"}
+    outputs: {o: o/*}
+  two:
+    kind: exec
+    with: {command: say}
+    inputs: {i: "${{ states.one.outputs.o }}"}
+    outputs: {p: p}
+"""
+
+
+def test_a_circle_may_lead_through_each(loading: Loading) -> None:
+    text = EACH.replace("EACH", '{it: "${{ states.two.outputs.p }}"}')
+    (fault,) = loading.faults(lambda: read(loading, text))
+    assert "these states wait for one another" in fault and "each" in fault
+
+
+def test_the_variable_of_each_may_be_the_targets_own(loading: Loading) -> None:
+    text = EACH.replace("EACH", '"${{ attr.names }}"').replace("${{ it.any.thing }}", "x")
+    assert read(loading, text).each_attributes == {"names"}
+    (fault,) = loading.faults(lambda: read(loading, text.replace("attr.names", "attr.nmes")))
+    assert "did you mean 'names'?" in fault
+
+
 def test_faults_of_every_rule_file_come_at_once(loading: Loading) -> None:
     loading.write("rules/one.rule.yaml", "rule: two\nx: 1\nlower: a:b\n")
     loading.write("rules/two.rule.yaml", "rule: !x two\n")

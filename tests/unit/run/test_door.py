@@ -13,6 +13,7 @@ import pytest
 
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused, Replying
@@ -248,3 +249,26 @@ def test_a_secret_is_kept_as_ciphertext_and_bound_once(cas: Cas) -> None:
     assert (ask(replay, record)[0], ask(replay, read)[0]) == (answer, {"value": {"cookie": "a-cookie-of-ours"}})
     assert code(ask(replay, {**record, "fact_key": "t"})[0]) == "missing_fact"
     assert code(ask(replay, {**read, "fact_key": "t"})[0]) == "missing_fact"
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"no json", "artifact_json_decode_failed"),
+        (b'{"a": 1}', "artifact_not_canonical"),
+        (b"[1.5]", "artifact_float_not_allowed"),
+    ],
+)
+def test_a_fact_that_is_no_structured_artifact_is_damage(cas: Cas, payload: bytes, code: str) -> None:
+    door = Door(cas, None, {"page": cas.put(payload)})
+    with pytest.raises(StoreCorrupt, match=f"^{code}: "):
+        ask(door, {"op": "call", "namespace": "http", "request": {}, "fact_key": "page"})
+
+
+def test_a_fact_whose_bytes_are_others_is_damage(cas: Cas) -> None:
+    digest = cas.put(b"7")
+    path = cas.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"8")
+    with pytest.raises(StoreCorrupt, match=f"object {digest} was damaged"):
+        ask(Door(cas, None, {"page": digest}), {"op": "call", "namespace": "http", "request": {}, "fact_key": "page"})

@@ -68,6 +68,8 @@ def test_what_is_collected_can_be_staged(io: RunIo, tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_none(io: RunIo, tmp_path: Path) -> None:
     assert io.collect(tmp_path / "gone") is None
+    (tmp_path / "plain").write_bytes(b"bytes")
+    assert io.keep(b"bytes") == io.collect(tmp_path / "plain")
 
 
 def test_a_link_is_no_artifact(io: RunIo, tmp_path: Path) -> None:

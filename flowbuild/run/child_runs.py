@@ -102,7 +102,7 @@ class Child:
     wait: Wait
 
 
-class Children:
+class ChildRuns:
     """The children of one run. `config` is the run's own, `depth` how deep it stands; `on_spawn` hears before."""
 
     def __init__(

@@ -20,7 +20,7 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.graph.state import StateGraph
-from flowbuild.run.child import AWAIT, DEEPEST, MOST, SPAWN, Birth, Children, End
+from flowbuild.run.child_runs import AWAIT, DEEPEST, MOST, SPAWN, Birth, ChildRuns, End
 from flowbuild.run.kin import kin
 from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
@@ -62,7 +62,7 @@ def born() -> list[Scripted]:
 
 def family(
     tmp_path: Path, born: list[Scripted], *, steps: int = 3, depth: int = 0, room: Room | None = None
-) -> Children:
+) -> ChildRuns:
     def nursery(birth: Birth) -> Scripted:
         if birth.params.get("n") == "x":
             raise BadFlag("n is no number")
@@ -71,7 +71,7 @@ def family(
 
     room = room or Room(1)
     graph = StateGraph((), {})
-    return Children(PARENT, graph, room, Cas(tmp_path / "cas"), config=RunConfig(), depth=depth, nursery=nursery)
+    return ChildRuns(PARENT, graph, room, Cas(tmp_path / "cas"), config=RunConfig(), depth=depth, nursery=nursery)
 
 
 def pumped(steps: Performance) -> tuple[Outcome, list[Event]]:
@@ -87,7 +87,7 @@ def pumped(steps: Performance) -> tuple[Outcome, list[Event]]:
         return end.value, events
 
 
-def said(children: Children, key: str, known: Any = None, namespace: str = SPAWN, **request: Any) -> Any:
+def said(children: ChildRuns, key: str, known: Any = None, namespace: str = SPAWN, **request: Any) -> Any:
     """What a call comes to, with nobody else at work."""
     steps = children.call(ACTION, namespace, request, key, known)
     try:
@@ -156,7 +156,7 @@ def test_there_are_bounds(tmp_path: Path, born: list[Scripted]) -> None:
     assert replies[-1] == "child_run_too_many" and replies[-2] != "child_run_too_many"
 
 
-def performed(children: Children, keys: list[str], awaits: bool, ok: bool = True) -> Performance:
+def performed(children: ChildRuns, keys: list[str], awaits: bool, ok: bool = True) -> Performance:
     replies = []
     for key in keys:
         replies.append((yield from children.call(ACTION, SPAWN, {"op_id": ":b"}, key, None)))
