@@ -71,11 +71,13 @@ class ChildRun:
                 self._draft.reopen()
         else:
             _check_initial(birth, graph, numbers)
-            self.manifest_id = self._session.cas.put(self._start.manifest)
-            self.initial_snapshot_id = self._session.cas.put(canonical(birth.initial))
+            self.manifest_id = self._start.manifest_id
+            self.initial_snapshot_id = sha256(canonical(birth.initial))
         if self.end is None:
             self._run = self._new(graph, numbers, birth, told)
             self._run.check()
+            self._session.cas.put(self._start.manifest)  # now that it is known to hold no secret
+            self._session.cas.put(canonical(birth.initial))
             self._steps = self._run.events()
 
     def _drafted(self, graph: StateGraph, out_root: Path, birth: Birth) -> tuple[Draft | Pipeline, list[int]]:

@@ -182,7 +182,11 @@ class ChildRuns:
             self._room.reclaim()
 
     def _advance(self, child: Child) -> Generator[Event | Wait, Ready, None]:
-        wait = child.one.step()
+        try:
+            wait = child.one.step()
+        except BaseException:  # it broke, as a full disk does, and there is nothing left to stop
+            del self._known[child.run_id]
+            raise
         if wait is not None:
             child.wait = wait
             return

@@ -155,7 +155,8 @@ class Run:
         secrets.know(one["variable"] for one in settings.credentials.values())
         try:
             states = (self.graph.states[number] for number in self._wanted)
-            secrets.check(states, session.facts.variable, self.manifest)
+            begins = {"initial_context": dict(self.birth.initial or {})} if self.birth else {}
+            secrets.check(states, session.facts.variable, {**self.manifest, **begins})
         except SecretsDetected:
             session.parsed.clear()
             raise

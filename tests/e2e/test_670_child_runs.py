@@ -252,6 +252,23 @@ def test_what_may_not_be_asked_has_a_code(family: Space, call: str, code: str) -
         assert not any("password" in path.read_text() for path in family.root.rglob("journal.jsonl"))
 
 
+@pytest.mark.parametrize("where", ["{'word': 'correct-horse-7'}", "None, {'limit': 'correct-horse-7'}"])
+def test_the_secret_of_a_child_is_not_written_for_it(family: Space, where: str) -> None:
+    """The parent's own mask does not know it: the child's does, before anything is written."""
+    text = family.read("BUILD.yaml").replace("params: {n: 1}", "params: {n: 1, word: x}\n    secrets: [ONE_WORD]")
+    family.write("BUILD.yaml", text)
+    body = (
+        f"try:\n    io.spawn(':one', 'k', {where})\nexcept Exception as error:\n    said.write_text(error.info['code'])"
+    )
+    family.environment["ONE_WORD"] = "correct-horse-7"
+    ran = handler(family, body)
+    assert (ran.code, family.read("out/bin/every/said.json")) == (0, "secrets_detected"), ran
+    stored = [path for path in (family.root / ".flowbuild/cas").rglob("*") if path.is_file()]
+    assert not [
+        path for path in stored if b"correct-horse-7" in path.read_bytes() and b"def every" not in path.read_bytes()
+    ]
+
+
 def test_a_change_of_a_child_performs_a_remembered_parent_again(family: Space) -> None:
     family.write(
         "BUILD.yaml", family.read("BUILD.yaml").replace("handler: every.py", "remember: true, handler: every.py")

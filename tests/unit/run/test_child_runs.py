@@ -12,7 +12,7 @@ import pytest
 
 from flowbuild.core.action import Action, Outcome
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
-from flowbuild.core.errors import BadFlag
+from flowbuild.core.errors import BadFlag, DiskRefused
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import RunId, child_run_id, op_of
 from flowbuild.core.label import Label
@@ -204,6 +204,21 @@ def test_a_performance_that_is_closed_ends_its_children(tmp_path: Path, born: li
         steps.send(None)
     steps.close()
     assert [one.stopped for one in born] == [True, True]
+
+
+def test_a_child_that_broke_is_not_stopped_too(tmp_path: Path, born: list[Scripted]) -> None:
+    def broken() -> Wait | None:
+        raise DiskRefused("full")
+
+    children = family(tmp_path, born, steps=99)
+    steps = children.accompanied("a.main.call", performed(children, ["k", "l"], True))
+    while len(born) < 2 or born[1].left > 90:
+        steps.send(None)
+    born[0].step = broken  # type: ignore[method-assign]
+    with pytest.raises(DiskRefused):
+        for _ in range(20):
+            steps.send(None)
+    assert [one.stopped for one in born] == [False, True]
 
 
 def test_a_performance_hears_of_its_own_descriptors_only(tmp_path: Path, born: list[Scripted]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowbuild.core.action import ErrorInfo, Outcome
-from flowbuild.core.canonical import canonical, sha256
+from flowbuild.core.canonical import EMPTY_CONTEXT, canonical, sha256
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
@@ -82,3 +82,15 @@ def test_a_failure_keeps_nothing() -> None:
     with pytest.raises(StopIteration) as end:
         next(kept(("k",), steps(), lambda _: pytest.fail("kept")))
     assert end.value.value is failed
+
+
+def test_what_a_run_begins_with_is_there_until_somebody_writes() -> None:
+    data = canonical({"write": {"k": 2}, "delete": []})
+    products = {0: {"context": Artifact(sha256(data), len(data))}}
+    reader = State(StateId("r.main.x"), Label("", "r"), "python", "", {}, {}, {}, {}, reads=("k",), initial=("k",))
+    contexts = Contexts([writer(), reader], lambda _: data, initial={"k": 1, "l": None})
+    assert contexts.snapshots[contexts.initial] == canonical({"k": 1, "l": None})
+    assert contexts.base(reader, {}).values == {"k": 1, "l": None}
+    assert contexts.base(reader, {}).snapshot == contexts.initial == contexts.final({})
+    assert contexts.final(products) == sha256(canonical({"k": 2, "l": None}))
+    assert Contexts([reader], lambda _: data).initial == EMPTY_CONTEXT
