@@ -182,12 +182,13 @@ class Progress:
         elif event.name == "action_bound":
             self._running[state_id] = self._entered[state_id]
             self._keys[state_id] = payload["action"]
+            self._items[state_id] = Counter(all=payload.get("items", 0))
         elif event.name == "output_captured":
             self._captured[state_id] = payload
         elif event.name == "outcome_recorded":
             self._outputs[state_id] = payload["outputs"]
         elif event.name in ITEM_EVENTS:
-            self._items.setdefault(state_id, Counter())[event.name] += 1
+            self._items[state_id][event.name] += 1
         elif event.name == "attempt_failed":
             self._show_retry(state_id, payload)
         elif event.name == "step_failed":
@@ -230,8 +231,8 @@ class Progress:
 
     def _count(self, state_id: str) -> str:
         """How many items of a state were performed, of how many."""
-        count = self._items.get(state_id, Counter())
-        return f"{count['item_recorded']} of {count['item_recorded'] + count['item_reused']} items"
+        count = self._items[state_id]
+        return f"{count['item_recorded']} of {count['all']} items"
 
     def _show_failure(self, state: State, event: StateFailed) -> None:
         captured, info = self._captured.get(state.id, {}), event.error["info"]

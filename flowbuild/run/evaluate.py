@@ -162,9 +162,10 @@ class Evaluation:
             return [*events, Domain("reused", payload), self._completed(number)]
         self._move(number, StateStatus.RUNNING)
         bound = {"action": action.key, "label": action.label, "state_id": state.id}
-        events.append(Domain("action_bound", bound))
         if state.fan is not None and action.refused is None:
+            events.append(Domain("action_bound", {**bound, "items": len(self._desk.children(state))}))
             return events + self._over(self._fanouts.begin(number, state, action))
+        events.append(Domain("action_bound", bound))
         return events + self._perform(_Open(number, action, number, self._desk.perform(state, action)))
 
     def _start_child(self, fan: Fanout, child: Child) -> list[Event]:

@@ -117,6 +117,7 @@ def name(doc: Mapping[str, Any]) -> str:
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("name", "id") if isinstance(value.get(key), str)), value)
     text = " ".join((value if isinstance(value, str) else canonical(value).decode()).split())
+    text = "".join(one if one.isprintable() else "?" for one in text)  # it is shown on terminals
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 

@@ -25,6 +25,7 @@ from flowbuild.store.tree import Artifact, collect, entries
         ({"value": {"id": "x1"}}, "x1"),
         ({"value": {"name": 3}}, '{"name":3}'),
         ({"value": None}, "null"),
+        ({"value": "\x1b[31mred"}, "?[31mred"),
         ({"value": "x" * 99}, "x" * 59 + "…"),
         ({"file": "out/bin/w/parts/d/a.txt", "sha256": "0" * 64, "executable": False}, "w/parts/d/a.txt"),
     ],
