@@ -221,7 +221,8 @@ def test_every_handler_has_a_worker_of_its_own(engine: PythonEngine, io: TinyIo)
 
 def test_a_handler_does_not_see_the_scratch_of_another(engine: PythonEngine, io: TinyIo) -> None:
     assert call(engine, io, "def it(out):\n    out.write_text('mine')\n").ok
-    body = f"def it(out):\n    open({str(io.workspace)!r} + '/.flowbuild/scratch/1/request.json')\n"
+    (source,) = io.workspace.glob(".flowbuild/scratch/1/tree/**/*.py")
+    body = f"def it(out):\n    open({str(source)!r})\n"
     assert "PermissionError" in message(call(engine, io, body))
 
 
