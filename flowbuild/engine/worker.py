@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import flowbuild.engine as engine_package
 from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.errors import DiskRefused
 from flowbuild.core.event import Event
 from flowbuild.engine import clean
 from flowbuild.engine.capture import Capture
@@ -39,6 +40,7 @@ from flowbuild.engine.process import before, conclude, end, exited, until_said
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
 from flowbuild.load.imports import import_name
+from flowbuild.store.files import atomic_write, remove_tree
 from flowbuild.store.refusal import refused as disk_refused
 
 BOOT = "import sys; sys.path.append(sys.argv[1]); from flowbuild.engine.worker_main import serve; serve()"
@@ -129,8 +131,14 @@ class _Asked(NamedTuple):
     text: str
 
     def kept(self) -> Path:
-        with disk_refused(self.path):
-            self.path.write_text(self.text, encoding="utf-8")
+        atomic_write(self.path, self.text.encode())
+        return self.path
+
+    def kept_again(self) -> Path:
+        """As it was, whatever the handler left under its name; where it left no room for it, so be it."""
+        with contextlib.suppress(DiskRefused):
+            remove_tree(self.path)
+            self.kept()
         return self.path
 
 
@@ -197,7 +205,7 @@ class Workers:
             error, outputs = outputs, {}
         reproduce = None
         if error is not None:
-            path = os.path.relpath(request.kept(), place.cwd)
+            path = os.path.relpath(request.kept_again(), place.cwd)
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", path)
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
         outcome = told(Outcome(outputs, error, reproduce=reproduce, context=called.context), captures, io)

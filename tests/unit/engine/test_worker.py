@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -324,3 +325,33 @@ def test_few_workers_wait(io: TinyIo, workers: Workers, monkeypatch: pytest.Monk
     monkeypatch.setattr("flowbuild.engine.worker.IDLE", 1)
     pids = [int(run(io, workers, "import os\ndef it(): print(os.getpid())", package=p).stdout_tail) for p in "abc"]
     assert [is_alive(pid) for pid in pids] == [False, False, True]
+
+
+def test_what_reproduces_a_failure_is_written_over_nothing_of_others(io: TinyIo, workers: Workers) -> None:
+    victim = io.workspace / "victim"
+    victim.write_text("whole")
+    source = f"""def it():
+        import os
+        os.symlink({str(victim)!r}, "../../request.json")
+        raise ValueError("no luck")
+    """
+    outcome = run(io, workers, source)
+    assert message(outcome) == "handler_raised: ValueError: no luck"
+    assert victim.read_text() == "whole"
+    (request,) = io.workspace.glob(".flowbuild/scratch/*/request.json")
+    assert not request.is_symlink() and json.loads(request.read_text())["function"] == "it"
+
+
+def test_a_handler_that_removes_its_place_has_failed_as_it_says(io: TinyIo, workers: Workers) -> None:
+    source = """def it():
+        import os, shutil
+        shutil.rmtree(os.path.realpath("../.."))
+        raise ValueError("no luck")
+    """
+    assert message(run(io, workers, source)) == "handler_raised: ValueError: no luck"
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_a_task_is_told_whatever_its_length(io: TinyIo, workers: Workers, length: int) -> None:
+    outcome = run(io, workers, "def it(out, text): out.write_text(str(len(text)))", text={"value": "x" * length})
+    assert outcome.ok and io.text(outcome, "out") == str(length)
