@@ -62,6 +62,7 @@ VALUES = st.recursive(TEXTS | st.integers(0, 99), lambda of: st.lists(of, max_si
 
 
 @given(value=VALUES)
+@example(value=PHRASE)
 @example(value="\t".join(["abandon"] * 12))
 def test_clear_bytes_hold_no_secret(value: Any) -> None:
     if is_clear(canonical(value)):
