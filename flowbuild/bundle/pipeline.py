@@ -27,12 +27,12 @@ from flowbuild.core.event import StateStatus
 from flowbuild.core.label import parse
 from flowbuild.core.world import world_id
 from flowbuild.graph.state import Built, StateGraph
-from flowbuild.run.kin import kin
 from flowbuild.run.policy import TABLE, Policy
 from flowbuild.run.record import now_millis
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.run.story import account
 from flowbuild.store.journal import read
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
@@ -147,7 +147,7 @@ class Pipeline:
         if not any(state.spawns for state in self._graph.states):
             return
         here, out = self._out_root / self._run_id, self._out_root.parents[self._built.label.directory.count("/")]
-        for child in kin(read(here / layout.JOURNAL)):
+        for child in account(read(here / layout.JOURNAL)).children.values():
             place = out / parse(child.label).directory / child.run_id
             yield child._asdict() | {"bundle": os.path.relpath(place, here) if place.is_dir() else None}
 

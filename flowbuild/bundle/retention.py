@@ -60,7 +60,7 @@ def _with_children(found: list[Verdict]) -> list[Verdict]:
 
 def _children(entry: Entry) -> list[str]:
     try:
-        return told(entry).children
+        return list(told(entry).children)
     except StoreError:
         return []
 

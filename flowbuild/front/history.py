@@ -20,10 +20,8 @@ from flowbuild.front.build import start
 from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
-from flowbuild.run.kin import kin
 from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
 from flowbuild.store.cas import Cas
-from flowbuild.store.journal import read
 
 
 class Runs:
@@ -93,7 +91,7 @@ def show(request: Request, text: str) -> int:
     bundle = load_bundle(entry.path) if entry.is_bundle and entry.status not in ("in progress", "killed") else None
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
-    children = kin(read(entry.journal))
+    children = found.children.values()
     doc = _doc(entry, runs) | {
         "states": {how: [_state(one) for one in found.of(how)] for how in HOW},
         "params": entry.asked.get("params") or {},

@@ -57,6 +57,16 @@ class ToldItem(NamedTuple):
         return {name: Artifact.from_doc(doc) for name, doc in self.written.items()}
 
 
+class ToldChild(NamedTuple):
+    """One child run. `status` is None for one whose end the parent did not see."""
+
+    run_id: str
+    label: str
+    fact_key: str
+    state_id: str
+    status: str | None = None
+
+
 @dataclass(slots=True)
 class Told:
     """One state: its last attempt, `open` while it has no end, and what it came to. `error` is an ErrorInfo.
@@ -101,7 +111,7 @@ class Story:
     status: str | None = None
     states: dict[str, Told] = field(default_factory=dict)
     facts: dict[str, Digest] = field(default_factory=dict)
-    children: list[str] = field(default_factory=list)
+    children: dict[str, ToldChild] = field(default_factory=dict)  # by their ids, as they were spawned
     fault: str = ""
 
     def of(self, how: str) -> list[Told]:
@@ -226,8 +236,12 @@ def _of_run(told: Story, name: str, payload: Mapping[str, Any]) -> None:
     """What an event says of the run as a whole, or of a state that it tells of first."""
     if name == "fact_recorded":
         _bound(told, payload)
-    if name == "child_run_spawned":
-        told.children.append(payload["child_run_id"])
+    if name == "child_run_spawned":  # twice, where the parent was killed just then
+        run_id = payload["child_run_id"]
+        child = ToldChild(run_id, payload["label"], payload["fact_key"], payload["state_id"])
+        told.children.setdefault(run_id, child)
+    if name == "child_run_completed" and (known := told.children.get(payload["child_run_id"])) is not None:
+        told.children[known.run_id] = known._replace(status=payload["status"])
     if name == "skipped":  # most were never entered
         found = told.states.setdefault(payload["state_id"], Told(payload["state_id"]))
         found.how, found.label = SKIPPED, payload["label"]

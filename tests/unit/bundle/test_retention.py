@@ -38,7 +38,10 @@ def history(tmp_path: Path) -> History:
 
 
 def spawned(child: str) -> Domain:
-    return Domain("child_run_spawned", {"child_run_id": child, "state_id": "a.main.x"})
+    return Domain(
+        "child_run_spawned",
+        {"child_run_id": child, "fact_key": child, "label": f"//{child}", "state_id": "a.main.x"},
+    )
 
 
 def test_the_newest_of_each_target(history: History) -> None:

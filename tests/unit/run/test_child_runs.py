@@ -21,7 +21,6 @@ from flowbuild.engine.engine import Performance, Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.child_runs import AWAIT, DEEPEST, MOST, SPAWN, Birth, ChildRuns, End
-from flowbuild.run.kin import kin
 from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
 
@@ -272,12 +271,3 @@ def test_the_end_of_a_child_holds_its_context(tmp_path: Path, born: list[Scripte
         born[0].end = end
         named = {"child_run_id": reply["child_run_id"], "child_manifest_id": reply["child_manifest_id"]}
         assert said(children, "w", None, AWAIT, **named)["final_snapshot"] == snapshot
-
-
-def test_a_child_that_is_told_of_twice_is_one() -> None:
-    spawned = {"child_run_id": "c", "label": "//:b", "fact_key": "k", "state_id": "a.main.call"}
-    rows = [("child_run_spawned", spawned), ("note", {}), ("child_run_spawned", spawned)]
-    rows += [("child_run_completed", {"child_run_id": "c", "status": "Failed"})]
-    rows += [("child_run_completed", {"child_run_id": "of nobody", "status": "Failed"})]
-    (one,) = kin({"event": {"Domain": {"name": name, "payload": payload}}} for name, payload in rows)
-    assert (one.run_id, one.label, one.fact_key, one.status) == ("c", "//:b", "k", "Failed")

@@ -175,3 +175,16 @@ def test_a_changed_byte_where_there_is_no_checksum_is_no_bug(tmp_path: Path) -> 
             except StoreCorrupt:
                 refused += 1
     assert refused > 300
+
+
+def test_a_child_that_is_told_of_twice_is_one() -> None:
+    spawned = Domain(
+        "child_run_spawned",
+        {"child_run_id": "c", "label": "//:b", "fact_key": "k", "state_id": A, "parent_run_id": "r"},
+    )
+    ends = [
+        Domain("child_run_completed", {"child_run_id": name, "status": "Failed", "state_id": A})
+        for name in ("c", "of nobody")
+    ]
+    (one,) = story(envelopes(*BEGUN, spawned, spawned, *ends)).children.values()
+    assert (one.run_id, one.label, one.fact_key, one.status) == ("c", "//:b", "k", "Failed")
