@@ -26,7 +26,16 @@ from typing import Literal
 
 from flowbuild.bundle.held import Held
 from flowbuild.bundle.index import Artifact, Index, index, safe_path, write_index
-from flowbuild.bundle.layout import INDEX, LATEST, LATEST_LOCK, OBJECTS, RUN_STATUS, bundle_dir, outside_bundles
+from flowbuild.bundle.layout import (
+    INDEX,
+    JOURNAL,
+    LATEST,
+    LATEST_LOCK,
+    OBJECTS,
+    RUN_STATUS,
+    bundle_dir,
+    outside_bundles,
+)
 from flowbuild.core.canonical import Digest, sha256
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 from flowbuild.store.draft import Draft
@@ -91,6 +100,10 @@ def reopen(out_root: Path, run_id: str) -> Writer:
         if not try_hold(descriptor):
             os.close(descriptor)
             raise StoreConflict(f"{path}: another process is at work on this run", remedy="wait for it to end")
+        if (path / INDEX).exists():
+            os.close(descriptor)
+            raise StoreConflict(f"{path}: this run is committed")
+        _clear(path)
     return Writer(out_root, run_id, descriptor, ())
 
 
@@ -226,6 +239,13 @@ def _copy(source: Path | bytes, target: Path, *, flush: bool) -> None:
             draft.install(os.fspath(target), mode=0o644)
     finally:
         os.close(reading)
+
+
+def _clear(path: Path) -> None:
+    """Take away what a writer that was killed had begun to commit."""
+    for entry in sorted(path.iterdir()):
+        if entry.name not in (RUN_STATUS, JOURNAL):
+            remove_tree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _flushed(result: Committed, directory: Path) -> Committed:

@@ -87,6 +87,7 @@ class Pipeline:
             move_latest=TABLE[policy].moves_latest and result.ok and not run.is_filtered and run.birth is None,
             durability=durability,
         )
+        run.end()
         return Committed(status, 0 if result.ok else 1, True, self._run_id, writer.path, warning=done.warning)
 
     def _documents(self, run: Run, result: Result) -> dict[str, bytes]:

@@ -10,8 +10,7 @@ Errors:  UserError for a parameter or a context key that the target has not; Run
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,6 @@ from flowbuild.run.start import started
 from flowbuild.run.story import Story, story
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.journal import read
-from flowbuild.store.refusal import refused
 
 if TYPE_CHECKING:
     from flowbuild.front.build import Build
@@ -67,7 +65,7 @@ class ChildRun:
         birth = birth._replace(initial=birth.initial or {})
         if told is not None:
             birth = birth._replace(initial=json.loads(self._session.cas.read(self.initial_snapshot_id)))
-            if isinstance(self._draft, Pipeline) and told.status is None:
+            if isinstance(self._draft, Pipeline) and self.end is None:
                 self._draft.reopen()
         else:
             _check_initial(birth, graph, numbers)
@@ -118,10 +116,9 @@ class ChildRun:
         """What a journal that is there already says; None for a run that has yet to begin."""
         journal = self._place / layout.JOURNAL
         events = list(read(journal)) if journal.is_file() else []
-        ended = _end(events)
-        if ended is not None and self._draft is not None and not (self._place / layout.INDEX).exists():
-            _cut(journal)  # killed before it was committed: it goes on to that
-            events, ended = events[:-1], None
+        ended = events[-1]["event"].get("Kernel", {}).get("RunCompleted") if events else None
+        if self._draft is not None and not (self._place / layout.INDEX).exists():
+            ended = None  # killed before it was committed: it goes on to that
         if not events or (ended is None and isinstance(self._draft, Draft)):  # which asks nobody, and is begun again
             if birth.initial is None:
                 raise Refused("child_run_unknown", f"the journal of {birth.run_id} is gone")
@@ -137,8 +134,8 @@ class ChildRun:
             message = f"the fact key {birth.parent['fact_key']!r} was used for another child run"
             raise Refused("child_run_conflict", message, "Storage")
         self._start = known
-        if told.status is not None:
-            self.end = End(told.status, (ended or {})["final_snapshot_id"])
+        if ended is not None:
+            self.end = End(ended["status"], ended["final_snapshot_id"])
         return told
 
     def step(self) -> Wait | None:
@@ -170,18 +167,6 @@ class ChildRun:
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.end = End(status, self._run.desk.contexts.final(result.products))
         self._build.console.line(f"  child    {self._label}  run {self._run.run_id[:8]}  {status}")
-
-
-def _end(events: Sequence[Mapping[str, Any]]) -> Any:
-    """The fields of `RunCompleted`, if that is how a journal ends."""
-    return events[-1]["event"].get("Kernel", {}).get("RunCompleted") if events else None
-
-
-def _cut(journal: Path) -> None:
-    """Take away a journal's last line, which nobody has read yet."""
-    data = journal.read_bytes().rstrip(b"\0")
-    with refused(journal):
-        os.truncate(journal, data[:-1].rfind(b"\n") + 1)
 
 
 def _settings(build: Build, birth: Birth) -> Iterator[Setting]:

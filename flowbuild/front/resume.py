@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowbuild.bundle import layout
 from flowbuild.core.errors import BadFlag, BadManifest, RunStale, StoreConflict, StoreCorrupt
 from flowbuild.core.ids import run_id
 from flowbuild.front.arguments import Request
@@ -27,7 +28,7 @@ def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None
         return None
     root = build.workspace.root
     say = lambda text: build.console.error(f"flowbuild: {text}")  # noqa: E731
-    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say):
+    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say, _is_uncommitted):
         try:
             build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
         except (RunStale, BadManifest) as stale:
@@ -41,6 +42,11 @@ def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None
     return None
 
 
+def _is_uncommitted(journal: Path) -> bool:
+    """Whether a sealed journal stands in what was to be a bundle, and is none yet."""
+    return (journal.parent / layout.RUN_STATUS).exists() and not (journal.parent / layout.INDEX).exists()
+
+
 def resume(request: Request, text: str) -> int:
     """The command: go on with a run that was killed; of one that has ended, say how."""
     from flowbuild.front.build import Build
@@ -51,7 +57,7 @@ def resume(request: Request, text: str) -> int:
     told = recorded(entry.journal, entry.run_id)
     if not told.head:
         raise StoreCorrupt(f"run_not_found: {entry.journal} holds no whole event", remedy="build its target again")
-    if told.status is not None:
+    if told.status is not None and not _is_uncommitted(entry.journal):
         out.emit({"run_id": entry.run_id, "status": told.status})
         out.line(f"{entry.run_id[:8]} has ended: {told.status}")
         return 0 if told.status == "Completed" else 1

@@ -229,6 +229,7 @@ class Evaluation:
 
     def _advance(self, one: _Open, ready: tuple[int, ...] | None) -> list[Event]:
         """Pull one performance until it waits or ends."""
+        moved = self._room.moved  # what moves while it is pulled may come after it looked
         events: list[Event] = []
         try:
             step = one.steps.send(ready)
@@ -239,7 +240,7 @@ class Evaluation:
             self._leave(one)
             return events + self._ended(one, end.value)
         self._watch(one, step.descriptors)
-        one.deadline, one.since = step.deadline, self._room.moved if step.for_others else None
+        one.deadline, one.since = step.deadline, moved if step.for_others else None
         return events
 
     def _leave(self, one: _Open) -> None:

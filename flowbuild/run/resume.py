@@ -79,6 +79,8 @@ def check(
         found = outputs(told) if told.completed else None
         if found is not None:
             products[number] = found
+        elif told.completed and story.status is not None:
+            raise RunStale(f"the run has ended, and the store has lost what {state.label} left in it")
 
 
 def _known(graph: StateGraph, numbers: Sequence[int], story: Story) -> Iterator[tuple[int, State, Told]]:

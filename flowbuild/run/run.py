@@ -207,7 +207,7 @@ class Run:
         return result
 
     def complete(self) -> list[Event]:
-        """Seal the journal; afterwards nothing is added to it."""
+        """Seal the journal; afterwards nothing is added to it. One that was sealed before stays as it is."""
         assert self.result is not None, "complete() follows events()"
         result = self.result
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
@@ -215,14 +215,20 @@ class Run:
         final = self.desk.contexts.final(result.products)
         for snapshot in self.desk.contexts.snapshots:
             self.desk.snapshot(snapshot)
-        events = self._keep([RunCompleted(status, final)])
+        is_sealed = self._story is not None and self._story.status is not None
+        events = [] if is_sealed else self._keep([RunCompleted(status, final)])
         self.record.seal()
-        self._unfinished.clear(self.run_id)
+        if self._journal is not None and self._journal.parent == self._directory:
+            self.end()
         with suppress(OSError):
             (self._directory / PID).unlink()
         if not result.errors:
             self._clear_stage()
         return events
+
+    def end(self) -> None:
+        """Nobody has to go on with this run any more: it is complete, and committed if it is to be."""
+        self._unfinished.clear(self.run_id)
 
     @property
     def waiting(self) -> Wait | None:

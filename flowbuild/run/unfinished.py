@@ -41,8 +41,13 @@ class Going(NamedTuple):
     story: Story
 
 
-def killed(root: Path, manifest: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[Going]:
-    """The killed runs of which just this was asked, newest first. What is damaged is said, and left as it is."""
+def killed(
+    root: Path, manifest: Mapping[str, Any], say: Callable[[str], None], is_uncommitted: Callable[[Path], bool]
+) -> Iterator[Going]:
+    """The killed runs of which just this was asked, newest first. What is damaged is said, and left as it is.
+
+    `is_uncommitted` says of a sealed journal whether its bundle is still to be.
+    """
     marks = Unfinished(root)
     for mark in marks.of(manifest):
         if is_live(mark.journal):
@@ -52,7 +57,7 @@ def killed(root: Path, manifest: Mapping[str, Any], say: Callable[[str], None]) 
         except StoreCorrupt as error:
             say(f"run {mark.run_id[:8]} was killed, and nobody can go on with it: {error.message}")
             told = None
-        if told is None or not told.head or told.status is not None:
+        if told is None or not told.head or (told.status is not None and not is_uncommitted(mark.journal)):
             marks.clear(mark.run_id)
         else:
             yield Going(mark.run_id, mark.journal, told)

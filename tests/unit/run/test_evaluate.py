@@ -367,6 +367,31 @@ def test_no_move_leaves_the_table(scripted: tuple[Desk, ScriptedEngine]) -> None
         evaluation._move(0, StateStatus.COMPLETED)
 
 
+class Stirring(ScriptedEngine):
+    """Looks for others, and moves something afterwards, before it waits."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self.room = room
+
+    def perform(self, action: Action, io: Io) -> Performance:
+        self.room.stir()
+        yield Wait((), None, for_others=True)
+        return Outcome()
+
+
+def test_what_moves_before_it_waits_is_not_missed(tmp_path: Path) -> None:
+    room = Room(1)
+    steps = Evaluation(graph([()]), [0], Desk(tmp_path, Stirring(room)), room=room, tick_s=0.01).run()
+    for _ in range(20):
+        try:
+            next(steps)
+        except StopIteration as end:
+            assert end.value.ok
+            return
+    pytest.fail("it waits for what has happened already")
+
+
 def test_the_evaluations_of_one_room_share_its_places(tmp_path: Path) -> None:
     """Two guests of a host that lends them its only place: one performs at a time, and neither ever blocks."""
     room, engine = Room(1), PausingEngine()
