@@ -207,12 +207,13 @@ def test_what_is_refused_leaves_nothing(cas: Cas, question: Any, said: str) -> N
     assert (events, door.facts) == ([], {})
 
 
-def test_events_are_all_there_or_none(cas: Cas) -> None:
+@pytest.mark.parametrize("name", ["seen", "op_boundary"])
+def test_events_are_all_there_or_none(cas: Cas, name: str) -> None:
     door = Door(cas, None)
-    good = {"name": "seen", "payload": {"n": 1}}
+    good = {"name": name, "payload": {"n": 1}}
     assert ask(door, {"op": "emit", "events": [good, {"name": "", "payload": 1}]})[1] == []
     answer, events = ask(door, {"op": "emit", "events": [good, good]})
-    assert answer == {} and events == [Domain("seen", {"state_id": "a.main.call", "value": {"n": 1}})] * 2
+    assert answer == {} and events == [Domain(name, {"state_id": "a.main.call", "value": {"n": 1}})] * 2
     assert door.asked == set()
 
 
