@@ -34,7 +34,7 @@ RUN = (
     "python3 -m venv .venv && .venv/bin/pip install -q . && "
     ".venv/bin/flowbuild -C examples //experiments/hardened-runtime:run"
 )
-TEST = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
+TEST = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto --dist worksteal"
 
 
 def page(name: str) -> str:
