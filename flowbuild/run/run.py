@@ -38,7 +38,7 @@ from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stop
 from flowbuild.run.skip import skipped
-from flowbuild.run.start import StartRun, check_held, check_start
+from flowbuild.run.start import StartRun, check_held, check_start, keep
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
@@ -246,8 +246,7 @@ class Run:
 
     def _begin(self) -> Path:
         """The manifest is kept as soon as the journal names it."""
-        self._session.cas.put(self.start.manifest)
-        check_held(self.start, self._session.cas)
+        keep(self.start, self._session.cas)
         place = self._place()
         if place == self._directory:  # a bundle's status names its writer
             (place / PID).write_text(f"{os.getpid()}\n")

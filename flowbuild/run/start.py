@@ -88,6 +88,15 @@ def check_start(start: StartRun, states: Sequence[State], wanted: Sequence[int])
         check_plan(states, wanted)
 
 
+def keep(start: StartRun, cas: Cas) -> None:
+    """Put a new run's manifest into the store, and anew if what is there was damaged."""
+    cas.put(start.manifest)
+    if not cas.verify(start.manifest_id):
+        cas.discard(start.manifest_id)
+        cas.put(start.manifest)
+    check_held(start, cas)
+
+
 def check_held(start: StartRun, cas: Cas) -> None:
     """Refuse a run whose manifest is not in the store as it is."""
     if _held(cas, start.manifest_id) != start.manifest:

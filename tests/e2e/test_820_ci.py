@@ -197,7 +197,7 @@ def test_a_cache_that_was_damaged_on_its_way_is_noticed(built: Space, tmp_path: 
             os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
     ran: Ran = there.run("//words:words")
     assert ran.code == 5 and "damaged" in ran.err
-    while ran.code == 5:  # each time one more is found and removed
-        ran = there.run("//words:words")
+    for _ in range(50):  # each time one more is found and removed
+        ran = there.run("//words:words") if ran.code == 5 else ran
     assert ran.code == 0
     assert there.read("out/bin/words/top/top.json") == built.read("out/bin/words/top/top.json")
