@@ -150,13 +150,27 @@ def _standing() -> Iterator[Canaries]:
 
 
 def _without_door(canaries: Canaries, planted: int) -> dict[str, int | None]:
-    os.dup2(planted, DESCRIPTOR)
-    try:
-        argv = _argv(canaries)
-        done = subprocess.run(argv, capture_output=True, pass_fds=(DESCRIPTOR,), check=True)
-    finally:
-        os.close(DESCRIPTOR)
+    with _planted(planted):
+        done = subprocess.run(_argv(canaries), capture_output=True, pass_fds=(DESCRIPTOR,), check=True)
     return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _planted(descriptor: int) -> Iterator[None]:
+    """A copy under the number that the canary looks at; what has that number already has it again afterwards."""
+    try:
+        taken = os.dup(DESCRIPTOR)
+    except OSError:
+        taken = None
+    os.dup2(descriptor, DESCRIPTOR)
+    try:
+        yield
+    finally:
+        if taken is None:
+            os.close(DESCRIPTOR)
+        else:
+            os.dup2(taken, DESCRIPTOR, inheritable=False)
+            os.close(taken)
 
 
 def _through_door(canaries: Canaries, planted: int, reaper: Reaper) -> Passage:

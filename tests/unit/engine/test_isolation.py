@@ -173,3 +173,27 @@ def test_a_listener_is_there_to_be_reached() -> None:
         (asked,) = [each for each in canaries.asked if each["key"] == "outside network-outbound"]
         with socket.create_connection(("127.0.0.1", asked["port"])):
             pass
+
+
+_NUMBERS = """
+import os, sys
+from flowbuild.engine import isolation
+number, (mine, planted) = isolation.DESCRIPTOR, (os.open(path, os.O_CREAT | os.O_RDWR) for path in sys.argv[1:])
+os.dup2(mine, number)
+with isolation._planted(planted):
+    assert os.path.sameopenfile(number, planted)
+assert os.path.sameopenfile(number, mine)
+os.close(number)
+with isolation._planted(planted):
+    assert os.path.sameopenfile(number, planted)
+try:
+    os.fstat(number)
+except OSError:
+    print("as it was")
+"""
+
+
+def test_what_has_the_number_of_the_planted_descriptor_has_it_again(tmp_path: Path) -> None:
+    """In a process of its own: here that number may be anybody's."""
+    argv = [sys.executable, "-c", _NUMBERS, str(tmp_path / "mine"), str(tmp_path / "planted")]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "as it was\n"
