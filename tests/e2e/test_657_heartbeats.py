@@ -15,7 +15,7 @@ from flowbuild.testing import Space
 
 BUILD = """
 targets:
-  work: {rule: python, handler: "steps.py:WHICH", outputs: {o: o}, heartbeat_timeout: 1, MORE}
+  toil: {rule: python, handler: "steps.py:WHICH", outputs: {o: o}, heartbeat_timeout: 1, MORE}
 """
 STEPS = """
 import time, pathlib
@@ -77,22 +77,22 @@ def failures(space: Space) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("which", ["beating", "telling", "asking", "waiting"])
 def test_whoever_gives_signs_of_life_works_as_long_as_it_must(tmp_path: Path, which: str) -> None:
     here = space(tmp_path, which)
-    ran = here.run("//:work")
+    ran = here.run("//:toil")
     assert ran.code == 0, ran
-    assert here.read("out/bin/work/o") == "done"
+    assert here.read("out/bin/toil/o") == "done"
 
 
 def test_heartbeats_are_in_a_verbose_journal_and_make_no_difference(tmp_path: Path) -> None:
     here = space(tmp_path, "beating")
-    here.build("//:work")  # and what beat is remembered: it asked nobody
+    here.build("//:toil")  # and what beat is remembered: it asked nobody
     beats = [one["Domain"]["payload"] for one in events(here) if one.get("Domain", {}).get("name") == "heartbeat"]
     assert beats[0]["value"] == {"page": 0}
-    assert beats[0]["label"] == "//:work"
+    assert beats[0]["label"] == "//:toil"
 
 
 def test_silence_is_a_failure_of_its_own(tmp_path: Path) -> None:
     here = space(tmp_path, "silent", "timeout: 50")
-    ran = here.run("//:work")
+    ran = here.run("//:toil")
     assert ran.code == 1
     assert "the handler gave no sign of life for 1 s" in ran.out
     (failed,) = failures(here)
@@ -101,19 +101,19 @@ def test_silence_is_a_failure_of_its_own(tmp_path: Path) -> None:
 
 def test_the_time_in_all_stays_the_time_out_s(tmp_path: Path) -> None:
     here = space(tmp_path, "beating", "timeout: 0.5")
-    assert here.run("//:work").code == 1
+    assert here.run("//:toil").code == 1
     assert [one["code"] for one in failures(here)] == ["timeout"]
 
 
 def test_it_may_be_tried_again(tmp_path: Path) -> None:
     here = space(tmp_path, "silent", "retry: {attempts: 2}")
-    assert here.run("//:work").code == 1
+    assert here.run("//:toil").code == 1
     assert [one["code"] for one in failures(here)] == ["heartbeat_timeout"] * 2
 
 
 def test_a_note_with_a_secret_is_refused(tmp_path: Path) -> None:
     here = space(tmp_path, "secret")
-    assert here.run("//:work").code == 1
+    assert here.run("//:toil").code == 1
     assert [one["code"] for one in failures(here)] == ["secrets_detected"]
     assert "heartbeat" not in json.dumps(
         [one for one in events(here) if "Domain" in one and one["Domain"]["name"] != "output_captured"]
@@ -121,7 +121,7 @@ def test_a_note_with_a_secret_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_can_t_give_one_is_told(tmp_path: Path) -> None:
-    ran = space(tmp_path, "plain").run("//:work")
+    ran = space(tmp_path, "plain").run("//:toil")
     assert ran.code == 2
     assert "plain() can't give a sign of life: it asks for no `io`" in ran.err
     assert "BUILD.yaml:2:" in ran.err
@@ -132,7 +132,7 @@ def test_the_wait_before_another_attempt_is_cancelled(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     busy = f"from flowbuild.io import HandlerFailed\ndef busy(o, io):\n    open({str(begun)!r}, 'w').close()\n"
     here.write("steps.py", busy + "    raise HandlerFailed('busy', retryable=True)\n")
-    process = here.start("//:work")
+    process = here.start("//:toil")
     while not begun.exists():
         assert process.poll() is None
         time.sleep(0.02)
