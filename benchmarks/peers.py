@@ -6,7 +6,8 @@ file, once a state. Each is asked in the way that is fastest for it on such stat
 - flowbuild calls handlers in workers, and is measured with one of them and with one for each processor. With `no
   worker` each state writes a text that stands in its target, in the build's own process: the kernel, and no handler.
 - doit calls a Python action in its own process, one after another.
-- redun calls a task in a thread of its own process. Files are handed on as values.
+- redun calls a task in a thread of its own process. Files are handed on as values, a layer at a time: one
+  expression of 100 layers is written down as a tree, and has no end.
 - Snakemake calls a `run:` block in a thread of its own process (`--force-use-threads`; else each is a new interpreter).
 
 Errors:  Failed when the outputs are not what they must be.
@@ -59,17 +60,18 @@ def line(target: str, *needs: File) -> File:
     return File(target)
 
 @task()
+def lines_from(layer: int, before: list) -> list:
+    lines = []
+    for place in range(WIDTH):
+        needs = [File(f"layer{layer:03}/s{place:03}.txt")]
+        if layer:
+            needs += [before[place], before[(place + 1) % WIDTH]]
+        lines.append(line(f"out/layer{layer:03}/t{place:03}.txt", *needs))
+    return lines if layer == LAYERS - 1 else lines_from(layer + 1, lines)
+
+@task()
 def main() -> list:
-    before = []
-    for layer in range(LAYERS):
-        lines = []
-        for place in range(WIDTH):
-            needs = [File(f"layer{layer:03}/s{place:03}.txt")]
-            if layer:
-                needs += [before[place], before[(place + 1) % WIDTH]]
-            lines.append(line(f"out/layer{layer:03}/t{place:03}.txt", *needs))
-        before = lines
-    return before
+    return lines_from(0, [])
 """
 
 SNAKEFILE = """\
