@@ -10,6 +10,7 @@ Errors:  BadLabel, which says what a label looks like.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from flowbuild.core.errors import BadLabel
@@ -69,6 +70,7 @@ def is_label(text: str) -> bool:
     return text.startswith(("//", ":"))
 
 
+@lru_cache(maxsize=2**16)  # each reader of a target names it again, and is asked several times what it names
 def parse(text: str, package: str | None = None) -> Label:
     """The label that a text says; `:name` needs the package that it is relative to."""
     body, mark, output = text.partition("#")

@@ -282,7 +282,7 @@ class Build:
         variables = tuple(sorted(self.session.facts.asked_variables))
         if asked.parent is None:
             asked = asked._replace(settings=written(self.request.sets, self.package))
-        return start_run(asked, self.request.channel, self.request.policy, variables)
+        return start_run(asked, self.request.channel, self.request.policy, variables, self.session.facts.commit)
 
     def config(self, label: Label | None = None) -> RunConfig:
         """The configuration of a run; with a label, of that `run` target."""

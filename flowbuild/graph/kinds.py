@@ -32,6 +32,8 @@ def late(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
 
 def rendered(scope: Scope, value: Any, names: Mapping[str, Any]) -> Any:
     """A value of the rule file; its faults point at the target, and name the rule."""
+    if value is None or (type(value) is str and "${{" not in value):  # as most are
+        return value
     try:
         return scope.render(value, names)
     except FlowError as error:

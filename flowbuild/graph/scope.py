@@ -51,13 +51,12 @@ class Scope:
     attr: dict[str, Any] = field(default_factory=dict)
     own: list[int] = field(default_factory=list)
     may_miss: bool = False  # whether a file of the workspace may be absent
+    items: frozenset[str] = field(init=False)  # the variables that the target itself names for its items
     _ids: set[str] = field(default_factory=set)
 
-    @property
-    def items(self) -> frozenset[str]:
-        """The variables that the target itself names for its items."""
+    def __post_init__(self) -> None:
         given = [self.target.attrs.get(name) for name in self.rule.each_attributes]
-        return frozenset(variable for each in given if isinstance(each, Mapping) for variable in each)
+        self.items = frozenset(variable for each in given if isinstance(each, Mapping) for variable in each)
 
     @property
     def package(self) -> str:
@@ -98,7 +97,7 @@ class Scope:
         return {name: self.files(one, *pointer, name) for name, one in value.items()}
 
     def _source(self, path: str, pointer: tuple[str | int, ...]) -> File:
-        place = self.catalog.workspace.root / path
+        place = os.path.join(self.catalog.workspace.root, path)
         if not self.may_miss and not os.path.isfile(place):
             is_directory = os.path.isdir(place)
             problem = "is a directory, and a file is needed here" if is_directory else "is not there"

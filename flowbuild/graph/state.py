@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from posixpath import basename, normpath, relpath, splitext
+from posixpath import basename, commonprefix, normpath, relpath, splitext
 from typing import Any, NamedTuple
 
 from flowbuild.core.ids import OpId, StateId
@@ -53,9 +53,14 @@ Item = Source | Product | Held
 def seen_from(package: str, path: str) -> str:
     """A path of the workspace as it is written in a package's directory."""
     path, inside = normpath(f"/{path}"), f"/{package}/" if package else "/"
-    if path.startswith(inside) and len(path) > len(inside) and path[1] != "/":  # else it takes five times as long
+    if path[1:2] == "/":
+        return relpath(path, f"/{package}")
+    if path.startswith(inside) and len(path) > len(inside):
         return path[len(inside) :]
-    return relpath(path, f"/{package}")
+    # As relpath does, which asks for the working directory and normalises both once more.
+    mine, theirs = ([name for name in one.split("/") if name] for one in (package, path))
+    shared = len(commonprefix([mine, theirs]))
+    return "/".join([".."] * (len(mine) - shared) + theirs[shared:]) or "."
 
 
 class File(str):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from flowbuild.graph.state import Code, State
 from flowbuild.load.catalog import Seen as Watch
 from flowbuild.load.distributions import Distributions, Found
 from flowbuild.load.imports import locate
+from flowbuild.load.revision import commit_of
 from flowbuild.store.stamps import Seen, Stamps
 from flowbuild.store.tree import Entry, listing
 
@@ -51,6 +53,11 @@ class HostFacts:
         self._harness: Mapping[str, Any] | None = None
         self.asked_variables: set[str] = set()
         self.asked_world: Mapping[str, Any] | None = None
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit that the workspace's checkout stands at. It is told, and decides nothing."""
+        return commit_of(self._root)
 
     def source(self, path: str) -> tuple[Digest, bool]:
         """The digest of a file, relative to the root or absolute, and whether it is executable."""

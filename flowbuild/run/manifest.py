@@ -31,8 +31,10 @@ class Asked(NamedTuple):
     settings: Mapping[str, str] | None = None
 
 
-def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The manifest of one run. Its digest is the run's `manifest_id`."""
+def manifest(
+    asked: Asked, *, channel: str, policy: str, variables: tuple[str, ...] = (), commit: str | None = None
+) -> dict[str, Any]:
+    """The manifest of one run. Its digest is the run's `manifest_id`; `commit` is that of the checkout."""
     return {
         "op_id": asked.op,
         "op_version": __version__,
@@ -46,7 +48,7 @@ def manifest(asked: Asked, *, channel: str, policy: str, variables: tuple[str, .
         },
         "run_config": asked.config.doc(),
         "build": {
-            "git_commit": None,
+            "git_commit": commit,
             "cargo_lock_hash": None,
             "flake_lock_hash": None,
             "rustc_version": None,

@@ -45,9 +45,11 @@ class StartRun(NamedTuple):
         return found
 
 
-def start_run(asked: Asked, channel: str, policy: str, variables: tuple[str, ...] = ()) -> StartRun:
+def start_run(
+    asked: Asked, channel: str, policy: str, variables: tuple[str, ...] = (), commit: str | None = None
+) -> StartRun:
     """What a new run begins with."""
-    data = canonical(manifest(asked, channel=channel, policy=policy, variables=variables))
+    data = canonical(manifest(asked, channel=channel, policy=policy, variables=variables, commit=commit))
     return StartRun(asked.op, asked.config, data, sha256(data))
 
 

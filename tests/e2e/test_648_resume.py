@@ -121,6 +121,7 @@ def test_a_plain_build_is_gone_on_with_too(gated: Space, gate: Path) -> None:
 
 def test_a_run_is_gone_on_with_by_name(gated: Space, gate: Path) -> None:
     killed(gated, gate, "page", "//:report")
+    gated.write(".git/HEAD", "c" * 40)  # a commit meanwhile, which its manifest does not name
     (gate / "go-page").touch()
     (gate / "go-loud").touch()
     (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())

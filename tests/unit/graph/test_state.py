@@ -99,7 +99,23 @@ def test_code_as_a_worker_is_told_of_it() -> None:
 
 @pytest.mark.parametrize("package", ["", "a", "a/b"])
 @pytest.mark.parametrize(
-    "path", ["x", "a", "a/x", "a/b", "a/b/x/y.txt", "a/bb/x", "a/../x", "a/./b//x", "plots/", "/abs/x"]
+    "path",
+    [
+        "x",
+        "a",
+        "a/x",
+        "a/b",
+        "a/b/x/y.txt",
+        "a/bb/x",
+        "a/../x",
+        "a/./b//x",
+        "plots/",
+        "/abs/x",
+        "",
+        "..",
+        "out/bin/a/t/x",
+        "a//",
+    ],
 )
 def test_a_path_is_seen_from_a_package_as_relpath_says(package: str, path: str) -> None:
     assert seen_from(package, path) == relpath("/" + path, "/" + package)
