@@ -25,6 +25,7 @@ from benchmarks.resume import Resumed
 from benchmarks.table import machine
 
 PARTS = ("states", "events", "resume")
+_OURS = ("flowbuild", "flowbuild -j1", "flowbuild inline")  # which call a handler
 _SHARE = 0.9  # of a run is done when it is killed
 
 Rates = dict[str, list[Spent]]
@@ -102,7 +103,7 @@ def measure(chosen: list[Peer], graph: Graph, directory: Path, rounds: int) -> R
 def rate_rows(states: int, rates: Rates) -> list[str]:
     """States a second by the wall, CPU time for each, and flowbuild's best rate as a multiple of each other's."""
     fastest = {name: min(spent, key=lambda one: one.wall_s) for name, spent in rates.items()}
-    ours = [one.wall_s for name, one in fastest.items() if name in ("flowbuild", "flowbuild -j1")]
+    ours = [one.wall_s for name, one in fastest.items() if name in _OURS]
     rows = [f"{f'{states:,} states':<22}{'states/s':>10}{'CPU/state':>12}{'flowbuild is':>14}"]
     for name, one in fastest.items():
         ratio = "" if name.startswith("flowbuild") or not ours else f"{one.wall_s / min(ours):.2f} x"

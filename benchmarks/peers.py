@@ -3,7 +3,8 @@
 Knows nothing of measuring. The graph is that of `benchmarks.graph`, and every tool calls the same function of the same
 file, once a state. Each is asked in the way that is fastest for it on such states:
 
-- flowbuild calls handlers in workers, and is measured with one of them and with one for each processor. With `no
+- flowbuild calls handlers in workers, and is measured with one of them and with one for each processor. `inline` is the
+  same handlers with `inline: true`, called in the build's own process. With `no
   worker` each state writes a text that stands in its target, in the build's own process: the kernel, and no handler.
 - doit calls a Python action in its own process, one after another.
 - redun calls a task in a thread of its own process. Files are handed on as values, a layer at a time: one
@@ -136,6 +137,7 @@ def peers(python: str) -> list[Peer]:
     return [
         Peer("flowbuild", (*ours, "-q", "//..."), _write_handlers, _shown),
         Peer("flowbuild -j1", (*ours, "-q", "-j1", "//..."), _write_handlers, _shown),
+        Peer("flowbuild inline", (*ours, "-q", "//..."), _write_inline, _shown),
         Peer("flowbuild no worker", (*ours, "-q", "//..."), _write_notes, _shown),
         Peer("doit", (python, "-m", "doit"), _writes("dodo.py", DODO), _made, "doit"),
         Peer("redun", (python, "-c", _REDUN, "run", "flow.py", "main"), _writes("flow.py", REDUN), _made, "redun"),
@@ -178,9 +180,13 @@ def _writes(name: str, text: str) -> Callable[[Graph, Path], None]:
     return write
 
 
-def _write_handlers(graph: Graph, root: Path) -> None:
-    body = "    rule: python\n    handler: work.py:write_line\n    outputs: {target: line.txt}\n"
+def _write_handlers(graph: Graph, root: Path, more: str = "") -> None:
+    body = f"    rule: python\n    handler: work.py:write_line\n    outputs: {{target: line.txt}}\n{more}"
     _write_targets(graph, root, lambda layer, place: body)
+
+
+def _write_inline(graph: Graph, root: Path) -> None:
+    _write_handlers(graph, root, "    inline: true\n")
 
 
 def _write_notes(graph: Graph, root: Path) -> None:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.errors import DiskRefused
 from flowbuild.core.event import Event
-from flowbuild.engine import clean
+from flowbuild.engine import clean, inline
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.clock import Clock
 from flowbuild.engine.command import cannot, failure, in_clean, seconds, streams, told
@@ -100,19 +100,25 @@ class Workers:
 
     def perform(self, action: Action, io: Io) -> Performance:
         """Call the handler of an action and take what it made."""
+        if self._is_clean and action.with_.get("inline"):
+            return Outcome(error=cannot(_INLINE))
         declared: Mapping[str, str] = action.with_.get("env") or {}
         place = prepare(action, io)
         given = {**io.environment(action), "PYTHONHASHSEED": "0"}
         environment = place.environment(given, declared)
-        request = _Asked(place.scratch / "request.json", json.dumps(_request(action, io, place, environment)))
+        asked = _request(action, io, place, environment)
+        request = _Asked(place.scratch / "request.json", json.dumps(asked))
         captures = streams(action, io)
-        if self._is_clean:
-            key, worker = None, Worker(self._reaper, environment, clean.for_python(place, io, sys.path))
+        if action.with_.get("inline"):
+            called = yield from _inline(action, io, asked, environment, captures)
         else:
-            key = _key(action, given)
-            worker = self._take(key, environment)
-        clock = Clock(seconds(action), None if action.heartbeat_ms is None else action.heartbeat_ms / 1000)
-        called = yield from self._call(worker, key, request, captures, clock, _Answers(action, io, place))
+            if self._is_clean:
+                key, worker = None, Worker(self._reaper, environment, clean.for_python(place, io, sys.path))
+            else:
+                key = _key(action, given)
+                worker = self._take(key, environment)
+            clock = Clock(seconds(action), None if action.heartbeat_ms is None else action.heartbeat_ms / 1000)
+            called = yield from self._call(worker, key, request, captures, clock, _Answers(action, io, place))
         error = in_clean(called.error, called.said or "") if self._is_clean else called.error
         if error is None and _returns_secret(action, io, place):
             error = secret_result()
@@ -149,10 +155,7 @@ class Workers:
         try:
             worker.tell(request.text if len(request.text) < TOLD else request.kept())
             reply = yield from _until_replied(worker, captures, clock, answers)
-            if reply is not None and not reply["ok"]:  # the log tells the whole story, the handler's last word included
-                shown = reply["traceback"] or captures[1].tail
-                last = (reply["traceback"] or reply["message"]).rstrip("\n")
-                captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
+            shown = _said(reply, captures) if reply is not None else None
             timed_out = reply is None and not child.has_exited()
             silent = clock.silent if timed_out else None
             if timed_out:
@@ -166,10 +169,7 @@ class Workers:
         if reply is None:
             refused = refused or child.refused  # which is known now
             return _Called(cannot(refused) if refused else silent or _lost(status, spent, timed_out))
-        if reply["ok"]:
-            return _Called(context=reply.get("context"))
-        more = {name: reply[name] for name in ("category", "retryable") if name in reply}
-        return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
+        return _called(reply, shown)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -196,6 +196,53 @@ class Workers:
     def _end(self, worker: Worker) -> None:
         worker.close()
         self._reaper.finish(worker.child)
+
+
+_INLINE = (
+    "`inline: true` runs in the build's own process, which nothing confines; "
+    "leave it out, or build with --channel direct"
+)
+
+
+def _inline(
+    action: Action, io: Io, asked: dict[str, Any], variables: Mapping[str, str], captures: tuple[Capture, Capture]
+) -> Generator[Event | Wait, Ready, _Called]:
+    """A task of our own process. Events of the handler come when it has returned: nobody takes them before."""
+    events: list[Event | Wait] = []
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        answering = io.ask(action, question)
+        while True:
+            try:
+                events.append(next(answering))
+            except StopIteration as answer:
+                return dict(answer.value)
+
+    reply = inline.perform(asked, variables, captures, ask)
+    try:
+        yield from events
+        shown = _said(reply, captures)
+    finally:
+        for capture in captures:
+            capture.close()
+    return _called(reply, shown)
+
+
+def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | None:
+    """What a person should see of a failure; the log tells the whole story, the handler's last word included."""
+    if reply["ok"]:
+        return None
+    shown: str = reply["traceback"] or captures[1].tail
+    last = (reply["traceback"] or reply["message"]).rstrip("\n")
+    captures[1].feed(f"{last}\n".encode("utf-8", "backslashreplace"))
+    return shown
+
+
+def _called(reply: Mapping[str, Any], shown: str | None) -> _Called:
+    if reply["ok"]:
+        return _Called(context=reply.get("context"))
+    more = {name: reply[name] for name in ("category", "retryable") if name in reply}
+    return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
 
 
 def _returns_secret(action: Action, io: Io, place: Place) -> bool:

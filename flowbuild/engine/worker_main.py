@@ -47,6 +47,12 @@ def serve() -> None:
 
 
 def perform(request: Request, variables: dict[str, str], search: list[str], ask: Ask = nobody) -> Reply:
+    """Call one handler, and say whether this process can serve again."""
+    reply = once(request, variables, search, ask)
+    return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
+
+
+def once(request: Request, variables: dict[str, str], search: list[str], ask: Ask) -> Reply:
     """Call one handler, and leave nothing of it behind."""
     os.environ.clear()
     os.environ.update({**variables, **request["environment"]})
@@ -61,10 +67,11 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
         os.chdir(request["cwd"])
         reply = call(request, ask)
     finally:
-        sys.meta_path.remove(guard)
+        if guard in sys.meta_path:
+            sys.meta_path.remove(guard)
         os.chdir("/")
         _forget(request, before)
-    return {"ok": "code" not in reply, **reply, "retire": reply.get("code") == "worker_lost" or _lingers()}
+    return reply
 
 
 def call(request: Request, ask: Ask) -> Reply:

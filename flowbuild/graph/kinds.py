@@ -7,6 +7,7 @@ text until here, since their words are split before they are rendered.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
@@ -105,7 +106,14 @@ def handler_code(
     if clash:
         problem = f"{clash[0]!r} is the name of an input, an output or an item too"
         raise scope.fault(BadAttribute(problem), "with", clash[0])
-    return code_of(scope, with_["handler"], with_.get("modules") or [], [*given, *values], declared)
+    code = code_of(scope, with_["handler"], with_.get("modules") or [], [*given, *values], declared)
+    return replace(code, inline=_is_inline(scope, with_.get("inline")))
+
+
+def _is_inline(scope: Scope, value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise scope.fault(BadRule(f"rule {scope.rule.name}: `inline` is true or false, not {described(value)}"))
 
 
 def _python(scope: Scope, template: StateTemplate, names: Mapping[str, Any], common: Common) -> Parts:

@@ -109,6 +109,7 @@ class Code:
     modules: Mapping[str, str] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
     doors: tuple[str, ...] = ()  # which of `io`, `context` and `emit` the function asks for
+    inline: bool = False  # called in the build's own process
 
     @property
     def paths(self) -> Iterator[str]:
@@ -125,6 +126,7 @@ class Code:
             "function": self.function,
             "modules": dict(self.modules),
             **({"doors": list(self.doors)} if self.doors else {}),
+            **({"inline": True} if self.inline else {}),
         }
 
 

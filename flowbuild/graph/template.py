@@ -18,6 +18,7 @@ from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
 from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
 from flowbuild.graph.hints import hints
+from flowbuild.graph.inlined import check_inline
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
@@ -143,6 +144,7 @@ def _state(
         fan=fan,
     )
     check_keys(scope, state, template.kind == "python")
+    check_inline(scope, state)
     check_heartbeat(scope, state)
     check_spawns(scope, state)
     return scope.add(state)

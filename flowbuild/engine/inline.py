@@ -1,0 +1,135 @@
+"""A handler called in the build's own process, where its target says `inline: true`. The process is then as it was.
+
+Knows nothing of actions. What Python can put back is put back: directory, variables, search path, finders, modules,
+streams, signals, umask. What a distribution or the handler does to the state of other modules stays, and a process that
+ends itself ends the build. Nobody can end a call, so nothing else goes on until it returns.
+
+Shapes:  a request as in `worker_main`; a reply too, with code `thread_left` where a thread still runs afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+from flowbuild.engine.capture import Capture
+from flowbuild.engine.door import Ask
+from flowbuild.engine.worker_main import Reply, Request, once
+
+_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+
+
+def perform(request: Request, variables: Mapping[str, str], captures: tuple[Capture, Capture], ask: Ask) -> Reply:
+    """Call one handler, and put everything back."""
+    pid, threads = os.getpid(), set(threading.enumerate())
+    with ExitStack() as stack:
+        for keep in (_process(), _signals(), _modules(request), _streams(captures)):
+            stack.enter_context(keep)
+        reply = once(request, dict(variables), [], ask)
+        if os.getpid() != pid:  # the handler forked, and this is the child: nothing here is its own
+            os._exit(0)
+    left = [thread.name for thread in threading.enumerate() if thread not in threads]
+    if left and "code" not in reply:
+        said = f"the handler left a thread behind ({left[0]}), and it runs inline; join it, or leave out `inline`"
+        return {"ok": False, "code": "thread_left", "message": said, "traceback": ""}
+    return {"ok": "code" not in reply, **reply}
+
+
+class _Said(io.RawIOBase):
+    """What is written to a stream of Python goes to a log."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._capture.feed(bytes(data))
+        return len(data)
+
+
+@contextmanager
+def _streams(captures: tuple[Capture, Capture]) -> Iterator[None]:
+    """Standard streams of Python, as a worker has them; descriptors 0 to 2 stay the build's."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    stdout, stderr = (io.BufferedWriter(_Said(one)) for one in captures)
+    sys.stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    sys.stdout = io.TextIOWrapper(stdout, encoding="utf-8", errors="surrogateescape")
+    sys.stderr = io.TextIOWrapper(stderr, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _process() -> Iterator[None]:
+    """Directory, variables, paths of imports, words, umask, time zone."""
+    here, umask, tempdir = os.open(".", os.O_RDONLY), os.umask(0o077), tempfile.tempdir
+    os.umask(umask)
+    variables = dict(os.environ)
+    lists = (sys.path, sys.meta_path, sys.path_hooks, sys.argv)
+    held = [list(one) for one in lists]
+    os.environ["TZ"] = "UTC"  # which is what every handler has
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        os.umask(umask)
+        tempfile.tempdir = tempdir
+        os.environ.clear()
+        os.environ.update(variables)
+        time.tzset()
+        sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists
+        for one, kept in zip(lists, held, strict=True):
+            one[:] = kept  # type: ignore[index]
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """What signals do, and no alarm after the call. Only the first thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    wakeup = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, held in before.items():
+            if held is not None and signal.getsignal(number) is not held:
+                signal.signal(number, held)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+
+@contextmanager
+def _modules(request: Request) -> Iterator[None]:
+    """Modules of ours that have the names of declared ones make room: a workspace may have a `yaml.py`."""
+    names = {*request["modules"], *([request["module"]] if request["source"] is not None else [])}
+    tops = ({name.partition(".")[0] for name in names} & sys.modules.keys()) - {"flowbuild"}
+    found: dict[str, ModuleType] = {}
+    if tops:
+        found = {name: one for name, one in sys.modules.items() if name.partition(".")[0] in tops}
+    for name in found:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        if tops:
+            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                del sys.modules[name]
+        sys.modules.update(found)
