@@ -22,7 +22,7 @@ from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, pl
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
 from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State, seen_from
-from flowbuild.load.attributes import render_attribute
+from flowbuild.load.attributes import expressions, render_attribute
 from flowbuild.load.expression import render
 from flowbuild.load.rule import StateTemplate
 from flowbuild.load.types import TYPES
@@ -49,7 +49,7 @@ def resolve_attributes(scope: Scope) -> None:
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
-            if value is not None and not is_late(value, scope.items):
+            if any(expressions(value, ())) and not is_late(value, scope.items):  # the others are in their normal form
                 value = render_attribute(attribute, value, names, scope.package)
                 # The items of a plain map or list have no type that would have rendered them.
                 value = value if TYPES[attribute.type].splits else render(value, names)
