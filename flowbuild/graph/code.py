@@ -17,7 +17,7 @@ from flowbuild.load.handler import check, parse
 from flowbuild.load.imports import Module, locate, resolve
 
 # The context keys that a state reads, and those that it writes.
-Keys = tuple[Sequence[str], Sequence[str]]
+Keys = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[str], keys: Keys | None = None) -> Code:

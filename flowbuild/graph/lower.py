@@ -51,7 +51,7 @@ def lower(catalog: Catalog, wanted: Sequence[Label], settings: Sequence[Setting]
     faults: list[FlowError] = []
     for label in order:
         target = catalog.target(label)
-        if any(need not in built for need, _ in needs(catalog, target)):
+        if faults and any(need not in built for need, _ in needs(catalog, target)):
             continue  # what it needs is at fault
         scope = Scope(catalog, target, catalog.rules[target.rule], built, states, values.get(label, _defaults(target)))
         try:

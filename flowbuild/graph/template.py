@@ -8,8 +8,8 @@ words are split before they are rendered). Then each state template in turn: `wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from flowbuild.core.errors import BadAttribute, BadRule, FlowError
 from flowbuild.core.retry import Retry, read_retry
@@ -23,7 +23,7 @@ from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, pl
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
 from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State, seen_from
-from flowbuild.load.attributes import render_attribute
+from flowbuild.load.attributes import expressions, render_attribute
 from flowbuild.load.expression import render
 from flowbuild.load.rule import StateTemplate
 from flowbuild.load.types import TYPES
@@ -50,7 +50,7 @@ def resolve_attributes(scope: Scope) -> None:
     for name, attribute in scope.rule.attributes.items():
         value = scope.target.attrs.get(name)
         try:
-            if value is not None and not is_late(value, scope.items):
+            if any(expressions(value, ())) and not is_late(value, scope.items):  # the others are in their normal form
                 value = render_attribute(attribute, value, names, scope.package)
                 # The items of a plain map or list have no type that would have rendered them.
                 value = value if TYPES[attribute.type].splits else render(value, names)
@@ -84,6 +84,15 @@ def _shown(scope: Scope, number: int) -> dict[str, Any]:
     return {name: scope.product(number, name) for name in scope.states[number].outputs}
 
 
+class _Work(NamedTuple):
+    """What is asked of a state, and what it makes; with items, its fan-out and the input that holds them."""
+
+    filled: Filled
+    outputs: Mapping[str, str]
+    fan: Fan | None = None
+    held: Mapping[str, Input] = {}
+
+
 def _state(
     scope: Scope,
     template: StateTemplate,
@@ -92,62 +101,71 @@ def _state(
     fanned: tuple[str, Any] | None = None,
 ) -> int:
     """Make one state. `fanned` is the variable of its items, and what they are in."""
-    inputs = _files(scope, template, rendered(scope, template.inputs, names))
-    declared = rendered(scope, template.outputs, {**names, "inputs": inputs})
-    reads = keys(scope, "reads", rendered(scope, template.reads, names))
-    writes = keys(scope, "writes", rendered(scope, template.writes, names))
-    code = handler_code(scope, template, names, [*inputs, *declared, *(fanned or ())[:1]], (reads, writes))
-    common = Common(inputs, declared, (reads, writes), code)
+    common = _common(scope, template, names, (fanned or ())[:1])
     stage = rendered(scope, template.stage, names)
     applies = _applies(scope, template, names)
-    fan: Fan | None = None
-    held: Mapping[str, Input] = {}
-    outputs = declared
-    if fanned is None:
-        filled = _filled(scope, template, names, common, STAR)
-    else:
-        fan, held = _fan(scope, template, names, common, *fanned)
-        outputs = directories(scope, declared)
-        filled = Filled(_unfilled(scope, template, names), {}, None, code.function if code else "")
+    work = _work(scope, template, names, common, fanned)
     hinted, either = hints(scope)
     state = State(
         id=scope.state_id("main", f"{template.name}_{suffix}" if suffix else template.name),
         label=scope.target.label,
         kind=template.kind,
         package=scope.package,
-        with_=filled.with_,
-        inputs={**as_inputs(inputs), **held},
-        declared=declared,
-        outputs=scope.place(outputs),
-        env=filled.env,
+        with_=work.filled.with_,
+        inputs={**as_inputs(common.inputs), **work.held},
+        declared=common.declared,
+        outputs=scope.place(work.outputs),
+        env=work.filled.env,
         secrets=rendered(scope, template.secrets, names) or {},
         stage=scope.catalog.workspace.config.stage if stage is None else bool(stage),
         retry=_retry(scope, template, names),
         pool=_pool(scope, template, names),
         applies=applies,
-        idempotency_key=filled.idempotency_key,
+        idempotency_key=work.filled.idempotency_key,
         remembers=bool(rendered(scope, template.remember, names)),
         timeout_ms=_milliseconds(rendered(scope, template.timeout, names)),
         heartbeat_ms=_milliseconds(rendered(scope, template.heartbeat_timeout, names)),
         observes_host=template.observes == "host",
-        code=code,
-        title=_title(scope, template, filled.title, suffix),
+        code=common.code,
+        title=_title(scope, template, work.filled.title, suffix),
         accepts_missing=template.missing == "allowed",
         after=(*after(scope, rendered(scope, template.after, names)), *hinted),
         either=either,
-        reads=reads,
-        writes=writes,
+        reads=common.keys[0],
+        writes=common.keys[1],
         keeps_failed=rendered(scope, template.snapshot, names) == ALWAYS,
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
         initial=keys(scope, "initial", rendered(scope, template.initial, names)),
         spawns=spawns(scope, rendered(scope, template.spawns, names)),
-        fan=fan,
+        fan=work.fan,
     )
     check_keys(scope, state, template.kind == "python")
     check_inline(scope, state)
     check_heartbeat(scope, state)
     check_spawns(scope, state)
     return scope.add(state)
+
+
+def _common(scope: Scope, template: StateTemplate, names: Mapping[str, Any], item: Sequence[str]) -> Common:
+    """What a state is given and declares, whoever fills the rest in; `item` is the variable of its items, if any."""
+    inputs = _files(scope, template, rendered(scope, template.inputs, names))
+    declared = rendered(scope, template.outputs, {**names, "inputs": inputs})
+    reads = keys(scope, "reads", rendered(scope, template.reads, names))
+    writes = keys(scope, "writes", rendered(scope, template.writes, names))
+    code = handler_code(scope, template, names, [*inputs, *declared, *item], (reads, writes))
+    return Common(inputs, declared, (reads, writes), code)
+
+
+def _work(
+    scope: Scope, template: StateTemplate, names: Mapping[str, Any], common: Common, fanned: tuple[str, Any] | None
+) -> _Work:
+    """What is asked of a state: at once, or of each of its items when they are known."""
+    if fanned is None:
+        return _Work(_filled(scope, template, names, common, STAR), common.declared)
+    fan, held = _fan(scope, template, names, common, *fanned)
+    outputs = directories(scope, common.declared)
+    title = common.code.function if common.code else ""
+    return _Work(Filled(_unfilled(scope, template, names), {}, None, title), outputs, fan, held)
 
 
 def _filled(scope: Scope, template: StateTemplate, names: Mapping[str, Any], common: Common, tag: str) -> Filled:
