@@ -3,6 +3,8 @@
 Every boundary between two events of the journal is tried, and each barrier torn, written and flushed. After each kill
 the same words are typed again; the pipeline must come to what it comes to undisturbed, nobody is asked again for what
 is a fact, and the server has seen one effect.
+
+Seed 001: 001-13, 001-28, 001-31.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The list is made by an earlier state. After each kill the same words are typed again: a run that has facts goes on, the
 artifacts are the same, each item has been performed once more at most, and not at all if its record was written.
+
+Seed 001: 001-28, 001-31.
 """
 
 from __future__ import annotations

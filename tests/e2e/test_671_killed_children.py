@@ -2,6 +2,8 @@
 
 After each kill the same words are typed again: no child is begun twice, what a child had recorded stays, each handler is
 called once more at most, and the artifacts and contexts are those of the undisturbed run.
+
+Seed 001: 001-28, 001-29, 001-31.
 """
 
 from __future__ import annotations
