@@ -83,3 +83,8 @@ class Record:
             if self._flushes:
                 self._journal.flush()
             self._journal.close()
+
+    def abandon(self) -> None:
+        """Stop in the middle: the journal is as that of a killed run, and somebody may go on with it."""
+        if self._journal is not None:
+            self._journal.close()

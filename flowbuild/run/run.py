@@ -197,9 +197,11 @@ class Run:
                 yield self._keep(next(steps))
         except StopIteration as end:
             result: Result = end.value
-        except FlowError:  # such as a full disk, which the stage only makes fuller
-            with suppress(FlowError):
-                self._clear_stage()
+        except BaseException as error:
+            self.record.abandon()
+            if isinstance(error, FlowError):  # such as a full disk, which the stage only makes fuller
+                with suppress(FlowError):
+                    self._clear_stage()
             raise
         self.result = result
         if self._policy is not Policy.VERIFY:  # what it is compared with stays

@@ -144,7 +144,7 @@ class Session:
                 self.steps.close()
             self._starter.close()
             self.reaper.close()
-            self.cas.use.leave()
+            self.cas.close()
             for table in (self.stamps, self.parsed, self.last) if self._saves else ():
                 with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                     table.save()

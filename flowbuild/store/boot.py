@@ -110,6 +110,12 @@ class Unflushed:
                 os.close(descriptor)
         return is_durable
 
+    def close(self) -> None:
+        """Stop writing without a flush. The mark stays, as that of a process that was killed."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def doubts(self) -> list[Mark]:
         """The marks of other boots. Nearly always none."""
         try:

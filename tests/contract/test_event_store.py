@@ -1,6 +1,8 @@
 """The contract of an event store, as seed 001 states it, over the journal in files: the one that there is.
 
 A store of another kind would be one more row of `STORES`, and would have to pass all of this.
+
+Seed 001: 001-17, 001-24.
 """
 
 from __future__ import annotations

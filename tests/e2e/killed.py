@@ -1,8 +1,8 @@
-"""The program itself, ended by SIGKILL at one point of its journal: `killed.py WHERE NUMBER words...`.
+"""The program itself, ended by SIGKILL at one event of all that it writes: `killed.py WHERE NUMBER words...`.
 
 `before` and `after` the event of that number is written, `torn` in the middle of it, `flushed` when it is on the disk.
-`count 0` kills nothing, and says on standard error how the events came: one line a write, the last of each marked if it
-was a barrier.
+Events are counted through all journals of the process, in the order in which they are written. `count 0` kills nothing,
+and says on standard error how the events came: one line a write, the last of each marked if it was a barrier.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from flowbuild.store.journal import Journal
 
 where, number = sys.argv[1], int(sys.argv[2])
 write, flush = Journal._write, Journal.flush
+done = 0
+reached: list[Journal] = []  # whose event has that number
 
 
 def end() -> None:
@@ -24,25 +26,28 @@ def end() -> None:
 
 
 def written(journal: Journal, data: bytes) -> None:
-    lines, left = data.splitlines(keepends=True), number - journal.head
+    global done
+    lines, left = data.splitlines(keepends=True), number - done
     if where == "count":
         word = "barrier" if any(f'"{name}"'.encode() in lines[-1] for name in BARRIERS) else "plain"
-        print("killed.py", journal.head + 1, journal.head + len(lines), word, file=sys.stderr)
-    if where in ("before", "after", "torn") and 0 < left <= len(lines):
-        kept = lines[: left - 1]
-        kept += {"before": [], "after": [lines[left - 1]], "torn": [lines[left - 1][: len(lines[left - 1]) // 2]]}[
-            where
-        ]
-        write(journal, b"".join(kept))
-        end()
+        print("killed.py", done + 1, done + len(lines), word, file=sys.stderr)
+    if 0 < left <= len(lines):
+        reached.append(journal)
+        if where in ("before", "after", "torn"):
+            kept = lines[: left - 1]
+            last = lines[left - 1]
+            kept += {"before": [], "after": [last], "torn": [last[: len(last) // 2]]}[where]
+            write(journal, b"".join(kept))
+            end()
+    done += len(lines)
     write(journal, data)
 
 
 def flushed(journal: Journal) -> bool:
-    done = flush(journal)
-    if where == "flushed" and journal.head >= number:
+    is_done = flush(journal)
+    if where == "flushed" and journal in reached:
         end()
-    return done
+    return is_done
 
 
 Journal._write = written  # type: ignore[method-assign]

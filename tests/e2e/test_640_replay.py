@@ -1,4 +1,7 @@
-"""Facts and replay: what a handler asks of the outside is recorded, and a bundle repeats its run without it."""
+"""Facts and replay: what a handler asks of the outside is recorded, and a bundle repeats its run without it.
+
+Seed 001: 001-03, 001-18, 001-20.
+"""
 
 from __future__ import annotations
 

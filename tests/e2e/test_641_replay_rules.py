@@ -1,4 +1,7 @@
-"""Replay by the seed's rules: no transport is made, a call without a key has no answer, and what it can't repeat it says."""
+"""Replay by the seed's rules: no transport is made, a call without a key has no answer, and what it can't repeat it says.
+
+Seed 001: 001-03, 001-18.
+"""
 
 from __future__ import annotations
 

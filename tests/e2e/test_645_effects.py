@@ -1,4 +1,7 @@
-"""Attempts and deeds: what may help is tried again, what changes the world is done once for each key."""
+"""Attempts and deeds: what may help is tried again, what changes the world is done once for each key.
+
+Seed 001: 001-04, 001-13.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A damaged run: each kind of damage is told by its own code, and nobody writes over what is there."""
+"""A damaged run: each kind of damage is told by its own code, and nobody writes over what is there.
+
+Seed 001: 001-24, 001-28.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A run that is killed after it asked the outside is gone on with: same facts, no second asking, the same end."""
+"""A run that is killed after it asked the outside is gone on with: same facts, no second asking, the same end.
+
+Seed 001: 001-27, 001-28.
+"""
 
 from __future__ import annotations
 

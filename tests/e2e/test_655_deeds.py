@@ -3,6 +3,8 @@
 Every boundary between two events of the journal is tried, and each barrier torn, written and flushed. After each kill
 the same words are typed again; the pipeline must come to what it comes to undisturbed, nobody is asked again for what
 is a fact, and the server has seen one effect.
+
+Seed 001: 001-13, 001-28, 001-31.
 """
 
 from __future__ import annotations
@@ -11,14 +13,13 @@ import http.server
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import killed, points
 
 from flowbuild.bundle.read import load_bundle
 from flowbuild.run.story import Story, story
@@ -49,6 +50,7 @@ def tell(page, receipt, io):
     receipt.write_text(io.call("http", request, fact_key="receipt").response["body"])
 """
 SLICES = 4
+WORDS = ("//:report", "-j1")
 
 
 class Outside(http.server.BaseHTTPRequestHandler):
@@ -102,11 +104,6 @@ def fresh(root: Path, url: str) -> Space:
     return space
 
 
-def killed(space: Space, where: str, number: int) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, str(Path(__file__).with_name("killed.py")), where, str(number), "//:report", "-j1"]
-    return subprocess.run(program, cwd=space.root, env=space.environment, capture_output=True, text=True, timeout=120)
-
-
 def told(space: Space) -> Story:
     """What the one run that there is says until now; an empty story before it began."""
     journals = list((space.root / "out").glob("report/*/journal.jsonl"))
@@ -122,30 +119,16 @@ def outputs(space: Space) -> dict[str, Any]:
     return {state_id: row["outputs"] for state_id, row in bundle.document("summary.json")["states"].items()}
 
 
-def points(space: Space) -> list[tuple[str, int]]:
-    """Where to kill: before each write, after each event, and in the middle and at the end of each barrier."""
-    done = killed(space, "count", 0)
-    assert done.returncode == 0, done
-    found: list[tuple[str, int]] = []
-    for line in done.stderr.splitlines():
-        _, first, last, word = line.split()
-        found.append(("before", int(first)))
-        found += [("after", number) for number in range(int(first), int(last) + 1)]
-        if word == "barrier":
-            found += [("torn", int(last)), ("flushed", int(last))]
-    return found
-
-
 @pytest.mark.parametrize("part", range(SLICES))
 def test_a_deed_is_done_once_wherever_the_program_is_killed(tmp_path: Path, url: str, part: int) -> None:
     space = fresh(tmp_path / "undisturbed", url)
-    everywhere = points(space)
+    everywhere = points(space, *WORDS)
     whole = outputs(space)
     assert (Outside.asked, Outside.told, Outside.effects) == (1, 1, ["k-1"])
     assert sum(where == "flushed" for where, _ in everywhere) == 3  # two facts, one intent
     for number, (where, event) in enumerate(everywhere[part::SLICES]):
         space = fresh(tmp_path / str(number), url)
-        done = killed(space, where, event)
+        done = killed(space, where, event, *WORDS)
         assert done.returncode == -signal.SIGKILL, (where, event, done)
         before, counted = told(space), (Outside.asked, Outside.told)
         assert len(Outside.effects) == counted[1] <= 1

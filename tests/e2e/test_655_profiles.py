@@ -1,4 +1,7 @@
-"""Event profiles: less or more in the journal, and every fold of it says the same."""
+"""Event profiles: less or more in the journal, and every fold of it says the same.
+
+Seed 001: 001-05.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Skip tags: what has one is entered and not performed, what reads it is left out, what only follows is done."""
+"""Skip tags: what has one is entered and not performed, what reads it is left out, what only follows is done.
+
+Seed 001: 001-10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Snapshots of what failed: kept for people when they ask for it, never gone on from, and free of secrets."""
+"""Snapshots of what failed: kept for people when they ask for it, never gone on from, and free of secrets.
+
+Seed 001: 001-22.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Dependency hints: what a target comes after, said by tag, by each strategy."""
+"""Dependency hints: what a target comes after, said by tag, by each strategy.
+
+Seed 001: 001-13.
+"""
 
 from __future__ import annotations
 

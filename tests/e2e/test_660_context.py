@@ -1,4 +1,7 @@
-"""Context: values that states hand on along the edges of the graph, and only those."""
+"""Context: values that states hand on along the edges of the graph, and only those.
+
+Seed 001: 001-07, 001-15.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Secrets: twenty are planted wherever a value may stand, and none is in any byte that the program leaves behind."""
+"""Secrets: twenty are planted wherever a value may stand, and none is in any byte that the program leaves behind.
+
+Seed 001: 001-26.
+"""
 
 from __future__ import annotations
 

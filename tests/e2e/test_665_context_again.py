@@ -1,4 +1,7 @@
-"""Contexts across attempts and across a kill: each attempt begins with the same, and what was left is still there."""
+"""Contexts across attempts and across a kill: each attempt begins with the same, and what was left is still there.
+
+Seed 001: 001-08, 001-15, 001-28.
+"""
 
 from __future__ import annotations
 

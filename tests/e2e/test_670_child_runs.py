@@ -1,4 +1,7 @@
-"""Child runs: a handler runs other targets whole, and what it heard of them survives a kill, a cancel and a replay."""
+"""Child runs: a handler runs other targets whole, and what it heard of them survives a kill, a cancel and a replay.
+
+Seed 001: 001-29.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Canonical JSON: seed 001's vectors, and one form by two encoders."""
+"""Canonical JSON: seed 001's vectors, and one form by two encoders.
+
+Seed 001: 001-02.
+"""
 
 from __future__ import annotations
 

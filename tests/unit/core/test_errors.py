@@ -1,4 +1,7 @@
-"""The error tree: what is drawn is what is there, and every leaf has the exit code of its branch."""
+"""The error tree: what is drawn is what is there, and every leaf has the exit code of its branch.
+
+Seed 001: 001-14.
+"""
 
 from __future__ import annotations
 

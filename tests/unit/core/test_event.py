@@ -1,4 +1,7 @@
-"""Events: the journal's documents and back, and lifecycles that end."""
+"""Events: the journal's documents and back, and lifecycles that end.
+
+Seed 001: 001-16, 001-17.
+"""
 
 from __future__ import annotations
 

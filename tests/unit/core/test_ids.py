@@ -1,4 +1,7 @@
-"""Ids: the vectors of seed 001, and slugs that always fit its grammar."""
+"""Ids: the vectors of seed 001, and slugs that always fit its grammar.
+
+Seed 001: 001-01.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How long a state waits between its attempts."""
+"""How long a state waits between its attempts.
+
+Seed 001: 001-04.
+"""
 
 from __future__ import annotations
 

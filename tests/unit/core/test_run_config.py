@@ -1,4 +1,7 @@
-"""A run's configuration: the seed's JSON form, both ways."""
+"""A run's configuration: the seed's JSON form, both ways.
+
+Seed 001: 001-03, 001-04, 001-05, 001-06, 001-07, 001-08, 001-09, 001-11, 001-12.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What looks like a secret, and what does not."""
+"""What looks like a secret, and what does not.
+
+Seed 001: 001-26.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Structured artifacts are read as they were written, or not at all."""
+"""Structured artifacts are read as they were written, or not at all.
+
+Seed 001: 001-02, 001-25.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Transports: real programs, real files, a real server on loopback."""
+"""Transports: real programs, real files, a real server on loopback.
+
+Seed 001: 001-11, 001-18, 001-30.
+"""
 
 from __future__ import annotations
 

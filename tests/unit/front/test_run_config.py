@@ -1,4 +1,7 @@
-"""A run's configuration from the workspace, the target and the flags, and the manifest that says what it was."""
+"""A run's configuration from the workspace, the target and the flags, and the manifest that says what it was.
+
+Seed 001: 001-03, 001-08, 001-12.
+"""
 
 from __future__ import annotations
 

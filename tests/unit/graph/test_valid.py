@@ -1,4 +1,7 @@
-"""Plan validation: the five kinds of fault, four of them here."""
+"""Plan validation: the five kinds of fault, four of them here.
+
+Seed 001: 001-23.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The artifacts that a journal names, each with its kind."""
+"""The artifacts that a journal names, each with its kind.
+
+Seed 001: 001-25.
+"""
 
 from __future__ import annotations
 

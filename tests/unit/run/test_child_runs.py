@@ -1,4 +1,7 @@
-"""Child runs: what is asked, refused and answered, over a nursery that a test scripts."""
+"""Child runs: what is asked, refused and answered, over a nursery that a test scripts.
+
+Seed 001: 001-29.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a run's configuration changes: attempts, and whether anything outside is asked."""
+"""What a run's configuration changes: attempts, and whether anything outside is asked.
+
+Seed 001: 001-03, 001-04, 001-09.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The door outside: facts bound, given again, replayed; and what is refused."""
+"""The door outside: facts bound, given again, replayed; and what is refused.
+
+Seed 001: 001-16, 001-18, 001-19, 001-20, 001-21, 001-26.
+"""
 
 from __future__ import annotations
 

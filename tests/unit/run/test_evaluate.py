@@ -1,4 +1,7 @@
-"""Evaluate: order, reuse, failure, concurrency, cancellation; over graphs made by hand, with no workspace."""
+"""Evaluate: order, reuse, failure, concurrency, cancellation; over graphs made by hand, with no workspace.
+
+Seed 001: 001-06, 001-07.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The run manifest: seed 001's shape, without floats."""
+"""The run manifest: seed 001's shape, without floats.
+
+Seed 001: 001-12.
+"""
 
 from __future__ import annotations
 

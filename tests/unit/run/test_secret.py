@@ -1,4 +1,7 @@
-"""The secrets of a run: given, refused, and taken out of outcomes; and payloads that only their run opens."""
+"""The secrets of a run: given, refused, and taken out of outcomes; and payloads that only their run opens.
+
+Seed 001: 001-14, 001-26.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a run begins with: every check of the seed, in its order, each with its code."""
+"""What a run begins with: every check of the seed, in its order, each with its code.
+
+Seed 001: 001-12, 001-27.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The story of a journal: of a run that ended, of one that goes on, of one that was killed, of one that is damaged."""
+"""The story of a journal: of a run that ended, of one that goes on, of one that was killed, of one that is damaged.
+
+Seed 001: 001-27, 001-28.
+"""
 
 from __future__ import annotations
 

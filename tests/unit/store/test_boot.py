@@ -91,7 +91,7 @@ def test_after_an_unclean_boot_torn_objects_are_gone(tmp_path: Path, monkeypatch
 def test_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Cas(tmp_path)
     digest = store.put(b"one")
-    os.close(store._unflushed._descriptor)  # the process is gone
+    store.close()  # the process is gone
     reboot(monkeypatch)
     assert Cas(tmp_path).intact(digest) and marks(tmp_path) == []
     lose(store, digest)

@@ -1,4 +1,7 @@
-"""The journal: every event, once, in order."""
+"""The journal: every event, once, in order.
+
+Seed 001: 001-21, 001-24.
+"""
 
 from __future__ import annotations
 
