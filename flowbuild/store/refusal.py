@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from flowbuild.core.errors import DiskRefused
 
@@ -37,16 +36,29 @@ SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 """What says that the host, or a limit of this process, has nothing left to give, whoever asks."""
 
 
-@contextmanager
-def refused(path: os.PathLike[str] | str) -> Iterator[None]:
-    """Turn an OSError into DiskRefused about this path: the one that a person knows, not our temporary name."""
-    try:
-        yield
-    except OSError as error:
-        number = error.errno or 0
+class refused:
+    """Turn an OSError into DiskRefused about this path: the one that a person knows, not our temporary name.
+
+    A class and not a generator: every step of the store goes through it, dozens of times a state.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: os.PathLike[str] | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError):
+            return
+        path, number = os.fspath(self._path), error.errno or 0
         name = errno.errorcode.get(number, f"errno {number}")
         raise DiskRefused(
-            f"{os.fspath(path)}: {error.strerror or error} ({name})",
+            f"{path}: {error.strerror or error} ({name})",
             remedy=_REMEDIES.get(number, ""),
-            details={"path": os.fspath(path), "errno": name},
+            details={"path": path, "errno": name},
         ) from error
