@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workshop import Workshop, declare, lowered, target
 
-from flowbuild.core.errors import BadFlag, BadRule, CycleFound, FlowError, OutputClash, UnknownTarget
+from flowbuild.core.errors import BadFlag, BadPath, BadRule, CycleFound, FlowError, OutputClash, UnknownTarget
 from flowbuild.core.label import parse
 
 
@@ -102,6 +102,14 @@ def test_a_missing_need_is_told_where_it_is_asked_for(workshop: Workshop) -> Non
         lowered(workshop)
     assert str(caught.value.location) == "BUILD.yaml:2:60"
     assert caught.value.remedy == "did you mean 'missing'?"
+
+
+def test_what_needs_a_target_at_fault_is_not_lowered(workshop: Workshop) -> None:
+    broken = target("x ${{ inputs.i }} ${{ outputs.o }}", inputs={"i": "gone.txt"})
+    reader = target("x ${{ inputs.i }} ${{ outputs.o }}", inputs={"i": ":broken"})
+    workshop.write("BUILD.yaml", declare({"broken": broken, "reader": reader}))
+    with pytest.raises(BadPath, match="gone.txt is not there"):
+        lowered(workshop)
 
 
 PARAMS: dict[str, Any] = {
