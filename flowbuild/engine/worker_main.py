@@ -147,7 +147,7 @@ def _raised(error: BaseException, root: str) -> Reply:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames)).replace(root + os.sep, "")
+    text = _printable("".join(traceback.format_exception(type(error), error, frames)).replace(root + os.sep, ""))
     message = "".join(traceback.format_exception_only(type(error), error)).strip().replace(root + os.sep, "")
     if isinstance(error, SyntaxError):
         where = f" ({error.filename}:{error.lineno})" if error.filename else ""
@@ -163,7 +163,13 @@ def _is_ours(file: str) -> bool:
 
 
 def _cut(text: str, limit: int = KEPT) -> str:
+    text = _printable(text)
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _printable(text: str) -> str:
+    """A text that UTF-8 can hold: names of files that aren't come into messages as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _flush() -> None:
