@@ -158,9 +158,12 @@ def test_none_of_those_planted_is_in_anything_that_was_written(planted: Space, t
     tests = planted.run("test", "//...", "--junit", str(junit))
     explained = planted.run("explain", "//...", "--json").out + planted.run("why", "//:says").out
     (run,) = (path for path in (planted.root / "out/every").iterdir() if path.is_dir())
+    told = "".join(
+        str(planted.run("runs", *words, run.name)) for words in (["log"], ["show", "-v"], ["show", "--json"])
+    )
     promoted = planted.run("bundle", "promote", str(run))
     assert promoted.code == 1 and (run.parent / "promotion_packet.json").is_file(), promoted
-    (tmp_path / "reports/said").write_text(ran.out + ran.err + tests.out + explained + str(promoted))
+    (tmp_path / "reports/said").write_text(ran.out + ran.err + tests.out + explained + told + str(promoted))
     assert written(planted, TOKEN, OTHER, KEY, "brand-new-cookie-31337") == []
     assert leaks(tmp_path / "reports", TOKEN, OTHER, KEY, "brand-new-cookie-31337") == []
 

@@ -43,7 +43,7 @@ def note(log, word):
 
 def one(o, n, log, context, io):
     note(log, f"one{n}")
-    io.record_value("n", {"n": n})
+    io.random_bytes(8)  # another one, if it were not remembered
     o.write_text(f"{n}\\n")
     context.write("result", n)
 
