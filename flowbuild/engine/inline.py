@@ -23,9 +23,11 @@ from typing import Any
 
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.door import Ask
-from flowbuild.engine.worker_main import Reply, Request, once
+from flowbuild.engine.worker_main import Reply, Request, once, set_variables
 
-_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+# Those that programs handle; asking for each of the 64 costs more than a small handler.
+_HANDLED = ("INT", "TERM", "HUP", "QUIT", "ALRM", "CHLD", "PIPE", "USR1", "USR2", "WINCH", "TSTP", "CONT")
+_SIGNALS = tuple(getattr(signal, f"SIG{name}") for name in _HANDLED)
 
 
 def perform(request: Request, variables: Mapping[str, str], captures: tuple[Capture, Capture], ask: Ask) -> Reply:
@@ -89,8 +91,7 @@ def _process() -> Iterator[None]:
         os.close(here)
         os.umask(umask)
         tempfile.tempdir = tempdir
-        os.environ.clear()
-        os.environ.update(variables)
+        set_variables(variables)
         time.tzset()
         sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists
         for one, kept in zip(lists, held, strict=True):

@@ -54,8 +54,7 @@ def perform(request: Request, variables: dict[str, str], search: list[str], ask:
 
 def once(request: Request, variables: dict[str, str], search: list[str], ask: Ask) -> Reply:
     """Call one handler, and leave nothing of it behind."""
-    os.environ.clear()
-    os.environ.update({**variables, **request["environment"]})
+    set_variables({**variables, **request["environment"]})
     sys.path[:] = dict.fromkeys([*search, *request["search"]])
     sys.argv[:] = [request["source"] or request["module"]]
     if "tempfile" in sys.modules:
@@ -72,6 +71,14 @@ def once(request: Request, variables: dict[str, str], search: list[str], ask: As
         os.chdir("/")
         _forget(request, before)
     return reply
+
+
+def set_variables(wanted: dict[str, str]) -> None:
+    """Have these variables and no others. Most of them stay as they are: each change is a call."""
+    now = dict(os.environ)
+    for name in now.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in wanted.items() if now.get(name) != value})
 
 
 def call(request: Request, ask: Ask) -> Reply:
