@@ -168,6 +168,30 @@ def before(
         steps.close()
 
 
+def while_alive(child: Child, steps: Generator[Event | Wait, Ready, T]) -> Generator[Event | Wait, Ready, T | None]:
+    """What a generator comes to, closed when the child ends while it only waits for others; None if it was."""
+    ready: Ready = None
+    try:
+        while True:
+            step = steps.send(ready)
+            if isinstance(step, Wait) and step.for_others:
+                if child.has_exited():
+                    return None
+                step = _or_its_end(step, child)
+            ready = yield step
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        steps.close()
+
+
+def _or_its_end(wait: Wait, child: Child) -> Wait:
+    if child.pidfd is not None:
+        return wait._replace(descriptors=(*wait.descriptors, child.pidfd))
+    look = time.monotonic() + POLL[1]
+    return wait._replace(deadline=look if wait.deadline is None else min(wait.deadline, look))
+
+
 def drive(generator: Generator[Wait, Ready, T]) -> T:
     """Pump one generator to its end, blocking: for ends that may not be left to an evaluator."""
     ready: Ready = None

@@ -34,7 +34,7 @@ from flowbuild.engine.engine import Io, Performance, Ready, Wait
 from flowbuild.engine.harvest import harvest
 from flowbuild.engine.leak import is_secret, secret_result
 from flowbuild.engine.place import Place, prepare
-from flowbuild.engine.process import before, conclude, end, exited, until_said
+from flowbuild.engine.process import before, conclude, end, exited, until_said, while_alive
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.worker_process import FLAGS, Worker
 from flowbuild.load.imports import import_name
@@ -261,7 +261,7 @@ def _until_replied(
         said = yield from until_said(worker.child, captures, clock.deadline, worker.replies, worker.answer)
         if said is None or "ask" not in said:
             return said
-        answer = yield from before(clock.end, answers.answer(said["ask"]))
+        answer = yield from before(clock.end, while_alive(worker.child, answers.answer(said["ask"])))
         if answer is None:
             return None
         worker.tell(answer)

@@ -57,6 +57,20 @@ def every(said, gate, io):
     ended = [io.await_run(b), io.await_run(a)]
     said.write_text(json.dumps([one._asdict() for one in ended]))
 """
+# It ends its worker as soon as the child, which nobody lets on, is at work.
+DOOMED = """
+import os, pathlib, threading, time
+
+def every(said, gate, io):
+    def end():
+        while not pathlib.Path(gate, "one-3").exists():
+            time.sleep(0.01)
+        os._exit(3)
+
+    child = io.spawn(":one", "k", {"n": 3})
+    threading.Thread(target=end).start()
+    io.await_run(child)
+"""
 
 
 @pytest.fixture
@@ -230,6 +244,19 @@ def test_a_handler_that_failed_or_is_late_ends_its_children(family: Space, gate:
     assert ran.code == 1 and "timed out" in ran.out + ran.err, ran
     rows = [json.loads(line) for line in family.run("runs", "list", "//:one", "--json").out.splitlines()]
     assert [row["status"] for row in rows] == ["cancelled"] * 2
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j4"])
+def test_a_handler_whose_worker_dies_while_it_awaits_fails_at_once_and_ends_its_children(
+    family: Space, gate: Path, jobs: str
+) -> None:
+    late = "handler: one.py:one\n    timeout: 20"  # noticed only at the child's end, it would be a failed one
+    family.write("BUILD.yaml", family.read("BUILD.yaml").replace("handler: one.py:one", late))
+    family.write("every.py", DOOMED)
+    ran = family.run("//:every", jobs)
+    assert ran.code == 1 and "the handler ended its worker: exit 3" in ran.out + ran.err, ran
+    rows = [json.loads(line) for line in family.run("runs", "list", "//:one", "--json").out.splitlines()]
+    assert [row["status"] for row in rows] == ["cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 from tiny_io import is_alive, soon
 
 from flowbuild.engine.capture import Capture
-from flowbuild.engine.process import Exit, attend, drive
+from flowbuild.engine.engine import Wait
+from flowbuild.engine.process import Exit, Pump, attend, conclude, drive, while_alive
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Child, Start
 
@@ -263,3 +264,33 @@ drive(attend(reaper, child, (Capture(place / "1"), Capture(place / "2"))))
     tool.kill()
     tool.wait()
     assert soon(lambda: not any(map(is_alive, pids)))
+
+
+@pytest.mark.parametrize("is_polled", [False, True])
+def test_who_waits_for_others_is_closed_at_the_childs_end(reaper: Reaper, tmp_path: Path, is_polled: bool) -> None:
+    closed: list[bool] = []
+
+    def waiting() -> Pump[str]:
+        try:
+            while True:
+                yield Wait((), time.monotonic() + 60, for_others=True)
+        finally:
+            closed.append(True)
+
+    child = reaper.start(shell("exit 3"))
+    pidfd, child.pidfd = child.pidfd, None if is_polled else child.pidfd
+    assert drive(while_alive(child, waiting())) is None  # type: ignore[arg-type]
+    assert closed
+    child.pidfd = pidfd
+    conclude(reaper, child, captures(tmp_path))
+
+
+def test_who_does_something_itself_comes_to_its_end_though_the_child_is_gone(reaper: Reaper, tmp_path: Path) -> None:
+    def deed() -> Pump[str]:
+        yield Wait((), time.monotonic())
+        return "done"
+
+    child = reaper.start(shell("exit 3"))
+    soon(child.has_exited)
+    assert drive(while_alive(child, deed())) == "done"  # type: ignore[arg-type]
+    conclude(reaper, child, captures(tmp_path))
