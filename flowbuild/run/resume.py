@@ -18,12 +18,14 @@ from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.state import State, StateGraph
 from flowbuild.run.attempt import allowed
 from flowbuild.run.result import Result
-from flowbuild.run.story import Story, Told
+from flowbuild.run.story import SKIPPED, Story, Told
 from flowbuild.store.tree import Artifact
 
 ORPHAN = ErrorInfo("orphan_attempt_recovered", "orphaned state attempt recovered during resume", retryable=True)
 
 Products = Mapping[int, Mapping[str, Artifact]]
+Outputs = Callable[[Told], Mapping[str, Artifact] | None]
+"""What a state that completed left, if the store still has all of it."""
 
 
 def closing(story: Story) -> list[Event]:
@@ -42,20 +44,42 @@ def failed_for_good(told: Told, state: State, default: Retry) -> bool:
     return not told.error.get("retryable") or told.attempt + 1 >= allowed(state, default).attempts
 
 
-def lost(graph: StateGraph, numbers: Sequence[int], story: Story, default: Retry = ONCE) -> Result | None:
+def lost(
+    graph: StateGraph, numbers: Sequence[int], story: Story, outputs: Outputs, default: Retry = ONCE
+) -> Result | None:
     """How a run ended that was killed between its last failure and its end; None for one that may go on.
 
+    What completed before the kill is reused, as in a run that goes on; what the store has lost of it is not there.
     `default` is for states that declare no retry.
     """
-    known = _known(graph, numbers, story)
+    known = list(_known(graph, numbers, story))
     failed = {number: told for number, state, told in known if failed_for_good(told, state, default)}
     if not failed:
         return None
-    status = {number: StateStatus.FAILED if number in failed else StateStatus.NOT_STARTED for number in numbers}
-    errors = {
-        number: ErrorInfo(told.error["code"], told.error["message"]) for number, told in failed.items() if told.error
-    }
-    return Result(status, errors=errors)
+    result = Result(dict.fromkeys(numbers, StateStatus.NOT_STARTED))
+    for number, state, told in known:
+        found = outputs(told) if told.completed else None
+        if number in failed:
+            result.status[number] = StateStatus.FAILED
+            result.errors[number] = _error(told)
+        elif told.how == SKIPPED:
+            result.status[number] = StateStatus.SKIPPED
+        elif found is not None:
+            result.status[number] = StateStatus.REUSED
+            result.products[number] = found
+        if told.action is not None and (number in failed or found is not None) and _is_bindable(state, result):
+            result.keys[number] = told.action
+    return result
+
+
+def _error(told: Told) -> ErrorInfo:
+    assert told.error is not None, "it failed"
+    return ErrorInfo(told.error["code"], told.error["message"])
+
+
+def _is_bindable(state: State, result: Result) -> bool:
+    """Whether all that a state's action was made of is there still."""
+    return all(need in result.products or result.status.get(need) is StateStatus.SKIPPED for need in state.needs)
 
 
 def check(
@@ -63,7 +87,7 @@ def check(
     numbers: Sequence[int],
     story: Story,
     bind: Callable[[State, Products], Action],
-    outputs: Callable[[Told], Mapping[str, Artifact] | None],
+    outputs: Outputs,
 ) -> None:
     """Refuse to go on where the history is not that of this work. `outputs` are those of a state that completed."""
     states = {graph.states[number].id: number for number in numbers}

@@ -185,7 +185,8 @@ class Run:
             check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
-            self.result = lost(self.graph, self._wanted, self._story, self.start.config.retry)
+            outputs = self.desk.memory.outputs
+            self.result = lost(self.graph, self._wanted, self._story, outputs, self.start.config.retry)
             if self.result is not None:
                 return self.result
         else:

@@ -29,6 +29,11 @@ targets:
   loud: {rule: python, handler: fetch.py:loud, with: {gate: GATE}, inputs: {page: ":page"}, outputs: {loud: loud.txt}}
   report: {rule: run, targets: [":loud"]}
 """
+BAD = """
+  bad: {rule: python, handler: fetch.py:bad, inputs: {page: ":page"}, outputs: {bad: bad.txt}}
+  after: {rule: exec, script: "cp ${{ inputs.bad }} ${{ outputs.o }}", inputs: {bad: ":bad"}, outputs: {o: o.txt}}
+  doomed: {rule: run, targets: [":after"]}
+"""
 FETCH = """
 import os, pathlib, time
 
@@ -218,6 +223,32 @@ def test_a_run_stopped_after_any_event_comes_to_the_same(gated: Space, gate: Pat
             assert outputs == {key: row["outputs"] for key, row in whole.items()}, count
             assert story(read(run / "journal.jsonl")).status == "Completed"
     assert Counting.seen == 1 + sum(b'"fact_recorded"' not in b"".join(lines[:n]) for n in range(1, len(lines)))
+
+
+def test_a_run_that_was_killed_after_its_last_failure_keeps_what_completed(gated: Space, gate: Path) -> None:
+    gated.write("BUILD.yaml", gated.read("BUILD.yaml") + BAD)
+    gated.write("fetch.py", gated.read("fetch.py") + "\ndef bad(page, bad):\n    raise ValueError(page.read_text())\n")
+    (gate / "go-page").touch()
+    assert gated.run("//:doomed").code == 1
+    (run,) = [path for path in (gated.root / "out/doomed").iterdir() if path.is_dir()]
+    whole = json.loads((run / "summary.json").read_text())["states"]
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    status = {**json.loads((run / "run_status.json").read_text()), "state": "in_progress"}
+    shutil.rmtree(run)
+    run.mkdir(parents=True)
+    (run / "run_status.json").write_text(json.dumps(status))
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    ran = gated.run("runs", "resume", run.name)
+    assert ran.code == 1 and Counting.seen == 1, ran
+    again = json.loads((run / "summary.json").read_text())["states"]
+    assert {row["label"]: row["status"] for row in again.values()} == {
+        "//:page": "reused",
+        "//:bad": "failed",
+        "//:after": "not_started",
+    }
+    assert {key: row["outputs"] for key, row in again.items()} == {key: row["outputs"] for key, row in whole.items()}
+    assert story(read(run / "journal.jsonl")).status == "Failed"
+    assert gated.run("bundle", "validate", str(run.relative_to(gated.root))).code == 0
 
 
 @pytest.mark.parametrize("label", ["//:report", "//:page"])
