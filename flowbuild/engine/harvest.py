@@ -1,7 +1,7 @@
 """What an action left: every declared output is there, of its kind, and its own.
 
 Knows nothing of how it was made. A trailing slash declares a directory. An output may be a link inside the root; one
-that points out of it would name bytes that no key covers.
+that points out of it would name bytes that no key covers. Below a directory only files with names in UTF-8 are kept.
 
 Shapes:  {name: artifact document}, or ErrorInfo with code `output_missing`, `output_kind`, `output_escapes` or
          `secret_in_output`.
@@ -54,6 +54,7 @@ def harvest(action: Action, io: Io, place: Place) -> Mapping[str, Mapping[str, A
     message = "; ".join(fault.message for fault in faults)
     if place.staged and any(fault.code == "output_missing" for fault in faults):
         message += _undeclared(action, place)
+    message = message.encode("utf-8", "backslashreplace").decode()  # names of files hold any bytes
     return ErrorInfo(faults[0].code, message, details={"outputs": sorted(action.outputs)})
 
 
@@ -84,7 +85,20 @@ def _fault(name: str, path: str, place: Path, root: Path) -> Fault | None:
             return Fault("output_escapes", f"output {name!r} holds a link that leads out of the workspace: {where}")
         if not (entry.is_symlink() or entry.is_file() or entry.is_dir()):
             return Fault("output_kind", f"output {name!r}: {entry.relative_to(root)} is neither file nor directory")
+        if entry.is_symlink() and entry != place:
+            return Fault("output_kind", f"output {name!r}: {entry.relative_to(root)} is a link; write a file there")
+        if not _is_unicode(entry.name):
+            said = f"the name {entry.relative_to(root)} is not UTF-8; choose another"
+            return Fault("output_kind", f"output {name!r}: {said}")
     return None
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tree(path: Path) -> Iterator[Path]:

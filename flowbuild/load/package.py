@@ -119,13 +119,15 @@ class _Reading:
     def _label(self, name: str, pointer: Pointer) -> Label:
         try:
             label = parse(f":{name}", self.package)
-            if name == "all" or label.output:
-                raise BadLabel(f"{name!r} means something else in a label", remedy="name the target otherwise")
-            return label
-        except BadLabel as error:
-            problem = error.message if name == "all" else f"{name!r} is not the name of a target"
+        except BadLabel:
+            label = None
+        if label is None or label.output:
+            problem = f"{name!r} is not the name of a target"
             self.to.fault(pointer, problem, "letters, digits and any of _+=,@~.-", BadLabel, key=True)
-            return Label(self.package, name)
+        elif name == "all":
+            problem = f"`//{self.package}:all` is the pattern that names every target here, so no target is named 'all'"
+            self.to.fault(pointer, problem, "choose another name", BadLabel, key=True)
+        return Label(self.package, name)
 
     def _target(self, label: Label, spec: JSON, pointer: Pointer) -> Target | None:
         owner = f"the target {label.name!r}"

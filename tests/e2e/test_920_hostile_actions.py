@@ -44,6 +44,15 @@ def test_what_an_action_leaves(space: Space, what: str) -> None:
     assert not (space.root / "out/bin/bad").exists() and space.read("out/bin/good/o") == "x\n"
 
 
+@pytest.mark.parametrize("leaves", ["touch $(printf 'caf\\351')", "ln -s $PWD/x y"])
+def test_a_directory_that_cannot_be_kept_fails_its_own_action_alone(space: Space, leaves: str) -> None:
+    script = "mkdir ${{ outputs.o }} && cd ${{ outputs.o }} && echo x > x && "
+    space.write("BUILD.yaml", action(script + leaves).replace(b'"o": "o"', b'"o": "o/"', 1))
+    ran = space.run("//...", "--continue", "always")
+    assert ran.code == 1 and ran.performed == 1 and "output 'o': " in ran.out, ran
+    assert space.read("out/bin/good/o") == "x\n"
+
+
 def test_who_closes_its_pipes_is_waited_for(space: Space) -> None:
     space.write("BUILD.yaml", action("exec >&- 2>&- <&-; sleep 0.3; echo x > ${{ outputs.o }}"))
     assert space.build("//:bad").performed == 1

@@ -174,6 +174,26 @@ def test_a_directory_may_not_hold_a_way_out(io: TinyIo, reaper: Reaper) -> None:
     assert "parts/deep/etc -> /etc" in message(run(io, reaper, script=script, outputs={"parts": "parts/"}))
 
 
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            "touch $(printf 'caf\\351')",
+            "output_kind: output 'd': the name out/d/caf\\udce9 is not UTF-8; choose another",
+        ),
+        ("mkdir x; cd x; ln -s $PWD me", "output_kind: output 'd': out/d/x/me is a link; write a file there"),
+        (
+            "ln -s /etc $(printf 'caf\\351')",
+            "output_escapes: output 'd' holds a link that leads out of the workspace: ",
+        ),
+    ],
+)
+def test_a_directory_holds_files_with_names_in_utf_8(io: TinyIo, reaper: Reaper, script: str, expected: str) -> None:
+    said = message(run(io, reaper, script=f"mkdir -p ../out/d; cd ../out/d; {script}", outputs={"d": "out/d/"}))
+    assert said.startswith(expected)
+    said.encode()
+
+
 def test_a_link_inside_is_followed(io: TinyIo, reaper: Reaper) -> None:
     assert io.text(run(io, reaper, script=f"echo x > real; ln -s $PWD/real {WRITE}", outputs=OUT), "out") == "x\n"
 

@@ -121,7 +121,7 @@ FAULTS = [
     ("  sorted:", "  so/rted:", "7:3: 'so/rted' is not the name of a target"),
     ("  sorted:", "  'a#b':", "7:3: 'a#b' is not the name of a target"),
     ("  sorted:", "  sörted:", "7:3: 'sörted' is not the name of a target"),
-    ("  sorted:", "  all:", "7:3: 'all' means something else in a label"),
+    ("  sorted:", "  all:", "7:3: `//words:all` is the pattern that names every target here"),
     ("  sorted:", "  Texts:", "7:3: 'Texts' and 'texts' differ only by capitals"),
     ("  sorted:", "  texts:", "7:3: the key 'texts' is given twice, first on line 3"),
     ("inputs.names }}", "inputs.nmes }}", "9:14: ${{ inputs.nmes }}: 'inputs' has no 'nmes'; did you mean 'names'?"),
