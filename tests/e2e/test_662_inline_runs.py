@@ -1,4 +1,4 @@
-"""Handlers that run inline in runs: tried again, for each item, replayed, verified; what ended the build is done again, and nothing else."""
+"""Inline handlers in runs: tried again, for each item, replayed, verified; a crash costs only what crashed."""
 
 from __future__ import annotations
 
