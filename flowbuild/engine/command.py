@@ -14,6 +14,7 @@ import errno
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
@@ -85,7 +86,7 @@ def _run(
 
 def streams(action: Action, io: Io) -> tuple[Capture, Capture]:
     """The logs of an action."""
-    return tuple(Capture(io.log(action, name), mask=io.mask) for name in ("stdout", "stderr"))  # type: ignore[return-value]
+    return tuple(Capture(partial(io.log, action, name), mask=io.mask) for name in ("stdout", "stderr"))  # type: ignore[return-value]
 
 
 def told(outcome: Outcome, captures: tuple[Capture, Capture], io: Io) -> Outcome:

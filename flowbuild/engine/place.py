@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowbuild.core.action import Action
+from flowbuild.core.action import Action, Staged
 from flowbuild.core.errors import BadPath
 from flowbuild.engine.engine import Io
 from flowbuild.store.refusal import refused as disk_refused
@@ -52,7 +52,7 @@ class Place:
 
     def environment(self, given: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, str]:
         """The variables that an action sees: those given, and its own home unless it declares another."""
-        own = {"HOME": str(self.home), "TMPDIR": str(self.tmp)}
+        own = {"HOME": f"{self.scratch}/home", "TMPDIR": f"{self.scratch}/tmp"}
         return {**given, **{name: value for name, value in own.items() if name not in declared}}
 
     def reproduce(
@@ -76,10 +76,13 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
     scratch = io.scratch(action)
     root = scratch / "tree" if staged else io.workspace
     place = Place(scratch, root, root / action.package, staged)
-    for directory in (f"{scratch}/home", f"{scratch}/tmp", f"{root}/{action.package}"):
-        _make(directory)
+    _make(f"{scratch}/home")
+    _make(f"{scratch}/tmp")
     if staged:
         io.stage(action.staged, root)
+    there = _parents(action.staged) if staged else set()
+    if action.package not in there:
+        _make(f"{root}/{action.package}")
     for path in action.outputs.values():
         inner = os.path.normpath(path)
         if os.path.isabs(inner) or inner.partition("/")[0] in ("", ".", ".."):
@@ -87,13 +90,25 @@ def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
         if not staged:
             with disk_refused(place.output(path)):
                 _remove(place.output(path))
-        _make(f"{root}/{os.path.dirname(inner)}")
+        if os.path.dirname(inner) not in there:
+            _make(f"{root}/{os.path.dirname(inner)}")
     return place
 
 
 def shown(path: Path, workspace: Path) -> str:
     """A path for people: from the workspace's root when it lies below."""
     return os.path.relpath(path, workspace) if path.is_relative_to(workspace) else str(path)
+
+
+def _parents(staged: Sequence[Staged]) -> set[str]:
+    """Every directory that staging made, from the root, which is empty."""
+    found: set[str] = set()
+    for item in staged:
+        directory = os.path.dirname(item.path.rstrip("/"))
+        while directory not in found:
+            found.add(directory)
+            directory = os.path.dirname(directory)
+    return found
 
 
 def _make(directory: str) -> None:

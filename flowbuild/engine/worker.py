@@ -50,8 +50,12 @@ Key = tuple[object, ...]
 class _Asked(NamedTuple):
     """A task: its text, and the file that holds it where the text is too long to tell, or is wanted once more."""
 
-    path: Path
+    scratch: Path
     text: str
+
+    @property
+    def path(self) -> Path:
+        return self.scratch / "request.json"
 
     def kept(self) -> Path:
         atomic_write(self.path, self.text.encode())
@@ -79,15 +83,16 @@ class _Answers:
     def __init__(self, action: Action, io: Io, place: Place) -> None:
         self._action = action
         self._io = io
-        self._file = place.scratch / "answer.json"
+        self._scratch = place.scratch
 
     def answer(self, question: Mapping[str, Any]) -> Generator[Event | Wait, Ready, Path | Mapping[str, Any]]:
         answer = yield from self._io.ask(self._action, question)
         if "value" in answer and question["op"] == "read_secret":
             return answer
-        with disk_refused(self._file):
-            self._file.write_text(json.dumps(answer), encoding="utf-8")
-        return self._file
+        file = self._scratch / "answer.json"
+        with disk_refused(file):
+            file.write_text(json.dumps(answer), encoding="utf-8")
+        return file
 
 
 class Workers:
@@ -107,7 +112,7 @@ class Workers:
         given = {**io.environment(action), "PYTHONHASHSEED": "0"}
         environment = place.environment(given, declared)
         asked = _request(action, io, place, environment)
-        request = _Asked(place.scratch / "request.json", json.dumps(asked))
+        request = _Asked(place.scratch, json.dumps(asked))
         captures = streams(action, io)
         if action.with_.get("inline"):
             called = yield from _inline(action, io, asked, environment, captures)
@@ -277,11 +282,11 @@ def _key(action: Action, given: Mapping[str, str]) -> Key:
 def _request(action: Action, io: Io, place: Place, environment: Mapping[str, str]) -> dict[str, Any]:
     """A task as the worker reads it. No variable but the homes: values may be secret, and this is a file."""
     with_ = action.with_
-    modules = {name: str(place.root / path) for name, path in with_["modules"].items()}
+    modules = {name: f"{place.root}/{path}" for name, path in with_["modules"].items()}
     source, module = with_.get("source"), with_.get("module")
     if source is not None:
         module = import_name(source, action.package)
-        modules[module] = str(place.root / source)
+        modules[module] = f"{place.root}/{source}"
     return {
         "arguments": with_["arguments"],
         "context": dict(action.context),

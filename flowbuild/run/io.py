@@ -32,15 +32,15 @@ class RunIo:
         self.search_path = search_path
         self._cas = cas
         self._directory = directory
+        self._has_logs = False
         self._door = door or Door(cas, None)
-        self._made: set[Path] = set()
 
     @property
     def mask(self) -> Mask:
         return self._door.secrets.mask
 
     def scratch(self, action: Action) -> Path:
-        place = self._directory / "stage" / _place(action)
+        place = self._scratch(action)
         with refused(place):
             try:
                 os.mkdir(place)
@@ -49,32 +49,32 @@ class RunIo:
                 os.mkdir(place)
             except FileNotFoundError:  # the first of its run
                 os.makedirs(place, exist_ok=True)
-        return place
+        return Path(place)
 
     def release(self, action: Action) -> None:
         """Remove what `scratch` made, once nobody needs it."""
-        remove_tree(self._directory / "stage" / _place(action))
+        remove_tree(self._scratch(action))
 
     def scrub(self, action: Action) -> None:
         """Remove what holds the value of a secret from what is left of an action."""
-        for path in list(leaks(self.mask, self._directory / "stage" / _place(action))):
+        for path in list(leaks(self.mask, Path(self._scratch(action)))):
             remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         base = os.fspath(root)
-        ensure_directory(root)
+        _make_root(base)
         made = {base}
         for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
             target = f"{base}/{item.path.rstrip('/')}"
             _make(os.path.dirname(target), made)
             if item.artifact is None:
-                copy_file(self.workspace / item.path, Path(target), fresh=True)
+                copy_file(f"{self.workspace}/{item.path}", target, fresh=True)
                 continue
             artifact = Artifact.from_doc(item.artifact)
             if artifact.is_directory:
                 materialize(self._cas, artifact, Path(target))
             else:
-                self._cas.copy_into(artifact.sha256, Path(target), executable=artifact.executable)
+                self._cas.copy_into(artifact.sha256, target, executable=artifact.executable)
 
     def collect(self, path: Path) -> Mapping[str, Any] | None:
         if not os.path.lexists(path):
@@ -85,11 +85,13 @@ class RunIo:
         return Artifact(self._cas.put(data), len(data)).doc()
 
     def log(self, action: Action, stream: str) -> Path:
-        directory = self._directory / "logs"
-        if directory not in self._made:
-            ensure_directory(directory)
-            self._made.add(directory)
-        return directory / f"{_place(action)}.{stream}"
+        if not self._has_logs:
+            ensure_directory(self._directory / "logs")
+            self._has_logs = True
+        return Path(f"{self._directory}/logs/{_place(action)}.{stream}")
+
+    def _scratch(self, action: Action) -> str:
+        return f"{self._directory}/stage/{_place(action)}"
 
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         return self._door.ask(action, question)
@@ -104,6 +106,15 @@ class RunIo:
             **declared,
             **self._door.secrets.given(action),
         }
+
+
+def _make_root(directory: str) -> None:
+    """Make a directory, and only if that cannot be done in one step its parents."""
+    with refused(directory):
+        try:
+            os.mkdir(directory)
+        except (FileExistsError, FileNotFoundError):
+            os.makedirs(directory, exist_ok=True)
 
 
 def _make(directory: str, made: set[str]) -> None:

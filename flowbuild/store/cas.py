@@ -181,7 +181,7 @@ class Cas:
                 os.close(descriptor)
         return data
 
-    def copy_into(self, digest: Digest, target: Path, *, executable: bool) -> None:
+    def copy_into(self, digest: Digest, target: Path | str, *, executable: bool) -> None:
         """As `copy_to`, where nothing is and nobody else looks: the file is written in place, which is cheaper."""
         with refused(self._place(digest)):
             descriptor = self._open(digest)

@@ -56,7 +56,7 @@ def atomic_write(path: Path, data: bytes, *, flush: bool = False, mode: int = 0o
         draft.install(os.fspath(path), mode=mode)
 
 
-def copy_file(source: Path, target: Path, *, executable: bool | None = None, fresh: bool = False) -> None:
+def copy_file(source: Path | str, target: Path | str, *, executable: bool | None = None, fresh: bool = False) -> None:
     """Copy a file's bytes: a clone where the file system does that, never a link. The target appears at once.
 
     `executable` None takes the source's own bit. Permissions are 0644 or 0755, whatever the umask says. `fresh` says
@@ -90,7 +90,7 @@ def created(path: os.PathLike[str] | str, mode: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(path: Path | str) -> None:
     """Remove a file, a link or a whole directory, however deep and however read-only. Links are never followed.
 
     What somebody else removes meanwhile is removed.
