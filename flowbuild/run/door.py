@@ -9,9 +9,9 @@ Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op"
          "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
          was asked, or `error`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
-Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, secrets_detected,
-         artifact_float_not_allowed, io_request_invalid; those of transports.
-Source:  seed 001, facts and replay rules; decision 5.
+Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, fact_request_conflict,
+         secrets_detected, artifact_float_not_allowed, io_request_invalid; those of transports.
+Source:  seed 001, facts and replay rules; decision 5; ADR 0019.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from flowbuild.core.action import Action
@@ -33,6 +34,7 @@ from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.record import now_millis
+from flowbuild.run.request import Asked, Requests
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 
@@ -76,7 +78,10 @@ class Kin(Protocol):
 
 
 class Door:
-    """The door of one run. `facts` are those bound before, as when a run goes on. `on_first` hears of each new one."""
+    """The door of one run. `facts` are those bound before, as when a run goes on, and `requests` what they answer.
+
+    `on_first` hears of each new one. `directory` is where the run works.
+    """
 
     def __init__(
         self,
@@ -90,8 +95,11 @@ class Door:
         clock: Callable[[], int] = now_millis,
         secrets: Secrets | None = None,
         children: Kin | None = None,
+        requests: Mapping[str, Asked] | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.secrets = secrets or Secrets({})
+        self._requests = Requests(self.secrets.mask, directory, requests)
         self._children = children
         self._cas = cas
         self._live = live
@@ -138,12 +146,30 @@ class Door:
                 raise Refused("missing_fact_key", f"{namespace}: a replayed call needs a fact key")
             return {"response": (yield from self._live.call(namespace, request)), "payload_id": None}
         self._check_key(key)
-        if key not in self.facts:
-            if self._live is None:
-                raise self._missing(key)
-            response = yield from self._live.call(namespace, request)
-            yield from self._bind(action, key, self._payload(action, response), {"namespace": namespace})
+        if key in self.facts:
+            if key in self._requests:
+                self._requests.check(action, key, namespace, request)
+        elif self._live is None:
+            raise self._missing(key)
+        else:
+            yield from self._first(self._live, action, namespace, request, key)
         return {"response": self._json(key), "payload_id": self.facts[key]}
+
+    def _first(
+        self, live: Transports, action: Action, namespace: str, request: Any, key: str
+    ) -> Generator[Event | Wait, Ready, None]:
+        """Ask the outside, and bind what it says. Another state may ask under this key meanwhile."""
+        asked = self._requests.check(action, key, namespace, request)
+        self._requests.claim(key, asked)
+        try:
+            response = yield from live.call(namespace, request)
+            data = self._payload(action, response)
+            self._requests.check(action, key, namespace, request)
+            self._requests.claim(key, asked)
+            yield from self._bind(action, key, data, {"namespace": namespace, "request": asked.request})
+        finally:
+            if key not in self.facts:
+                self._requests.release(key, asked)
 
     def _child(self, action: Action, namespace: str, request: Any, key: Any) -> Answering:
         """A child run answers even if the fact is there: it may have to go on, and must be the one that is meant."""

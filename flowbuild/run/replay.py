@@ -67,9 +67,10 @@ class Replay:
         self._story = story
         self._cas = cas
         self._engine = engine
-        door = Door(cas, None, story.facts, secrets=Secrets(os.environ, run_id=story.run_id))
-        self._secrets = door.secrets
-        self._io = RunIo(root, search_path, cas, root / ".flowbuild", door)
+        secrets, directory = Secrets(os.environ, run_id=story.run_id), root / ".flowbuild"
+        door = Door(cas, None, story.facts, secrets=secrets, requests=story.requests, directory=directory)
+        self._secrets = secrets
+        self._io = RunIo(root, search_path, cas, directory, door)
 
     def run(self) -> Iterator[Verdict]:
         """Every state, in the order in which the run entered them."""

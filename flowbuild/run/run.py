@@ -170,6 +170,8 @@ class Run:
             on_first=self._mark,
             missing_is_retryable=self.start.config.replay_missing_fact_retryable,
             children=children,
+            requests=self._story.requests if self._story else None,
+            directory=self._directory,
         )
 
     def check(self) -> None:

@@ -28,6 +28,7 @@ from flowbuild.core.event import (
     StateFailed,
     from_doc,
 )
+from flowbuild.run.request import Asked
 from flowbuild.store.tree import Artifact
 
 PERFORMED, REUSED, FAILED, SKIPPED, RUNNING = "performed", "reused", "failed", "skipped", "running"
@@ -111,6 +112,7 @@ class Story:
     status: str | None = None
     states: dict[str, Told] = field(default_factory=dict)
     facts: dict[str, Digest] = field(default_factory=dict)
+    requests: dict[str, Asked] = field(default_factory=dict)  # by the keys of facts; not of those that answer none
     children: dict[str, ToldChild] = field(default_factory=dict)  # by their ids, as they were spawned
     fault: str = ""
 
@@ -268,9 +270,13 @@ def _bound(told: Story, payload: Mapping[str, Any]) -> None:
         told.note("fact_recorded_conflict", f"{key!r} is bound twice")
     else:
         meta = payload.get("meta")
-        state = told.states.get(str(meta.get("state_id"))) if isinstance(meta, Mapping) else None
+        meta = meta if isinstance(meta, Mapping) else {}
+        state = told.states.get(str(meta.get("state_id")))
         if state is not None:
             state.facts[key] = Digest(payload_id)
+        if isinstance(meta.get("request"), str):
+            label = state.label if state is not None else ""
+            told.requests.setdefault(key, Asked(Digest(meta["request"]), label or "a state that is not told of"))
 
 
 def _goes_on(told: Story) -> None:

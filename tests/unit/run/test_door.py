@@ -76,9 +76,10 @@ def test_a_call_happens_once_and_its_fact_is_there_before_the_reply(cas: Cas) ->
     answer, events = ask(door, call("page", {"url": "u"}))
     payload_id = sha256(b'{"a":[true,null],"b":1}')
     assert answer == {"response": {"b": 1, "a": [True, None]}, "payload_id": payload_id}
-    meta = {"namespace": "http", "state_id": "a.main.call"}
+    request = sha256(b'{"namespace":"http","request":{"url":"u"}}')
+    meta = {"namespace": "http", "request": request, "state_id": "a.main.call"}
     assert events == [Domain("fact_recorded", {"key": "page", "payload_id": payload_id, "meta": meta})]
-    assert ask(door, call("page", {"url": "other"}), OTHER) == (answer, [])
+    assert ask(door, call("page", {"url": "u"}), OTHER) == (answer, [])
     assert outside.calls == [("http", {"url": "u"})]
     assert json.loads(cas.read(payload_id)) == {"b": 1, "a": [True, None]}
     assert door.asked == {"a.main.call", "b.main.call"}

@@ -1,0 +1,111 @@
+"""Two states that ask different things under one fact key: the second is refused, and nothing is done in its name.
+
+A real server counts what it is told.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flowbuild.testing import Space
+
+pytest.importorskip("httpx", reason="httpx is not installed: pip install '.[dev]'")
+
+BUILD = """
+targets:
+  one: {rule: python, handler: steps.py:one, outputs: {receipt: one.txt}}
+  two: {rule: python, handler: steps.py:two, inputs: {before: ":one"}, outputs: {receipt: two.txt}}
+  report: {rule: run, targets: [":two"]}
+"""
+STEPS = """
+def post(receipt, io, body, key):
+    request = {"method": "POST", "url": "URL", "body": body}
+    receipt.write_text(io.call("http", request, fact_key=key).response["body"])
+
+def one(receipt, io):
+    post(receipt, io, "pay the first", "receipt")
+
+def two(before, receipt, io):
+    post(receipt, io, "pay the second", "receipt")
+"""
+
+
+class Told(http.server.BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    bodies: list[str]
+
+    def do_POST(self) -> None:
+        Told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        answer = f"done: {Told.bodies[-1]}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *words: Any) -> None: ...
+
+
+@pytest.fixture
+def deeds(space: Space) -> Iterator[Space]:
+    Told.bodies = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Told)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    space.write("BUILD.yaml", BUILD)
+    space.write("steps.py", STEPS.replace("URL", f"http://127.0.0.1:{server.server_port}/"))
+    yield space
+    server.shutdown()
+    server.server_close()
+
+
+def rewrite(space: Space, old: str, new: str) -> None:
+    text = (space.root / "steps.py").read_text()
+    assert old in text
+    space.write("steps.py", text.replace(old, new))
+
+
+def test_the_second_question_under_a_key_is_refused_and_not_sent(deeds: Space) -> None:
+    failed = deeds.run("//:report")
+    assert (failed.code, Told.bodies) == (1, ["pay the first"]), failed
+    said = failed.out + failed.err
+    assert "'receipt'" in said and "of //:one" in said
+    (journal,) = deeds.root.glob("out/report/*/journal.jsonl")
+    assert '"code":"fact_request_conflict"' in journal.read_text()
+    assert "give each question a fact key of its own" in said
+    again = deeds.run("runs", "replay", str(journal.parent))
+    assert (again.code, len(Told.bodies)) == (0, 1), again
+    assert "2 equal" in again.out
+
+    rewrite(deeds, '"pay the second", "receipt"', '"pay the second", "second receipt"')
+    assert deeds.run("//:report").code == 0
+    assert Told.bodies[1:] == ["pay the first", "pay the second"]
+    again = deeds.run("runs", "replay", "//:report")
+    assert (again.code, len(Told.bodies)) == (0, 3) and "2 equal" in again.out, again
+
+
+def test_two_states_that_ask_the_same_share_the_answer(deeds: Space) -> None:
+    rewrite(deeds, "pay the second", "pay the first")
+    assert (deeds.run("//:report").code, Told.bodies) == (0, ["pay the first"])
+    again = deeds.run("runs", "replay", "//:report")
+    assert again.code == 0 and "2 equal" in again.out, again
+
+
+def test_a_path_in_the_directory_of_a_run_is_the_same_question_in_a_replay(deeds: Space) -> None:
+    rewrite(deeds, '"pay the second", "receipt"', 'str(before.absolute()), "second"')
+    assert deeds.run("//:report").code == 0
+    assert str(deeds.root) in Told.bodies[1]
+    again = deeds.run("runs", "replay", "//:report")
+    assert again.code == 0, again
+
+
+def test_a_request_that_is_never_twice_the_same_differs_in_a_replay(deeds: Space) -> None:
+    rewrite(deeds, '"pay the second", "receipt"', '__import__("os").urandom(8).hex(), "second"')
+    assert deeds.run("//:report").code == 0
+    again = deeds.run("runs", "replay", "//:report")
+    assert again.code == 1 and "fact_request_conflict" in again.out, again
+    assert len(Told.bodies) == 2
