@@ -21,7 +21,7 @@ from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
 from flowbuild.core.mask import STARS, Mask
 from flowbuild.core.secrets import hide_lines, looks_secret
-from flowbuild.engine.transport import Refused
+from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 
 LIMITS = frozenset({"max_bytes", "redirects", "timeout_ms"})
@@ -42,6 +42,7 @@ class Requests:
         self._mask = mask
         self._places = _written(directory) if directory else ()
         self._known = dict(known or {})
+        self._before = set(self._known)  # asked by an attempt of an earlier process, which may not be made alike
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -53,7 +54,11 @@ class Requests:
             data = data.replace(place, _PLACE)
         asked, known = Asked(sha256(self._mask.hide(data)), action.label), self._known.get(key)
         # A value may have become known as a secret after it was asked with: the same request is served all the same.
-        if known is not None and known.request not in (asked.request, sha256(data)):
+        is_before = key in self._before and known is not None and known.label == action.label
+        if is_before:  # its own question, in this attempt's words, which hold from now on
+            self._before.discard(key)
+            self._known[key] = asked
+        elif known is not None and known.request not in (asked.request, sha256(data)):
             message = f"the fact {key!r} is the answer to another request, of {known.label}"
             raise Refused("fact_request_conflict", f"{message}; give each question a fact key of its own", "Storage")
         return asked
@@ -98,4 +103,5 @@ def _canonical(value: Any) -> bytes:
 def _written(directory: Path) -> Iterable[bytes]:
     """How the path of a directory stands in JSON, links followed or not; the longer one first."""
     paths = {os.path.abspath(directory), os.path.realpath(directory)}
-    return [canonical(path)[1:-1] for path in sorted(paths, key=len, reverse=True)]
+    # No request can hold a path that isn't UTF-8.
+    return [canonical(path)[1:-1] for path in sorted(paths, key=len, reverse=True) if is_unicode(path)]

@@ -103,9 +103,21 @@ def test_a_path_in_the_directory_of_a_run_is_the_same_question_in_a_replay(deeds
     assert again.code == 0, again
 
 
-def test_a_request_that_is_never_twice_the_same_differs_in_a_replay(deeds: Space) -> None:
+def test_a_request_that_is_never_twice_the_same_is_answered_in_a_replay(deeds: Space) -> None:
     rewrite(deeds, '"pay the second", "receipt"', '__import__("os").urandom(8).hex(), "second"')
     assert deeds.run("//:report").code == 0
     again = deeds.run("runs", "replay", "//:report")
-    assert again.code == 1 and "fact_request_conflict" in again.out, again
+    assert again.code == 0 and "2 equal" in again.out, again
     assert len(Told.bodies) == 2
+
+
+def test_two_questions_of_one_state_are_refused_in_the_run_and_in_its_replay(deeds: Space) -> None:
+    rewrite(
+        deeds, '"pay the second", "receipt")', '"pay the second", "both")\n    post(receipt, io, "and tip", "both")'
+    )
+    assert deeds.run("//:report").code == 1
+    assert Told.bodies == ["pay the first", "pay the second"]
+    (journal,) = deeds.root.glob("out/report/*/journal.jsonl")
+    assert '"code":"fact_request_conflict"' in journal.read_text()
+    again = deeds.run("runs", "replay", str(journal.parent))
+    assert again.code == 0 and "2 equal" in again.out, again

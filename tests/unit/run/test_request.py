@@ -227,3 +227,13 @@ def test_of_two_that_were_sent_all_the_same_the_second_is_not_given_the_answer_o
     assert other["response"] == {"number": 3}
     assert code(end(same)[0]) == "fact_request_conflict"
     assert ask(door, {"url": "b"}, ONE) == other
+
+
+def test_an_attempt_that_was_killed_may_have_asked_in_other_words(cas: Cas) -> None:
+    outside = Outside()
+    said, events = end(steps(Door(cas, outside), {"url": "a", "body": "1"}, ONE))
+    told = story(envelopes(*BEGUN, *events))
+    again = Door(cas, outside, told.facts, requests=told.requests)
+    assert ask(again, {"url": "a", "body": "2"}, ONE) == said
+    assert code(ask(again, {"url": "a", "body": "3"}, ONE)) == "fact_request_conflict"
+    assert len(outside.calls) == 1
