@@ -11,6 +11,7 @@ Errors:  BadAttribute, UndeclaredModule; they are returned, to be reported toget
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -49,9 +50,11 @@ class Resolved(NamedTuple):
 
 def import_name(path: str, package: str) -> str:
     """The name that a module of a package is imported by: its path within the package, dots for slashes."""
-    inner = PurePosixPath(path).relative_to(package).with_suffix("")
-    parts = inner.parts[:-1] if inner.name == "__init__" else inner.parts
-    return ".".join(parts)
+    if package and not path.startswith(f"{package}/"):
+        raise ValueError(f"{path!r} is not in the package {package!r}")
+    inner, _ = os.path.splitext(path[len(package) + 1 :] if package else path)
+    above, _, name = inner.rpartition("/")
+    return (above if name == "__init__" else inner).replace("/", ".")
 
 
 def imports(source: str, path: str, name: str = "") -> tuple[list[Import], list[FlowError]]:

@@ -119,10 +119,21 @@ def _remove_shallow(name: str, parent: int | None, depth: int) -> bool:
             for below, is_directory in _names(descriptor):
                 if not is_directory:
                     os.unlink(below, dir_fd=descriptor)
+                elif depth == _SHALLOW and _is_removed(below, descriptor):
+                    pass  # of a place that was used, the upper directories are often empty
                 elif not depth or not _remove_shallow(below, descriptor, depth - 1):
                     return False
         finally:
             os.close(descriptor)
+        os.rmdir(name, dir_fd=parent)
+    except OSError:
+        return False
+    return True
+
+
+def _is_removed(name: str, parent: int) -> bool:
+    """Remove a directory, if it is empty."""
+    try:
         os.rmdir(name, dir_fd=parent)
     except OSError:
         return False
