@@ -1,14 +1,17 @@
 """A handler called in the build's own process, where its target says `inline: true`. The process is then as it was.
 
 Knows nothing of actions. What Python can put back is put back: directory, variables, search path, finders, modules,
-streams, signals, umask. What a distribution or the handler does to the state of other modules stays, and a process that
-ends itself ends the build. Nobody can end a call, so nothing else goes on until it returns.
+streams, signals, umask, settings of the interpreter. What a distribution or the handler does to the state of other
+modules stays, and a process that ends itself ends the build. Nobody can end a call, so nothing else goes on until it
+returns.
 
 Shapes:  a request as in `worker_main`; a reply too, with code `thread_left` where a thread still runs afterwards.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import io
 import os
 import signal
@@ -16,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -34,7 +38,7 @@ def perform(request: Request, variables: Mapping[str, str], captures: tuple[Capt
     """Call one handler, and put everything back."""
     pid, threads = os.getpid(), set(threading.enumerate())
     with ExitStack() as stack:
-        for keep in (_process(), _signals(), _modules(request), _streams(captures)):
+        for keep in (_process(), _interpreter(), _signals(), _modules(request), _streams(captures)):
             stack.enter_context(keep)
         reply = once(request, dict(variables), [], ask)
         if os.getpid() != pid:  # the handler forked, and this is the child: nothing here is its own
@@ -79,7 +83,7 @@ def _process() -> Iterator[None]:
     """Directory, variables, paths of imports, words, umask, time zone."""
     here, umask, tempdir = os.open(".", os.O_RDONLY), os.umask(0o077), tempfile.tempdir
     os.umask(umask)
-    variables = dict(os.environ)
+    environ, variables = os.environ, dict(os.environ)
     lists = (sys.path, sys.meta_path, sys.path_hooks, sys.argv)
     held = [list(one) for one in lists]
     os.environ["TZ"] = "UTC"  # which is what every handler has
@@ -91,6 +95,7 @@ def _process() -> Iterator[None]:
         os.close(here)
         os.umask(umask)
         tempfile.tempdir = tempdir
+        os.environ = environ  # noqa: B003 - the handler may have put another in its place
         set_variables(variables)
         time.tzset()
         sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists
@@ -99,22 +104,47 @@ def _process() -> Iterator[None]:
 
 
 @contextmanager
+def _interpreter() -> Iterator[None]:
+    """Settings that would change what the next handler comes to, or how the build itself runs."""
+    import decimal
+
+    trace, profile = sys.gettrace(), sys.getprofile()
+    depth, digits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
+    collects, dumps = gc.isenabled(), faulthandler.is_enabled()
+    try:
+        with warnings.catch_warnings(), decimal.localcontext():
+            yield
+    finally:
+        sys.settrace(trace)
+        sys.setprofile(profile)
+        sys.setrecursionlimit(depth)
+        sys.set_int_max_str_digits(digits)
+        (gc.enable if collects else gc.disable)()
+        faulthandler.cancel_dump_traceback_later()
+        if not dumps:
+            faulthandler.disable()
+
+
+@contextmanager
 def _signals() -> Iterator[None]:
-    """What signals do, and no alarm after the call. Only the first thread may say so."""
+    """What signals do and which wait, and no alarm after the call. Only the first thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     wakeup = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
         for number, held in before.items():
             if held is not None and signal.getsignal(number) is not held:
                 signal.signal(number, held)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager

@@ -153,6 +153,48 @@ def test_what_a_handler_did_to_the_process_is_undone_for_the_next(space: Space) 
     assert space.run("//:all").out.startswith("up to date")
 
 
+INTERPRETER = """
+import decimal, faulthandler, gc, os, signal, sys, warnings
+
+def spoils(source, o, word):
+    warnings.simplefilter("error")
+    decimal.getcontext().prec = 3
+    gc.disable()
+    sys.setrecursionlimit(100_000)
+    sys.set_int_max_str_digits(700)
+    faulthandler.dump_traceback_later(1, exit=True, file=sys.__stderr__)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.setitimer(signal.ITIMER_PROF, 0.01)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.01)
+    o.write_text("spoiled")
+    os.environ = None
+    sys.settrace(lambda *told: None)
+    sys.setprofile(lambda *told: None)
+
+def sees(source, o, word):
+    held = [warnings.filters[0][0] == "error", decimal.getcontext().prec == 3, not gc.isenabled()]
+    held += [sys.getrecursionlimit() == 100_000, sys.get_int_max_str_digits() == 700]
+    held += [bool(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.gettrace() or sys.getprofile()]
+    o.write_text(str(any(held)))
+"""
+
+
+def test_what_a_handler_did_to_the_interpreter_is_undone_too(space: Space) -> None:
+    space.write("steps.py", INTERPRETER)
+    declare(space, "inline: true", a="spoils", b="sees")
+    assert space.run("-j1", "//:all").code == 0
+    assert space.read("out/bin/b/o") == "False"
+
+
+def test_an_interrupt_ends_the_build_when_the_handler_returns(space: Space) -> None:
+    text = "import os, signal\ndef waits(source, o, word):\n    os.kill(os.getpid(), signal.SIGINT)\n    o.write_text('x')\n"
+    space.write("steps.py", text + "def writes(source, o, word):\n    o.write_text('y')\n")
+    declare(space, "inline: true", a="waits", b="writes")
+    assert space.run("-j1", "//:a", "//:b").code == 130
+    assert not (space.root / "out/bin/b").exists()
+    assert space.run("-j1", "//:a", "//:b").performed == 1  # what was done before it is kept
+
+
 def test_an_inline_result_has_a_key_of_its_own_and_why_says_so(space: Space) -> None:
     declare(space, "", t="writes")
     space.build("//:t")
