@@ -19,6 +19,7 @@ from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.engine.engine import Io
 from flowbuild.engine.leak import leaks
 from flowbuild.engine.place import Place
+from flowbuild.engine.transport import is_unicode
 
 SHOWN = 8  # undeclared files that a message names
 
@@ -87,18 +88,10 @@ def _fault(name: str, path: str, place: Path, root: Path) -> Fault | None:
             return Fault("output_kind", f"output {name!r}: {entry.relative_to(root)} is neither file nor directory")
         if entry.is_symlink() and entry != place:
             return Fault("output_kind", f"output {name!r}: {entry.relative_to(root)} is a link; write a file there")
-        if not _is_unicode(entry.name):
+        if not is_unicode(entry.name):
             said = f"the name {entry.relative_to(root)} is not UTF-8; choose another"
             return Fault("output_kind", f"output {name!r}: {said}")
     return None
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _tree(path: Path) -> Iterator[Path]:

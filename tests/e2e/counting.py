@@ -1,9 +1,21 @@
-"""A server on loopback that counts how often it was asked."""
+"""Servers on loopback, and one that counts how often it was asked."""
 
 from __future__ import annotations
 
 import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server that answers as the handler does."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 class Counting(http.server.BaseHTTPRequestHandler):

@@ -6,11 +6,11 @@ A real server counts what it is told.
 from __future__ import annotations
 
 import http.server
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from counting import serving
 
 from flowbuild.testing import Space
 
@@ -54,13 +54,10 @@ class Told(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def deeds(space: Space) -> Iterator[Space]:
     Told.bodies = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Told)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     space.write("BUILD.yaml", BUILD)
-    space.write("steps.py", STEPS.replace("URL", f"http://127.0.0.1:{server.server_port}/"))
-    yield space
-    server.shutdown()
-    server.server_close()
+    with serving(Told) as url:
+        space.write("steps.py", STEPS.replace("URL", url))
+        yield space
 
 
 def rewrite(space: Space, old: str, new: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from counting import Counting
+from counting import Counting, serving
 
 from flowbuild.testing import Space
 
@@ -38,13 +36,10 @@ def side(side):
 @pytest.fixture
 def report(space: Space) -> Iterator[Space]:
     Counting.seen = 0
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     space.write("BUILD.yaml", BUILD)
-    space.write("steps.py", STEPS.replace("URL", f"http://127.0.0.1:{server.server_port}/"))
-    yield space
-    server.shutdown()
-    server.server_close()
+    with serving(Counting) as url:
+        space.write("steps.py", STEPS.replace("URL", url))
+        yield space
 
 
 def latest(space: Space, code: int = 0) -> str:
