@@ -75,6 +75,8 @@ class _Called(NamedTuple):
     error: ErrorInfo | None = None
     said: str | None = None
     context: Mapping[str, Any] | None = None
+    lingers: bool = False
+    """Whether somebody may still be there who can use the action's directory."""
 
 
 class _Answers:
@@ -131,7 +133,10 @@ class Workers:
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
         reproduce = None
-        if error is not None:
+        if error is None:
+            if not called.lingers:
+                io.vacate(action)
+        else:
             path = os.path.relpath(request.kept_again(), place.cwd)
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", path)
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
@@ -174,7 +179,7 @@ class Workers:
         if reply is None:
             refused = refused or child.refused  # which is known now
             return _Called(cannot(refused) if refused else silent or _lost(status, spent, timed_out))
-        return _called(reply, shown)
+        return _called(reply, shown, not self._reaper.is_alone)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -230,7 +235,7 @@ def _inline(
     finally:
         for capture in captures:
             capture.close()
-    return _called(reply, shown)
+    return _called(reply, shown, reply["lingers"])
 
 
 def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | None:
@@ -243,9 +248,9 @@ def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | 
     return shown
 
 
-def _called(reply: Mapping[str, Any], shown: str | None) -> _Called:
+def _called(reply: Mapping[str, Any], shown: str | None, lingers: bool) -> _Called:
     if reply["ok"]:
-        return _Called(context=reply.get("context"))
+        return _Called(context=reply.get("context"), lingers=lingers)
     more = {name: reply[name] for name in ("category", "retryable") if name in reply}
     return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
 
