@@ -43,7 +43,9 @@ class RunIo:
         return self._door.secrets.mask
 
     def scratch(self, action: Action, directories: Iterable[str] = ()) -> Path:
-        return Path(self._pool.take(_place(action), directories))
+        name = _place(action)
+        self._vacated.discard(name)  # of an attempt that was refused afterwards
+        return Path(self._pool.take(name, directories))
 
     def vacate(self, action: Action) -> None:
         self._vacated.add(_place(action))
