@@ -42,12 +42,15 @@ def config(space: Workshop, *words: str) -> dict[str, Any]:
 
 
 def test_the_nearer_place_wins(space: Workshop) -> None:
-    space.write("flowbuild.yaml", "run: {event_profile: verbose, jobs: 3, retry: {attempts: 2}, skip_tags: [old]}")
+    space.write(
+        "flowbuild.yaml",
+        "run: {event_profile: verbose, jobs: 3, retry: {attempts: 2}, skip_tags: [old], nix_flake_allowlist: ['github:a']}",
+    )
     found = config(space)
     assert found["event_profile"] == "Minimal"
     assert found["retry_policy"]["max_attempts"] == 4
     assert found["execution_mode"] == {"FanOutJoin": {"max_concurrency": 3}}
-    assert found["skip_tags"] == ["impure"]
+    assert (found["skip_tags"], found["nix_flake_allowlist"]) == (["impure"], ["github:a"])
     flags = ("-j1", "--event-profile", "custom:a,b", "--attempts", "7", "--skip-tag", "report", "--skip-tag", "impure")
     found = config(space, *flags, "--policy", "live")
     assert found["event_profile"] == {"Custom": "a,b"}
