@@ -264,7 +264,9 @@ class Build:
             self.session,
             self.graph,
             numbers,
-            self.start_of(asked) if going is None else started(going.story, self.session.cas, asked.op),
+            self.start_of(asked, self.graph, numbers)
+            if going is None
+            else started(going.story, self.session.cas, asked.op),
             run_id,
             place,
             policy=Policy(request.policy),
@@ -277,9 +279,9 @@ class Build:
             nursery=lambda birth: ChildRun(self, birth),
         )
 
-    def start_of(self, asked: Asked) -> StartRun:
+    def start_of(self, asked: Asked, graph: StateGraph, numbers: Sequence[int]) -> StartRun:
         """What a new run of what is asked begins with."""
-        variables = tuple(sorted(self.session.facts.asked_variables))
+        variables = tuple(sorted({name for number in numbers for name in graph.states[number].passes}))
         if asked.parent is None:
             asked = asked._replace(settings=written(self.request.sets, self.package))
         return start_run(asked, self.request.channel, self.request.policy, variables, self.session.facts.commit)

@@ -217,9 +217,7 @@ class Run:
         result = self.result
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.record.begin()
-        final = self.desk.contexts.final(result.products)
-        for snapshot in self.desk.contexts.snapshots:
-            self.desk.snapshot(snapshot)
+        final = self.desk.final(result.products)
         is_sealed = self._story is not None and self._story.status is not None
         events = [] if is_sealed else self._keep([RunCompleted(status, final)])
         self.record.seal()
@@ -249,9 +247,15 @@ class Run:
     def performed(self) -> bool:
         return self.record.begun
 
+    @property
+    def resumed(self) -> Path | None:
+        """The journal, if the run was killed and is gone on with: it tells more than is known here."""
+        return self._journal if self._story is not None else None
+
     def _begin(self) -> Path:
-        """The manifest is kept as soon as the journal names it."""
+        """The manifest and the first snapshots are kept before the journal names them."""
         keep(self.start, self._session.cas)
+        self.desk.keep_snapshots()
         place = self._place()
         if place == self._directory:  # a bundle's status names its writer
             (place / PID).write_text(f"{os.getpid()}\n")

@@ -139,17 +139,26 @@ def test_only_programs_below_the_allowed_directories(
     run: Callable[..., Replying], programs: Path, tmp_path: Path
 ) -> None:
     outside = script(tmp_path, "print(1)", "other")
+    (tmp_path / "bin2").mkdir()
     (programs / "link").symlink_to(outside)
     (programs / "plain").write_text("x")
     asked = {
         outside: "exec_program_not_allowed",
         str(programs / "link"): "exec_program_not_allowed",
         f"{programs}/../other": "exec_program_not_allowed",
+        script(tmp_path / "bin2", "print(1)"): "exec_program_not_allowed",
         str(programs / "absent"): "exec_program_missing",
         str(programs / "plain"): "exec_program_not_executable",
         f"{programs}/tool\0": "exec_request_invalid",
     }
     assert {path: refused(run(path)).info.code for path in asked} == asked
+
+
+def test_an_allowed_directory_may_be_a_link(reaper: Reaper, tmp_path: Path, programs: Path) -> None:
+    (tmp_path / "link").symlink_to(programs)
+    transport = ExecTransport(reaper, tmp_path / "io", [f"{tmp_path}/link/"])
+    script(programs, "print(1)")
+    assert reply(transport({"program_path": f"{tmp_path}/link/tool"})) == 1
 
 
 def test_a_file_is_read_and_bounded(tmp_path: Path) -> None:

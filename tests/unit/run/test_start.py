@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workshop import Workshop, declare, target
 
 from flowbuild.core.canonical import canonical, sha256
 from flowbuild.core.errors import BadConfig, BadManifest, FlowError, InvalidPlan, RunStale, SecretsDetected
-from flowbuild.core.ids import OpId, StateId
+from flowbuild.core.ids import OpId, StateId, new_run_id
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.graph.state import State
@@ -63,11 +64,23 @@ def test_what_does_not_fit_together(one: StartRun, kind: type[FlowError], said: 
         check_start(one, [STATE], [0])
 
 
-def test_the_plan_is_looked_at_last() -> None:
-    with pytest.raises(InvalidPlan, match="^DuplicateStateId"):
-        check_start(start(), [STATE, STATE], [0, 1])
-    with pytest.raises(BadManifest, match="^run_config_mismatch"):
-        check_start(start()._replace(config=RunConfig()), [STATE, STATE], [0, 1])
+IN_ORDER: list[tuple[str, dict[str, Any]]] = [
+    ("unsupported_execution_mode", {"config": RunConfig(max_concurrency=0)}),
+    ("manifest_not_canonical", {"manifest": b"{}  "}),
+    ("manifest_id_mismatch", {"manifest_id": sha256(b"")}),
+    ("manifest_op_id_mismatch", {"op": "b"}),
+    ("run_config_mismatch", {"config": RunConfig(skip_tags=("a",))}),
+    ("DuplicateStateId", {}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(IN_ORDER)))
+def test_of_several_faults_the_first_in_order_is_told(first: int) -> None:
+    one = start()
+    for _, wrong in reversed(IN_ORDER[first:]):
+        one = one._replace(**wrong)
+    with pytest.raises((BadConfig, BadManifest, InvalidPlan), match=f"^{IN_ORDER[first][0]}"):
+        check_start(one, [STATE, STATE], [0, 1])
 
 
 def test_the_store_has_the_manifest_as_it_is(tmp_path: Path) -> None:
@@ -128,3 +141,15 @@ def test_what_was_set_is_looked_at_and_not_whose_it_is() -> None:
         check_start(setting({"//:a.limit": "password=3"}), [STATE], [0])
     with pytest.raises(BadManifest, match="do not say what was asked"):
         check_start(setting(["//:a.limit=3"]), [STATE], [0])
+
+
+def test_a_run_that_does_not_fit_together_writes_nothing(tmp_path: Path) -> None:
+    space = Workshop(tmp_path / "w")
+    space.write("BUILD.yaml", declare({"a": target("a")}))
+    with space.open("//:a") as build:
+        asked = Asked(OpId("a"), "//:a", {}, build.config())
+        run = build.new_run([0], asked, new_run_id(), lambda: pytest.fail("it begins"))
+        run.start = run.start._replace(op="b")
+        with pytest.raises(BadManifest, match="^manifest_op_id_mismatch"):
+            next(run.events())
+        assert not build.session.cas.intact(run.start.manifest_id)
