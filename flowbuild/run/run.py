@@ -30,7 +30,7 @@ from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
-from flowbuild.run.record import Record, now_millis
+from flowbuild.run.record import Record
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.room import Room
@@ -42,6 +42,7 @@ from flowbuild.run.start import StartRun, check_held, check_start, keep
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
+from flowbuild.store.journal import now_millis
 
 PID = "pid"
 """The file, beside the journal of a run without a bundle, that names the process at work on it."""
