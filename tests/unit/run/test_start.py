@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flowbuild.core.canonical import canonical, sha256
-from flowbuild.core.errors import BadConfig, BadManifest, FlowError, InvalidPlan, RunStale, SecretsDetected
+from flowbuild.core.errors import BadConfig, BadManifest, FlowError, RunStale, SecretsDetected
 from flowbuild.core.ids import OpId, StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
@@ -63,11 +63,21 @@ def test_what_does_not_fit_together(one: StartRun, kind: type[FlowError], said: 
         check_start(one, [STATE], [0])
 
 
-def test_the_plan_is_looked_at_last() -> None:
-    with pytest.raises(InvalidPlan, match="^DuplicateStateId"):
-        check_start(start(), [STATE, STATE], [0, 1])
-    with pytest.raises(BadManifest, match="^run_config_mismatch"):
-        check_start(start()._replace(config=RunConfig()), [STATE, STATE], [0, 1])
+def test_of_several_faults_the_first_of_the_seed_s_order_is_told() -> None:
+    """Everything is wrong at first; each row mends what the one before named."""
+    good, other = start(), RunConfig(skip_tags=("a",))
+    rows = [
+        ("unsupported_execution_mode", StartRun("b", RunConfig(max_concurrency=0), b"{}  ", sha256(b""))),
+        ("manifest_not_canonical", StartRun("b", other, b"{}  ", sha256(b""))),
+        ("the manifest would hold what looks like a secret", StartRun("b", other, start(password="x").manifest, sha256(b""))),
+        ("manifest_id_mismatch", StartRun("b", other, good.manifest, sha256(b""))),
+        ("manifest_op_id_mismatch", good._replace(op="b", config=other)),
+        ("run_config_mismatch", good._replace(config=other)),
+        ("DuplicateStateId", good),
+    ]  # fmt: skip
+    for said, one in rows:
+        with pytest.raises(FlowError, match=f"^{said}"):
+            check_start(one, [STATE, STATE], [0, 1])
 
 
 def test_the_store_has_the_manifest_as_it_is(tmp_path: Path) -> None:
