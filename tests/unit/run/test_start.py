@@ -18,7 +18,7 @@ from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
 from flowbuild.graph.state import State
 from flowbuild.run.manifest import Asked
-from flowbuild.run.start import StartRun, check_held, check_start, start_run, started
+from flowbuild.run.start import StartRun, check_held, check_start, keep, start_run, started
 from flowbuild.run.story import Story
 from flowbuild.store.cas import SEALED_NS, Cas
 
@@ -118,15 +118,28 @@ def test_another_manifest_than_the_journal_s(tmp_path: Path) -> None:
         started(told, cas, "a")
 
 
-def test_a_manifest_that_was_edited_in_the_store(tmp_path: Path) -> None:
-    cas, one = Cas(tmp_path), start()
+def edit_in(cas: Cas, one: StartRun) -> None:
+    """Edit a manifest where it lies, and take care that stat doesn't tell."""
     path = cas.path(cas.put(one.manifest))
     path.chmod(0o644)
     path.write_bytes(one.manifest.replace(b'"//:a"', b'"//:b"'))
     os.utime(path, ns=(SEALED_NS, SEALED_NS))
     path.chmod(0o444)
+
+
+def test_a_manifest_that_was_edited_in_the_store(tmp_path: Path) -> None:
+    cas, one = Cas(tmp_path), start()
+    edit_in(cas, one)
     with pytest.raises(BadManifest, match="^manifest_artifact_mismatch"):
         started(story(one), cas, "a")
+    assert cas.path(one.manifest_id).exists()  # it is the evidence: nobody removes it, or makes it anew
+
+
+def test_a_new_run_makes_anew_what_was_edited(tmp_path: Path) -> None:
+    cas, one = Cas(tmp_path), start()
+    edit_in(cas, one)
+    keep(one, cas)
+    assert started(story(one), cas, "a") == one
 
 
 def test_what_was_set_is_looked_at_and_not_whose_it_is() -> None:
