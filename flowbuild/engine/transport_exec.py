@@ -79,7 +79,7 @@ class ExecTransport:
         return real
 
     def _run(self, program: str, argv: list[str], env: dict[str, str], place: Path, timeout_ms: int) -> Replying:
-        captures = Capture(place / "stdout", 2 * MOST), Capture(place / "stderr", 2 * MOST)
+        captures = Capture(place / "stdout", MOST), Capture(place / "stderr", MOST)
         start = Start(program, (program, *argv), place, env, stdin=place / "stdin")
         try:
             child = self._reaper.start(start)

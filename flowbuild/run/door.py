@@ -33,10 +33,10 @@ from flowbuild.engine.engine import Answering, Ready, Wait
 from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
-from flowbuild.run.record import now_millis
 from flowbuild.run.request import Asked, Requests
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
+from flowbuild.store.journal import now_millis
 
 MOST_RANDOM = 1 << 20
 LONGEST_KEY = 512
@@ -257,8 +257,6 @@ class Door:
             name, payload = event["name"], event["payload"]
             if not isinstance(name, str) or not name or name in RESERVED_EVENTS:
                 raise Refused("event_invalid", f"{name!r} is no name for an event of a handler")
-            if not excuses(action.doc) and (looks_secret(name) or find_secret(payload) is not None):
-                raise Refused("secrets_detected", "an event holds what looks like a secret")
             self._payload(action, [name, payload])
         for event in question["events"]:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
@@ -297,7 +295,7 @@ class Door:
         """A value as a fact: canonical JSON, no floats, nothing that looks secret, and no secret that is known."""
         data = _canonical(value)
         if not excuses(action.doc) and find_secret(value) is not None:
-            raise Refused("secrets_detected", "a fact holds what looks like a secret")
+            raise Refused("secrets_detected", "a fact or an event holds what looks like a secret")
         if self.secrets.mask.finds(data):
             raise Refused("secrets_detected", "a fact or an event holds the value of a secret")
         return data

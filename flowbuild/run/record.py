@@ -12,18 +12,13 @@ from pathlib import Path
 
 from flowbuild.core.event import Domain, Event, to_doc
 from flowbuild.core.ids import RunId
-from flowbuild.store.journal import Journal
+from flowbuild.store.journal import Journal, now_millis
 
 # What must be on the disk before anything that follows from it happens.
 BARRIERS = frozenset({"fact_recorded", "effect_intended", "child_run_spawned"})
 # Events are flushed to disk this often while a run goes on, and at its end. Where flushing is slow, so much less often
 # that it takes a tenth of the time; but no second passes without.
 FLUSH_SECONDS, FLUSH_LATEST, FLUSH_REST = 0.02, 1.0, 9
-
-
-def now_millis() -> int:
-    """The wall clock. Informational: nothing is decided by it."""
-    return time.time_ns() // 1_000_000
 
 
 class Record:

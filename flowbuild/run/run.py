@@ -30,7 +30,7 @@ from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
-from flowbuild.run.record import Record, now_millis
+from flowbuild.run.record import Record
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.room import Room
@@ -38,10 +38,11 @@ from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stop
 from flowbuild.run.skip import skipped
-from flowbuild.run.start import StartRun, check_held, check_start, keep
+from flowbuild.run.start import StartRun, check_start, keep
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
+from flowbuild.store.journal import now_millis
 
 PID = "pid"
 """The file, beside the journal of a run without a bundle, that names the process at work on it."""
@@ -184,7 +185,6 @@ class Run:
         check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
-            check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
             outputs = self.desk.memory.outputs

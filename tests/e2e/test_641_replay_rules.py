@@ -45,6 +45,8 @@ def test_a_replay_makes_no_transport(
 ) -> None:
     space = Workshop(tmp_path / "workspace", PythonEngine)
     space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o): o.write_text('')\n")
+    assert (space.make("//:report").code, made) == (0, ["Outside"])  # no question, and none is made
     space.write("h.py", "def a(o, io): o.write_text(str([io.call('clock', {}, 'now').response, io.now_millis()]))\n")
     assert space.make("//:report").code == 0
     assert set(made) == {"Outside", "Router", "ExecTransport", "HttpTransport"}
