@@ -1,7 +1,8 @@
 """What a bundle holds so that it explains and repeats itself: every artifact that its journal leads to.
 
 Knows nothing of documents. The manifest, action documents and their listings, sources, outputs, facts and context
-snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held.
+snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held. So is
+a source that holds the value of a secret.
 
 Shapes:  yields (digest, bytes); `external` collects {"sha256", "path"} rows.
 """
@@ -79,7 +80,7 @@ class Objects:
                 continue
             place = self._session.workspace.root / path
             data = place.read_bytes() if place.is_file() and place.stat().st_size <= self._most else None
-            if data is None or sha256(data) != digest:
+            if data is None or sha256(data) != digest or self._session.mask.finds(data):
                 self._is_external(digest, path)
             else:
                 yield from self._bytes(data)

@@ -83,6 +83,7 @@ class ExecTransport:
         start = Start(program, (program, *argv), place, env, stdin=place / "stdin")
         try:
             child = self._reaper.start(start)
+            start.stdin.unlink()  # the program has it open, and whoever is killed now leaves no request behind
         except OSError as error:
             raise Refused("exec_spawn_failed", f"cannot start {program}: {error.strerror}", "OffChain") from None
         exit_ = yield from attend(self._reaper, child, captures, timeout_ms / 1000)

@@ -139,6 +139,7 @@ class Door:
         namespace, request, key = question["namespace"], question["request"], question["fact_key"]
         if not isinstance(namespace, str) or not namespace:
             raise Refused("io_request_invalid", "a namespace is a text")
+        self._check_words("a namespace", namespace)  # the event of a fact names it
         if self._live is not None and self._children is not None and self._children.serves(namespace):
             return (yield from self._child(action, namespace, request, key))
         if key is None:
@@ -288,8 +289,11 @@ class Door:
         is_text = isinstance(key, str) and is_unicode(key)
         if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
             raise Refused("io_request_invalid", f"{key!a} is no fact key")
-        if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
-            raise Refused("secrets_detected", "a fact key looks like a secret")
+        self._check_words("a fact key", key)
+
+    def _check_words(self, what: str, text: str) -> None:
+        if looks_secret(text) or self.secrets.mask.finds(text.encode("utf-8", "replace")):
+            raise Refused("secrets_detected", f"{what} looks like a secret")
 
     def _payload(self, action: Action, value: Any) -> bytes:
         """A value as a fact: canonical JSON, no floats, nothing that looks secret, and no secret that is known."""

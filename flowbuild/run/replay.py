@@ -68,6 +68,7 @@ class Replay:
         self._cas = cas
         self._engine = engine
         secrets, directory = Secrets(os.environ, run_id=story.run_id), root / ".flowbuild"
+        secrets.know(_secrets(story, cas))
         door = Door(cas, None, story.facts, secrets=secrets, requests=story.requests, directory=directory)
         self._secrets = secrets
         self._io = RunIo(root, search_path, cas, directory, door)
@@ -162,6 +163,15 @@ class Replay:
         if not apart:
             return Verdict(told, Found.EQUAL)
         return Verdict(told, Found.DIFFERS, " ".join([f"output {next(iter(apart))}", *_host(doc)]), apart)
+
+
+def _secrets(story: Story, cas: Cas) -> Iterator[str]:
+    """The secrets that any state of a run names: what one state has is known when another speaks, as it was then."""
+    keys = {key for told in story.states.values() for key in (told.action, *told.items) if key is not None}
+    for key in sorted(keys):
+        data = cas.read(Digest(key))
+        if b'"secrets"' in data:
+            yield from json.loads(data)["with"].get("secrets") or ()
 
 
 def _digests(outputs: Mapping[str, Artifact]) -> dict[str, Digest]:

@@ -152,8 +152,9 @@ class Run:
     def _door(self, flushes: bool, children: ChildRuns) -> Door:
         """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
         session, settings = self._session, self._session.workspace.config.outside
-        secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)
+        secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key, mask=session.mask)
         secrets.know(one["variable"] for one in settings.credentials.values())
+        secrets.know(name for state in self.graph.states for name in state.secrets)  # of runs that it may spawn too
         try:
             states = (self.graph.states[number] for number in self._wanted)
             begins = {"initial_context": dict(self.birth.initial or {})} if self.birth else {}

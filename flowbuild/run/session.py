@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowbuild.core.errors import DiskRefused
+from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.reaper import Reaper
@@ -112,6 +113,7 @@ class Session:
         self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.variables = os.environ if variables is None else variables
+        self.mask = Mask()  # what one run knows as a secret is one for its children, and for whoever runs beside it
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
             workspace.root,
