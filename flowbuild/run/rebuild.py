@@ -9,9 +9,10 @@ Source:  DESIGN, section 1, primary stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import StoreError
@@ -52,22 +53,26 @@ def records(cas: Cas, journals: Iterable[Path]) -> Iterator[Record]:
 
 
 def _items(told: Told, run_id: str) -> Iterator[Record]:
-    """The children of a fan-out, but for deeds: what each was is known by its idempotency key alone."""
-    for key, item in told.items.items() if not told.deed else ():
+    """The children of a fan-out, but for deeds of which an earlier version did not say what each was."""
+    for key, item in told.items.items():
         with suppress(StoreError):
-            if item.how == PERFORMED and item.remembered:
-                yield Record(Digest(key), ChannelName.DIRECT, item.outputs, run_id, 0)
+            if item.how == PERFORMED and item.remembered and (item.document is not None or not told.deed):
+                outputs = item.outputs | _noted(item.document)
+                yield Record(Digest(key), ChannelName.DIRECT, outputs, run_id, 0)
 
 
 def _record(told: Told, run_id: str) -> Record | None:
     if told.action is None or told.open or told.how != PERFORMED or not told.remembered:
         return None
     try:
-        outputs = {name: Artifact.from_doc(doc) for name, doc in told.written.items()}
-        if told.document is not None:
-            outputs[DOCUMENT] = Artifact.from_doc(told.document)
+        outputs = {name: Artifact.from_doc(doc) for name, doc in told.written.items()} | _noted(told.document)
     except StoreError:
         return None
     if {name: outputs[name].sha256 for name in told.written} != told.outputs:
         return None
     return Record(told.action, ChannelName.DIRECT, outputs, run_id, 0)
+
+
+def _noted(document: Mapping[str, Any] | None) -> dict[str, Artifact]:
+    """What a record of a deed holds beside its outputs: see `idempotent`."""
+    return {DOCUMENT: Artifact.from_doc(document)} if document is not None else {}

@@ -5,12 +5,10 @@ A real server counts what it is told.
 
 from __future__ import annotations
 
-import http.server
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from counting import serving
+from counting import Told, serving
 
 from flowbuild.testing import Space
 
@@ -33,22 +31,6 @@ def one(receipt, io):
 def two(before, receipt, io):
     post(receipt, io, "pay the second", "receipt")
 """
-
-
-class Told(http.server.BaseHTTPRequestHandler):
-    """Keeps what it is told."""
-
-    bodies: list[str]
-
-    def do_POST(self) -> None:
-        Told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        answer = f"done: {Told.bodies[-1]}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *words: Any) -> None: ...
 
 
 @pytest.fixture
