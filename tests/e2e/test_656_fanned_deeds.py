@@ -135,6 +135,7 @@ def test_force_and_a_verification_are_as_before(deeds: Space) -> None:
 def test_a_lost_memo_loses_no_deed(deeds: Space) -> None:
     built(deeds.run("//:tell"))
     (deeds.root / ".flowbuild/memo").unlink()
+    shutil.rmtree(deeds.root / ".flowbuild/null")
     assert built(deeds.run("//:tell")) == 0
     people(deeds, "ada", "dan")
     built(deeds.run("//:tell"))
