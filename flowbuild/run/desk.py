@@ -20,7 +20,7 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
-from flowbuild.engine.engine import Performance, Wait
+from flowbuild.engine.engine import Engine, Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
@@ -186,15 +186,14 @@ class RunDesk:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            perform = self._door.secrets.performed
-            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
+            steps = self._steps(state, action, lambda: self._once(state, action, self._attempt(action, engine)))
             return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
             step,
             action,
-            lambda: self._door.secrets.performed(action, engine, self._io),
+            lambda: self._attempt(action, engine),
             self._keep,
             deadline,
         )
@@ -215,6 +214,10 @@ class RunDesk:
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
+
+    def _attempt(self, action: Action, engine: Engine) -> Performance:
+        self._door.begin(action)
+        return self._door.secrets.performed(action, engine, self._io)
 
     def _once(self, state: State, action: Action, steps: Performance) -> Performance:
         outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps

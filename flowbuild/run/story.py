@@ -290,8 +290,8 @@ def _bound(told: Story, payload: Mapping[str, Any]) -> None:
         if state is not None:
             state.facts[key] = Digest(payload_id)
         if isinstance(meta.get("request"), str):
-            label = state.label if state is not None else ""
-            told.requests.setdefault(key, Asked(Digest(meta["request"]), label or "a state that is not told of"))
+            label = (state.label if state is not None else "") or "a state that is not told of"
+            told.requests.setdefault(key, Asked(Digest(meta["request"]), label, str(meta.get("state_id"))))
 
 
 def _goes_on(told: Story) -> None:
