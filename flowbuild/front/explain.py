@@ -34,7 +34,8 @@ def explain(request: Request) -> int:
 
 def _lines(verdict: Verdict) -> list[str]:
     state = verdict.state
-    lines = [f"  {verdict.would:<16} {state.label}  {state.title or state.kind}: {verdict.reason}"]
+    how = f"{state.title or state.kind}{', inline' if state.is_inline else ''}"
+    lines = [f"  {verdict.would:<16} {state.label}  {how}: {verdict.reason}"]
     return lines + [f"    {text}" for text in map(shown, verdict.changes)]
 
 
@@ -58,6 +59,7 @@ def _doc(verdict: Verdict) -> dict[str, Any]:
     return {
         "label": str(verdict.state.label),
         "state_id": verdict.state.id,
+        **({"inline": True} if verdict.state.is_inline else {}),
         "would": str(verdict.would),
         "reason": verdict.reason,
         "action": verdict.key,

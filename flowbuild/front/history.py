@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle import layout
-from flowbuild.bundle.history import Entry, find, history, told
+from flowbuild.bundle.history import Entry, find, history, reader, told
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
@@ -21,6 +21,7 @@ from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
 from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
+from flowbuild.run.why import Documents
 from flowbuild.store.cas import Cas
 
 
@@ -92,8 +93,9 @@ def show(request: Request, text: str) -> int:
     found = told(entry)
     mismatches = _mismatches(bundle) if bundle else []
     children = found.children.values()
+    is_inline = _inline(Documents(reader(entry, runs.cas)))
     doc = _doc(entry, runs) | {
-        "states": {how: [_state(one) for one in found.of(how)] for how in HOW},
+        "states": {how: [_state(one, is_inline) for one in found.of(how)] for how in HOW} if out.as_json else {},
         "params": entry.asked.get("params") or {},
         "mismatches": mismatches,
         "children": [child._asdict() for child in children],
@@ -106,7 +108,7 @@ def show(request: Request, text: str) -> int:
         out.line(
             f"  {'child':<10} {child.label}  run {child.run_id[:8]}  {child.status or 'its end is not known here'}"
         )
-    _show_states(out, found)
+    _show_states(out, found, is_inline)
     for row in mismatches[: None if out.verbose else MOST]:
         said = f"{row.get('expectation_id')}: expected {row.get('expected')}, seen {row.get('actual') or 'blocked'}"
         out.line(f"  {'mismatch':<10} {said} ({row.get('violation_summary') or row.get('mismatch_type')})")
@@ -139,11 +141,25 @@ def _lines(entry: Entry, found: Story, bundle: RunBundle | None) -> Iterator[str
         yield f"  {'summary':<10} {os.path.relpath(entry.path / layout.SUMMARY_TEXT)}"
 
 
-def _show_states(out: Console, found: Story) -> None:
+def _inline(documents: Documents) -> Callable[[Told], bool]:
+    """Tells whether a state's handler was called in the build's own process, as its action says, or those of its
+    items."""
+
+    def is_inline(state: Told) -> bool:
+        key, item = next(iter(state.items.items()), (state.action, None))
+        noted = state.document if item is None else item.document  # the key of a deed is that of a shorter document
+        doc = documents.document(noted["sha256"] if noted else key)
+        return doc is not None and doc.get("with", {}).get("inline") is True
+
+    return is_inline
+
+
+def _show_states(out: Console, found: Story, is_inline: Callable[[Told], bool]) -> None:
     for how in (FAILED, PERFORMED) if out.verbose else (FAILED,):
         for one in found.of(how):
             why = str((one.error or {}).get("message") or "").partition("\n")[0]
-            out.line(f"  {how:<10} {one.label or one.state_id}  {one.state_id.rpartition('.')[2]}  {why}".rstrip())
+            name = f"{one.state_id.rpartition('.')[2]}{', inline' if is_inline(one) else ''}"
+            out.line(f"  {how:<10} {one.label or one.state_id}  {name}  {why}".rstrip())
             _show_items(out, one)
 
 
@@ -169,10 +185,11 @@ def _took(found: Story) -> int | None:
     return found.last_ms - found.started_ms
 
 
-def _state(one: Told) -> dict[str, Any]:
+def _state(one: Told, is_inline: Callable[[Told], bool]) -> dict[str, Any]:
     doc = {"state_id": one.state_id, "label": one.label, "action": one.action, "outputs": dict(one.outputs)}
     items = [{name: value for name, value in item._asdict().items() if value} for item in one.items.values()]
-    return doc | ({"error": one.error} if one.error else {}) | ({"items": items} if items else {})
+    how = {"inline": True} if is_inline(one) else {}
+    return doc | how | ({"error": one.error} if one.error else {}) | ({"items": items} if items else {})
 
 
 def _doc(entry: Entry, runs: Runs) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flowbuild.front.arguments import Request
 from flowbuild.front.build import Build
 from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
+from flowbuild.graph.state import State
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
@@ -172,13 +173,13 @@ def _describe_target(out: Console, build: Build, target: Target) -> None:
             "doc": target.doc,
             "defined_at": str(where),
             "attributes": dict(target.attrs),
-            "states": [{"state_id": s.id, "kind": s.kind, "outputs": dict(s.outputs)} for s in states],
+            "states": [_state(one) for one in states],
             "outputs": shown,
         }
     )
     out.line(f"{target.label}  {target.rule}  {where}" + (f"\n  {target.doc}" if target.doc else ""))
     for state in states[:MOST]:
-        out.line(f"  state   {state.id}  {state.title}")
+        out.line(f"  state   {state.id}  {state.title}{', inline' if state.is_inline else ''}")
     if len(states) > MOST:
         out.line(f"  ... and {len(states) - MOST} more states")
     for name, paths in shown.items():
@@ -186,6 +187,11 @@ def _describe_target(out: Console, build: Build, target: Target) -> None:
             out.line(f"  output  {name}  {path}")
         if len(paths) > MOST:
             out.line(f"  ... and {len(paths) - MOST} more of {name}")
+
+
+def _state(state: State) -> Row:
+    how = {"inline": True} if state.is_inline else {}
+    return {"state_id": state.id, "kind": state.kind, **how, "outputs": dict(state.outputs)}
 
 
 def clean(request: Request, cache: bool) -> int:

@@ -40,7 +40,7 @@ def _lines(build: Build, number: int, cause: Cause | None, roots: list[Root]) ->
     if cause is None:
         return [f"{name} was never built"]
     note = [] if state.stage else ["it runs in place (stage: false): what it reads beyond its inputs is not known"]
-    if state.code is not None and state.code.inline:
+    if state.is_inline:
         note.append("it runs inline, in the build's own process: what it sees of that environment is not known")
     return _story(build, state, name, cause, roots) + note
 

@@ -22,7 +22,7 @@ _REASONS = {
 
 def check_inline(scope: Scope, state: State) -> None:
     """Refuse attributes that a call in the build's own process can't keep."""
-    if state.code is None or not state.code.inline:
+    if state.code is None or not state.is_inline:
         return
     given = {
         "timeout": state.timeout_ms is not None,

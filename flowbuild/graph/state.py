@@ -177,6 +177,11 @@ class State:
     item: Mapping[str, Any] | None = None  # of a child: the item that it is performed for, see `run.items`
 
     @property
+    def is_inline(self) -> bool:
+        """Whether its handler is called in the build's own process."""
+        return self.code is not None and self.code.inline
+
+    @property
     def needs(self) -> Iterator[int]:
         """The numbers of the states that it waits for; with repeats."""
         yield from self.firm

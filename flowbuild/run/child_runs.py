@@ -29,24 +29,19 @@ from flowbuild.core.action import Action, Outcome
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest
 from flowbuild.core.errors import BadLabel, RunStale, StoreError, UserError
 from flowbuild.core.event import Domain, Event
-from flowbuild.core.ids import RunId, child_run_id, op_of, run_id
-from flowbuild.core.label import Label, is_label, parse
+from flowbuild.core.ids import RunId, child_run_id
+from flowbuild.core.label import Label, parse
 from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Ready, Wait
-from flowbuild.engine.transport import Refused, Replying, fields
+from flowbuild.engine.transport import Refused, Replying
 from flowbuild.graph.state import StateGraph
+from flowbuild.run.child_request import AWAIT, INVALID, SPAWN, awaited, declared, named, spawn
 from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
-from flowbuild.version import __version__
 
-SPAWN, AWAIT = "machine.child_run.spawn", "machine.child_run.await"
 SPAWNED, COMPLETED = "child_run_spawned", "child_run_completed"
 DEEPEST = 8
 MOST = 64  # at work at once, of one run
-
-_INVALID = "child_run_request_invalid"
-_TEXT, _MAP = (str, type(None)), (dict, type(None))
-_SPAWN = {"op_id": (str,), "op_version": _TEXT, "op_config": _MAP, "input": _MAP, "run_config": _MAP}
 
 
 class Birth(NamedTuple):
@@ -257,27 +252,18 @@ class ChildRuns:
 
     def _asked(self, action: Action, request: Any) -> tuple[Label, dict[str, Any], dict[str, Any]]:
         """The target, its parameters and the context that it begins with."""
-        known = {**_SPAWN, "initial_context": _MAP}
-        doc = fields(request, _INVALID, "child_run_spawn_v1", known, "op_id")
-        if doc.get("op_version") not in (None, "", __version__):
-            raise Refused(_INVALID, f"op_version is {__version__} here, or null")
-        if doc.get("run_config") not in (None, {}, self._config.doc()):
-            raise Refused(_INVALID, "a child run has the run_config of its parent; leave it null")
-        config, given = doc.get("op_config") or {}, doc.get("input") or {}
-        twice = sorted(config.keys() & given.keys())
-        if twice:
-            raise Refused(_INVALID, f"{twice[0]!r} stands in op_config and in input")
-        label = _declared(doc["op_id"], action)
-        return label, {**config, **given}, doc.get("initial_context") or {}
+        label, params, initial, config = spawn(action, request)
+        if config and config != self._config.doc():
+            raise Refused(INVALID, "a child run has the run_config of its parent; leave it null")
+        return label, params, initial
 
     def _await(self, action: Action, request: Any, key: str, known: Any) -> Replying:
-        named = {"child_run_id": (str,), "child_manifest_id": (str,)}
-        doc = fields(request, _INVALID, "child_run_await_v1", named, *named)
+        doc = awaited(request)
         if known is not None:
             if known.get("child_run_id") != doc["child_run_id"] or "status" not in known:
                 raise Refused("child_run_conflict", f"the fact {key!r} is not how this child run ended", "Storage")
             return known
-        child = self._known.get(_run_id(doc["child_run_id"])) or (yield from self._found(action, doc))
+        child = self._known.get(named(doc["child_run_id"])) or (yield from self._found(action, doc))
         if child.one.manifest_id != doc["child_manifest_id"]:
             raise Refused("child_run_unknown", f"the child run {child.run_id} has another manifest")
         yield from self._until(lambda: child.one.end is not None, "")
@@ -294,7 +280,7 @@ class ChildRuns:
             key, params = parent["fact_key"], asked["params"]
         except (StoreError, BadLabel, ValueError, KeyError, TypeError):
             raise unknown from None
-        _declared(asked["label"], action)  # who may not spawn it is not accompanied by it either
+        declared(asked["label"], action)  # who may not spawn it is not accompanied by it either
         found = child_run_id(self._run_id, key)
         if parent["run_id"] != self._run_id or found != doc["child_run_id"] or label not in self._graph.targets:
             raise unknown
@@ -304,25 +290,6 @@ class ChildRuns:
         if digest in (None, EMPTY_CONTEXT):
             return None if digest is None else {}
         return json.loads(self._cas.read(Digest(str(digest))))
-
-
-def _declared(text: str, action: Action) -> Label:
-    """The target that a text names, as a label or as an op, if the action may spawn it."""
-    declared = {op_of(label): label for label in map(parse, action.doc.get("spawns") or {})}
-    try:
-        found = parse(text, action.package) if is_label(text) else declared.get(text)  # type: ignore[call-overload]
-    except BadLabel as error:
-        raise Refused(_INVALID, error.message) from None
-    if found not in declared.values():
-        raise Refused("child_run_undeclared", f"{text!r} is none of what {action.label} may spawn; add it to `spawns`")
-    return found
-
-
-def _run_id(text: str) -> RunId:
-    try:
-        return run_id(text)
-    except BadLabel as error:
-        raise Refused(_INVALID, error.message) from None
 
 
 def _first(waits: Iterable[Wait]) -> Wait:

@@ -20,7 +20,7 @@ from flowbuild.core.event import Domain, Event
 from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.core.run_config import RunConfig
-from flowbuild.engine.engine import Performance, Wait
+from flowbuild.engine.engine import Engine, Performance, Wait
 from flowbuild.graph.state import State
 from flowbuild.run import idempotent, skip, values
 from flowbuild.run.attempt import allowed, attempted, retried
@@ -142,11 +142,9 @@ class RunDesk:
         return state.step is None or values.is_selected(state.step, products, self._read)
 
     def remembered(self, state: State, action: Action) -> Record | None:
-        if state.applies and state.idempotency_key is None:
-            return None
         decision = decide(self._policy, Effect.APPLY if state.applies else Effect.NONE)
         if decision is Decision.UNVERIFIED:  # what came of the deed stands, whatever its inputs are by now
-            done = self._recorded(state, action)
+            done = self._recorded(state, action) if state.idempotency_key is not None else None
             return done and idempotent.plain(done)
         wanted = Decision.PERFORM_UNLESS_IDEMPOTENT if state.applies else Decision.REUSE_OR_PERFORM
         return self.known(state, action) if decision is wanted else None
@@ -155,9 +153,16 @@ class RunDesk:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
-        """What may stand for an action: a record of the same inputs."""
-        record = self._recorded(state, action)
+        """What may stand for an action: a record of the same inputs, and of a deed one that is known to be done."""
+        record = self._recorded(state, action) if not state.applies or self._is_done(state) else None
         return record and idempotent.checked(state, action, record)
+
+    def _is_done(self, state: State) -> bool:
+        """Whether a deed has a key to be known by; of a fan-out of deeds, whether each of them is known. All are asked,
+        so that a key that was used with other inputs is refused before anything is done."""
+        if state.fan is None:
+            return state.idempotency_key is not None
+        return all([self.known(one.state, one.action) is not None for one in self.children(state)])
 
     def _recorded(self, state: State, action: Action) -> Record | None:
         return None if self.is_forced(state) or action.refused is not None else self.memory.recorded(action)
@@ -180,15 +185,14 @@ class RunDesk:
             return _unverified()
         engine, step = self._engines.of(state), state.step
         if step is None:
-            perform = self._door.secrets.performed
-            steps = self._steps(state, action, lambda: self._once(state, action, perform(action, engine, self._io)))
+            steps = self._steps(state, action, lambda: self._once(state, action, self._attempt(action, engine)))
             return self._children.accompanied(state.id, steps) if state.spawns else steps
         begun = self._flows.setdefault(state.label, time.monotonic())
         deadline = begun + step.flow_timeout_ms / 1000 if step.flow_timeout_ms else None
         return attempted(
             step,
             action,
-            lambda: self._door.secrets.performed(action, engine, self._io),
+            lambda: self._attempt(action, engine),
             self._keep,
             deadline,
         )
@@ -199,6 +203,7 @@ class RunDesk:
         if state.applies:
             noted = idempotent.noted(state, action).get(idempotent.DOCUMENT)
             intent = {
+                **({"action": action.key} if action.item else {}),
                 "document": noted.doc() if noted else None,
                 "idempotency_key": state.idempotency_key,
                 "label": action.label,
@@ -208,6 +213,10 @@ class RunDesk:
             yield Domain("effect_intended", intent)
             yield Wait((), 0.0)
         return (yield from retried(allowed(state, self._config.retry), action, perform, first))
+
+    def _attempt(self, action: Action, engine: Engine) -> Performance:
+        self._door.begin(action)
+        return self._door.secrets.performed(action, engine, self._io)
 
     def _once(self, state: State, action: Action, steps: Performance) -> Performance:
         outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps

@@ -3,11 +3,7 @@
 Knows nothing of processes or of time's passing. A fact belongs to its run: the first binding of a key wins, and is on
 the disk before anybody sees the reply. With `live=None` nothing outside is ever asked: what isn't recorded is missing.
 
-Shapes:  a question is {"op": "call", "namespace", "request", "fact_key"}, {"op": "record_value", "fact_key", "value"},
-         {"op": "record_secret", "fact_key", "value"} and {"op": "read_secret", "fact_key"}: see `run.vault`,
-         {"op": "get_recorded_fact", "fact_key"}, {"op": "now_millis", "ordinal"}, {"op": "random_bytes", "ordinal",
-         "size"}, {"op": "emit", "events": [{"name", "payload"}]} or {"op": "heartbeat", "note"}. An answer holds what
-         was asked, or `error`.
+Shapes:  a question and its answer, see `run.question`.
          A fact is the event `fact_recorded` {"key", "payload_id", "meta"} and an artifact, canonical JSON or raw bytes.
 Errors:  as answers: missing_fact_key, missing_fact, fact_payload_conflict, fact_payload_invalid, fact_request_conflict,
          secrets_detected, artifact_float_not_allowed, io_request_invalid; those of transports.
@@ -26,38 +22,18 @@ from typing import Any, Protocol
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
-from flowbuild.core.event import NEEDED, Domain, Event
+from flowbuild.core.event import Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused, is_unicode
+from flowbuild.engine.transport import Refused, Replying, is_unicode
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
+from flowbuild.run.question import LONGEST_KEY, MOST_RANDOM, RESERVED_EVENTS, check, derived, of_item
 from flowbuild.run.request import Asked, Requests
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 from flowbuild.store.journal import now_millis
-
-MOST_RANDOM = 1 << 20
-LONGEST_KEY = 512
-# Names that only we write: a fold believes them.
-RESERVED_EVENTS = NEEDED | {
-    *("attempt_failed", "executor_event", "heartbeat", "output_captured", "state_timed", "step_failed"),
-}
-
-
-# What each question holds. A handler may write into its worker's pipe what it likes.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "call": ("namespace", "request", "fact_key"),
-    "record_value": ("fact_key", "value"),
-    "record_secret": ("fact_key", "value"),
-    "read_secret": ("fact_key",),
-    "get_recorded_fact": ("fact_key",),
-    "now_millis": ("ordinal",),
-    "random_bytes": ("ordinal", "size"),
-    "emit": ("events",),
-    "heartbeat": (),
-}
 
 
 class Transports(Protocol):
@@ -123,14 +99,18 @@ class Door:
             "heartbeat": self._heartbeat,
         }
 
+    def begin(self, action: Action) -> None:
+        """An attempt at an action begins."""
+        self._requests.begin(action)
+
     def ask(self, action: Action, question: Mapping[str, Any]) -> Answering:
         """The answer to one question of an action's handler."""
         try:
-            _check(question)
+            check(question)
             if question["op"] not in ("emit", "heartbeat"):
                 self.asked |= {action.state_id, action.own_id}
             if action.item and isinstance(question.get("fact_key"), str):
-                question = {**question, "fact_key": _of_item(action, question["fact_key"])}
+                question = {**question, "fact_key": of_item(action, question["fact_key"])}
             return (yield from self._table[question["op"]](action, question))
         except Refused as refused:
             return {"error": refused.info.doc()}
@@ -153,19 +133,19 @@ class Door:
         elif self._live is None:
             raise self._missing(key)
         else:
-            yield from self._first(self._live, action, namespace, request, key)
+            asks = self._live.call(namespace, request)
+            yield from self._first(asks, action, namespace, request, key)
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _first(
-        self, live: Transports, action: Action, namespace: str, request: Any, key: str
+        self, asks: Replying, action: Action, namespace: str, request: Any, key: str, *, is_exact: bool = False
     ) -> Generator[Event | Wait, Ready, None]:
-        """Ask the outside, and bind what it says. Another state may ask under this key meanwhile."""
-        asked = self._requests.check(action, key, namespace, request)
+        """Ask, and bind what is said. Another state may ask under this key meanwhile."""
+        asked = self._requests.check(action, key, namespace, request, is_exact=is_exact)
         self._requests.claim(key, asked)
         try:
-            response = yield from live.call(namespace, request)
-            data = self._payload(action, response)
-            self._requests.check(action, key, namespace, request)
+            data = self._payload(action, (yield from asks))
+            self._requests.check(action, key, namespace, request, is_exact=is_exact)
             self._requests.claim(key, asked)
             yield from self._bind(action, key, data, {"namespace": namespace, "request": asked.request})
         finally:
@@ -180,8 +160,15 @@ class Door:
         self._check_key(key)
         self._payload(action, request)  # what it begins with may not hold a secret either
         known = self._json(key) if key in self.facts else None
-        reply = yield from self._children.call(action, namespace, request, key, known)
-        yield from self._bind(action, key, self._payload(action, reply), {"namespace": namespace})
+        asks = self._children.call(action, namespace, request, key, known)
+        if key not in self.facts:
+            yield from self._first(asks, action, namespace, request, key, is_exact=True)
+        else:
+            if key in self._requests:
+                self._requests.check(action, key, namespace, request, is_exact=True)
+            if not isinstance(known, dict):
+                raise Refused("child_run_conflict", f"the fact {key!r} is of no child run", "Storage")
+            yield from asks
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _record_value(self, action: Action, question: Mapping[str, Any]) -> Answering:
@@ -229,7 +216,7 @@ class Door:
         return {"payload_id": self.facts.get(question["fact_key"])}
 
     def _now_millis(self, action: Action, question: Mapping[str, Any]) -> Answering:
-        key = _derived("now_millis", action, question["ordinal"])
+        key = derived("now_millis", action, question["ordinal"])
         if key not in self.facts:
             if self._live is None:
                 raise self._missing(key)
@@ -243,7 +230,7 @@ class Door:
         size = question["size"]
         if type(size) is not int or not 0 <= size <= MOST_RANDOM:
             raise Refused("io_request_invalid", f"a size from 0 to {MOST_RANDOM} is asked for, not {size!r}")
-        key = _derived("random_bytes", action, question["ordinal"])
+        key = derived("random_bytes", action, question["ordinal"])
         if key not in self.facts:
             if self._live is None:
                 raise self._missing(key)
@@ -310,31 +297,6 @@ class Door:
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
         return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
-
-
-def _check(question: Any) -> None:
-    """Refuse what is no question."""
-    op = question.get("op") if isinstance(question, Mapping) else None
-    needed = FIELDS.get(op) if isinstance(op, str) else None
-    if needed is None or any(name not in question for name in needed):
-        raise Refused("io_request_invalid", "that is no question of `io`, `emit` or `context`")
-    if "ordinal" in needed and (type(question["ordinal"]) is not int or question["ordinal"] < 0):
-        raise Refused("io_request_invalid", "an ordinal is a whole number")
-    rows = question["events"] if op == "emit" else []
-    if not isinstance(rows, list) or not all(
-        isinstance(row, Mapping) and {"name", "payload"} <= {*row} for row in rows
-    ):
-        raise Refused("io_request_invalid", "events are a list of names and payloads")
-
-
-def _derived(kind: str, action: Action, ordinal: int) -> str:
-    """The key of a time or a random draw: by state and ordinal, so that another run of the same states finds it."""
-    return f"flowbuild:{kind}|state:{action.own_id}|ord:{ordinal}"
-
-
-def _of_item(action: Action, key: str) -> str:
-    """A fact key in a child: the item's own, since one handler asks in the name of them all."""
-    return f"{key}|item:{action.item}" if key else key
 
 
 def _canonical(value: Any) -> bytes:

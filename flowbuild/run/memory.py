@@ -79,6 +79,8 @@ class Memory:
         """What the journal says an action left, if it says so and the store still has all of it."""
         if action.item:
             item = told.items.get(action.key)
+            if item is not None and not item.remembered:
+                self._unkept.add(action.key)
             made = item.outputs if item is not None and item.completed else None
             return made if made is not None and self._holds(made) else None
         return self.outputs(told) if told.completed and told.action == action.key else None
@@ -112,8 +114,8 @@ class Memory:
 
     def _may(self, state: State, action: Action) -> bool:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
-        if state.applies:
-            return state.idempotency_key is not None
+        if state.applies:  # a fan-out may be kept if its children are
+            return state.idempotency_key is not None or state.fan is not None
         return state.remembers or action.own_id not in self._door.asked
 
     def _holds(self, artifacts: Mapping[str, Artifact]) -> bool:

@@ -1,10 +1,12 @@
 """What a fact was asked for: the digest of a request, and the refusal of another one under the same key.
 
 Knows nothing of replies or of who sends. What bounds the asking (`LIMITS`) is no part of a question. Neither are the
-values of secrets, lines that look like one, and the directory that a run works in: another attempt has others.
+values of secrets, lines that look like one, and the directory that a run works in: another attempt has others. What
+an earlier attempt of a state asked answers the first request of a later one, in whatever words.
 
 Shapes:  `meta.request` of the event `fact_recorded` is the SHA-256 of the canonical JSON of
-         {"namespace", "request"}, so reduced. A fact without it may be asked for by any request.
+         {"namespace", "request"}, so reduced, of a child run what is `meant`. A fact without it may be asked for by
+         any request.
 Errors:  as answers: fact_request_conflict; io_request_invalid for what has no canonical JSON.
 Source:  ADR 0019.
 """
@@ -23,16 +25,19 @@ from flowbuild.core.mask import STARS, Mask
 from flowbuild.core.secrets import hide_lines, looks_secret
 from flowbuild.engine.transport import Refused, is_unicode
 from flowbuild.load.secret import excuses
+from flowbuild.run.child_request import meant
 
 LIMITS = frozenset({"max_bytes", "redirects", "timeout_ms"})
 _PLACE = b"[run]"
 
 
 class Asked(NamedTuple):
-    """What a key was asked for, and the label of the state that did."""
+    """What a key was asked for, and by whom; `attempt` is -1 where that was in an earlier process."""
 
     request: Digest
     label: str
+    state_id: str
+    attempt: int = -1
 
 
 class Requests:
@@ -42,23 +47,32 @@ class Requests:
         self._mask = mask
         self._places = _written(directory) if directory else ()
         self._known = dict(known or {})
-        self._before = set(self._known)  # asked by an attempt of an earlier process, which may not be made alike
+        self._again: dict[str, Asked] = {}  # what a later attempt asked first, under a key of its state
+        self._attempts: dict[str, int] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
 
-    def check(self, action: Action, key: str, namespace: str, request: Any) -> Asked:
-        """What is asked; refused where the key stands for something else."""
-        data = _canonical({"namespace": namespace, "request": _reduced(request, excuses(action.doc))})
+    def begin(self, action: Action) -> None:
+        """An attempt at an action begins: it may put what the one before it asked into other words."""
+        self._attempts[action.own_id] = self._attempts.get(action.own_id, -1) + 1
+
+    def check(self, action: Action, key: str, namespace: str, request: Any, *, is_exact: bool = False) -> Asked:
+        """What is asked; refused where the key stands for something else, unless an earlier attempt asked that. An
+        exact question is what it was then too."""
+        counting = _reduced(meant(action, namespace, request), excuses(action.doc))
+        data = _canonical({"namespace": namespace, "request": counting})
         for place in self._places:
             data = data.replace(place, _PLACE)
-        asked, known = Asked(sha256(self._mask.hide(data)), action.label), self._known.get(key)
+        attempt = self._attempts.get(action.own_id, 0)
+        asked = Asked(sha256(self._mask.hide(data)), action.label, action.state_id, attempt)
+        known = self._known.get(key)
+        if known is not None and known.state_id == action.state_id and known.attempt != attempt and not is_exact:
+            known = self._again.get(key)
+            if known is None or known.attempt != attempt:
+                known = self._again[key] = asked
         # A value may have become known as a secret after it was asked with: the same request is served all the same.
-        is_before = key in self._before and known is not None and known.label == action.label
-        if is_before:  # its own question, in this attempt's words, which hold from now on
-            self._before.discard(key)
-            self._known[key] = asked
-        elif known is not None and known.request not in (asked.request, sha256(data)):
+        if known is not None and known.request not in (asked.request, sha256(data)):
             message = f"the fact {key!r} is the answer to another request, of {known.label}"
             raise Refused("fact_request_conflict", f"{message}; give each question a fact key of its own", "Storage")
         return asked

@@ -48,6 +48,7 @@ class ToldItem(NamedTuple):
     written: Mapping[str, Any] = {}
     error: Mapping[str, Any] | None = None
     remembered: bool = True
+    document: Mapping[str, Any] | None = None  # the action of a deed with an idempotency key
 
     @property
     def completed(self) -> bool:
@@ -175,6 +176,7 @@ def _entered(told: Story, event: StateEntered) -> None:
         base=event.base_snapshot_id,
         open=True,
         facts=before.facts,
+        deed=before.deed,
         items=before.items,
     )
 
@@ -229,7 +231,7 @@ def _said(told: Story, event: Domain) -> None:
     if event.name in ITEMS or event.name == "not_remembered":
         _kept(state, event.name, payload)
     if event.name == "effect_intended":
-        state.deed, state.document = True, payload.get("document")
+        _intended(state, payload)
     if event.name == "artifact_written" and "artifact" in payload:
         state.written[payload["name"]] = payload["artifact"]
 
@@ -254,11 +256,24 @@ def _kept(state: Told, name: str, payload: Mapping[str, Any]) -> None:
     key = payload.get("action")
     if name in ITEMS:
         made = payload.get("artifacts", {})
-        state.items[payload["action"]] = ToldItem(payload["item"], ITEMS[name], made, payload.get("info"))
+        before = state.items.get(payload["action"])
+        document = before.document if before is not None else None
+        info = payload.get("info")
+        state.items[payload["action"]] = ToldItem(payload["item"], ITEMS[name], made, info, document=document)
     elif key is None:
         state.remembered = False
     elif key in state.items:
         state.items[key] = state.items[key]._replace(remembered=False)
+
+
+def _intended(state: Told, payload: Mapping[str, Any]) -> None:
+    """A deed. That of an item is the item's; an earlier version does not say of which."""
+    state.deed = True
+    item = state.items.get(payload.get("action", ""))
+    if item is not None:
+        state.items[payload["action"]] = item._replace(document=payload.get("document"))
+    elif not state.items:
+        state.document = payload.get("document")
 
 
 def _bound(told: Story, payload: Mapping[str, Any]) -> None:
@@ -275,8 +290,8 @@ def _bound(told: Story, payload: Mapping[str, Any]) -> None:
         if state is not None:
             state.facts[key] = Digest(payload_id)
         if isinstance(meta.get("request"), str):
-            label = state.label if state is not None else ""
-            told.requests.setdefault(key, Asked(Digest(meta["request"]), label or "a state that is not told of"))
+            label = (state.label if state is not None else "") or "a state that is not told of"
+            told.requests.setdefault(key, Asked(Digest(meta["request"]), label, str(meta.get("state_id"))))
 
 
 def _goes_on(told: Story) -> None:

@@ -30,3 +30,19 @@ class Counting(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *words: Any) -> None: ...
+
+
+class Told(http.server.BaseHTTPRequestHandler):
+    """Keeps what it is told, and says so."""
+
+    bodies: list[str]
+
+    def do_POST(self) -> None:
+        Told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        answer = f"done: {Told.bodies[-1]}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *words: Any) -> None: ...

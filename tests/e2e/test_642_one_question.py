@@ -5,12 +5,12 @@ A real server counts what it is told.
 
 from __future__ import annotations
 
-import http.server
+import signal
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
-from counting import serving
+from counting import Told, serving
 
 from flowbuild.testing import Space
 
@@ -33,22 +33,6 @@ def one(receipt, io):
 def two(before, receipt, io):
     post(receipt, io, "pay the second", "receipt")
 """
-
-
-class Told(http.server.BaseHTTPRequestHandler):
-    """Keeps what it is told."""
-
-    bodies: list[str]
-
-    def do_POST(self) -> None:
-        Told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        answer = f"done: {Told.bodies[-1]}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *words: Any) -> None: ...
 
 
 @pytest.fixture
@@ -118,3 +102,45 @@ def test_two_questions_of_one_state_are_refused_in_the_run_and_in_its_replay(dee
     assert '"code":"fact_request_conflict"' in journal.read_text()
     again = deeds.run("runs", "replay", str(journal.parent))
     assert again.code == 0 and "2 equal" in again.out, again
+
+
+AGAIN = """
+targets:
+  one: {rule: python, handler: steps.py:one, outputs: {receipt: one.txt}, retry: {attempts: 3, delay_ms: 1}, DEED}
+  report: {rule: run, targets: [":one"]}
+"""
+CLOCK = """
+import os, signal, time
+from pathlib import Path
+from flowbuild.io import HandlerFailed
+
+def one(receipt, io):
+    request = {"method": "POST", "url": "URL", "body": f"pay once, at {time.time_ns()}"}
+    said = io.call("http", request, fact_key="receipt").response["body"]
+    tried = Path("TRIED").read_text() if Path("TRIED").exists() else ""
+    Path("TRIED").write_text(tried + "x")
+    if tried == "x" and KILLED:
+        os.kill(os.getppid(), signal.SIGKILL)
+    if len(tried) < 2:
+        raise HandlerFailed("busy", retryable=True)
+    receipt.write_text(said)
+"""
+
+
+@pytest.mark.parametrize("deed", ["side_effects: apply_side_effect, idempotency_key: one", "remember: true"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_later_attempt_asks_in_other_words_is_asked_once(
+    deeds: Space, tmp_path: Path, deed: str, killed: bool
+) -> None:
+    """The same in one process and where it is killed between two attempts; and in a replay."""
+    url = deeds.read("steps.py").split('"url": "')[1].partition('"')[0]
+    text = CLOCK.replace("URL", url).replace("TRIED", str(tmp_path / "tried")).replace("KILLED", str(killed))
+    deeds.write("BUILD.yaml", AGAIN.replace("DEED", deed))
+    deeds.write("steps.py", text)
+    if killed:
+        assert deeds.run("//:report").code == -signal.SIGKILL
+    ran = deeds.run("//:report")
+    assert ran.code == 0 and ("going on with run" in ran.out) is killed, ran
+    assert len(Told.bodies) == 1 and (tmp_path / "tried").read_text() == "xxx"
+    again = deeds.run("runs", "replay", "//:report")
+    assert again.code == 0 and len(Told.bodies) == 1, again

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counting import Told, serving
 
 from flowbuild.engine import landlock, seccomp
 from flowbuild.testing import Space
@@ -208,3 +209,54 @@ def test_an_ordinary_user_gets_evidence_that_may_be_promoted(ordinary: tuple[str
     assert promoted.returncode == 0, promoted.stdout + promoted.stderr
     found = json.loads((bundle(space) / "apply_preflight.json").read_text())
     assert (found["status"], found["apply_ok"], found["channel"]) == ("ok", True, "clean")
+
+
+DEEDS = """
+targets:
+  page: {rule: exec, script: "echo page > ${{ outputs.o }}", outputs: {o: o}}
+  one:
+    rule: python
+    handler: steps.py:one
+    inputs: {page: ":page"}
+    outputs: {receipt: one.txt}
+    side_effects: apply_side_effect
+    idempotency_key: one
+  each:
+    rule: python
+    handler: steps.py:each
+    each: {who: who.json}
+    outputs: {receipt: receipts/*}
+    side_effects: apply_side_effect
+    idempotency_key: "tell ${{ who }}"
+"""
+STEPS = """
+def one(page, receipt, io):
+    each("one", receipt, io)
+
+def each(who, receipt, io):
+    request = {"method": "POST", "url": "URL", "body": who}
+    receipt.write_text(io.call("http", request, fact_key="receipt").response["body"])
+"""
+
+
+def test_a_deed_that_was_done_in_clean_is_not_done_again_for_a_lost_memo(space: Space) -> None:
+    pytest.importorskip("httpx", reason="httpx is not installed: pip install '.[dev]'")
+    Told.bodies = []
+    space.write("BUILD.yaml", DEEDS)
+    space.write("who.json", '["ada", "bob"]')
+    with serving(Told) as url:
+        space.write("steps.py", STEPS.replace("URL", url))
+        words = ("//:one", "//:each", "--channel", "clean")
+        done = space.run(*words)
+        assert done.code == 0 and sorted(Told.bodies) == ["ada", "bob", "one"], done
+        (space.root / ".flowbuild/memo").unlink()
+        shutil.rmtree(space.root / ".flowbuild/null")
+        again = space.run(*words)
+        assert again.code == 0 and len(Told.bodies) == 3, again
+        assert again.performed == 1 and set(memo(space).values()) == {"clean"}  # the page, which may be made anew
+
+        (manifest,) = {row["artifact_id"] for row in space.events("runs", "log", "//:one", "--artifacts") if row["kind"] == "Manifest"}  # fmt: skip
+        for path in (space.root / ".flowbuild/memo", space.root / ".flowbuild/cas" / manifest[:2] / manifest):
+            path.unlink()
+        assert space.run("//:one", "--channel", "direct").performed == 0
+        assert "direct" in memo(space).values() and len(Told.bodies) == 3

@@ -127,6 +127,18 @@ def test_a_killed_run_does_not_do_again_the_items_that_were_done(sites: Sites) -
     assert sites.run("runs", "replay", "//:report").out.endswith("2 equal\n")
 
 
+def test_what_asked_before_the_kill_is_not_remembered_after_it(sites: Sites) -> None:
+    text = sites.read("pages.py").replace("noted = io.record_value", 'site != "ada" or io.record_value')
+    sites.write("pages.py", text.replace(" {io.now_millis()} {io.random_bytes(4).hex()}", ""))
+    sites.sites("ada", "slow")
+    killed(sites, "//:report", "-j", "1")
+    Path(f"{sites.log}.go").touch()
+    assert "going on with run" in sites.run("//:report", "-j", "1").out
+    sites.called()
+    assert sites.run("//:report", "-j", "1").code == 0
+    assert sites.called() == ["ada"]
+
+
 def test_a_plain_build_that_was_killed_remembers_the_items_that_were_done(sites: Sites) -> None:
     sites.write("pages.py", PAGES.replace("noted = io.record_value", "noted = print").replace("{io.now_millis()} {io.random_bytes(4).hex()}", "here").replace(", io,", ","))  # fmt: skip
     sites.sites("ada", "bob", "slow", "cay")

@@ -66,6 +66,25 @@ def test_a_run_of_inline_handlers_is_tried_again_replayed_and_verified(space: Sp
     assert space.run("--policy", "verify", "//:report").code == 0
 
 
+def test_what_runs_inline_is_told(space: Space, seen: Path) -> None:
+    text = space.read("BUILD.yaml")
+    deed = "side_effects: apply_side_effect, idempotency_key: one, inline: true}"
+    space.write("BUILD.yaml", text.replace("retry: {attempts: 2}, inline: true}", deed))
+    planned = {row["label"]: row.get("inline") for row in space.events("explain", "//:report") if "label" in row}
+    assert planned == {"//:list": True, "//:each": True, "//:last": True}
+    (described,) = space.events("describe", "//:each")
+    assert [row["inline"] for row in described["states"]] == [True]
+    assert space.run("//:report").code == 0
+    (shown,) = space.events("runs", "show", "//:report")
+    assert [row.get("inline") for row in shown["states"]["performed"]] == [True] * 3
+    said = space.run("runs", "show", "//:report", "-v").out
+    assert all(f"performed  //:{name}  call, inline\n" in said for name in ("list", "each", "last")), said
+    space.write("BUILD.yaml", text.replace(", inline: true", "").replace("\n         inline: true", ""))
+    assert space.run("//:list").code == 0
+    for words in (("runs", "show", "//:list", "-v"), ("explain", "//:report", "-v"), ("describe", "//:each")):
+        assert ", inline" not in space.run(*words).out
+
+
 def test_after_a_crash_only_what_crashed_is_done_again(space: Space, seen: Path) -> None:
     seen.with_name("trouble").write_text("crash")
     assert space.run("//:report").code == 9

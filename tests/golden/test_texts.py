@@ -122,6 +122,13 @@ def test_lists(words: Teller, snapshot: SnapshotAssertion) -> None:
     assert words.tell(*lines, "describe exce", "outputs //words:sorted") == snapshot
 
 
+def test_what_runs_inline(words: Teller, snapshot: SnapshotAssertion) -> None:
+    build = words.space.read("words/BUILD.yaml").replace("    handler:", "    inline: true\n    handler:")
+    words.space.write("words/BUILD.yaml", build)
+    told = words.tell("explain //words:top", "describe //words:top", "//words:top", "why //words:top")
+    assert told == snapshot
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -23,7 +23,8 @@ from flowbuild.core.run_config import RunConfig
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.engine.transport import Refused
 from flowbuild.graph.state import StateGraph
-from flowbuild.run.child_runs import AWAIT, DEEPEST, MOST, SPAWN, Birth, ChildRuns, End
+from flowbuild.run.child_request import AWAIT, SPAWN
+from flowbuild.run.child_runs import DEEPEST, MOST, Birth, ChildRuns, End
 from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
 

@@ -20,7 +20,8 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.event import Domain, Event
 from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused, Replying
-from flowbuild.run.door import MOST_RANDOM, Door
+from flowbuild.run.door import Door
+from flowbuild.run.question import MOST_RANDOM
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
 

@@ -18,6 +18,7 @@ from flowbuild.core.canonical import Digest, canonical
 from flowbuild.core.event import Domain, Event, RunStarted, StateEntered, to_doc
 from flowbuild.engine.engine import Wait
 from flowbuild.engine.transport import Refused, Replying
+from flowbuild.run.child_request import SPAWN
 from flowbuild.run.door import Door
 from flowbuild.run.request import Asked
 from flowbuild.run.secret import Secrets
@@ -167,7 +168,7 @@ def test_the_directory_of_a_run_is_no_part_of_a_question(cas: Cas, tmp_path: Pat
     door = Door(cas, Outside(), directory=tmp_path / "link")
     said, events = end(steps(door, {"argv": [f"{tmp_path}/link/stage/a/page"]}, ONE))
     assert ask(door, {"argv": [f"{tmp_path}/first/stage/a/page"]}, ONE) == said
-    asked = {"receipt": Asked(events[0].payload["meta"]["request"], "//:one")}
+    asked = {"receipt": Asked(events[0].payload["meta"]["request"], "//:one", "one.main.call")}
     replay = Door(cas, None, door.facts, requests=asked, directory=tmp_path / "second")
     assert ask(replay, {"argv": [f"{tmp_path}/second/stage/a/page"]}, ONE) == said
     assert code(ask(replay, {"argv": [f"{tmp_path}/first/stage/a/page"]}, ONE)) == "fact_request_conflict"
@@ -237,3 +238,89 @@ def test_an_attempt_that_was_killed_may_have_asked_in_other_words(cas: Cas) -> N
     assert ask(again, {"url": "a", "body": "2"}, ONE) == said
     assert code(ask(again, {"url": "a", "body": "3"}, ONE)) == "fact_request_conflict"
     assert len(outside.calls) == 1
+
+
+def test_a_later_attempt_may_ask_in_other_words_and_only_in_one_way(cas: Cas) -> None:
+    outside = Outside()
+    door = Door(cas, outside)
+    door.begin(ONE)
+    said, events = end(steps(door, {"body": "at one"}, ONE))
+    for words in ("at two", "at three"):
+        assert code(ask(door, {"body": words}, ONE)) == "fact_request_conflict"
+        door.begin(ONE)
+        assert ask(door, {"body": words}, ONE) == said == ask(door, {"body": words}, ONE)
+        assert code(ask(door, {"body": "another"}, ONE)) == "fact_request_conflict"
+        assert code(ask(door, {"body": words}, TWO)) == "fact_request_conflict"
+        assert ask(door, {"body": "at one"}, TWO) == said  # the recorded question is anybody's
+    told = story(envelopes(*BEGUN, *events))
+    for live in (outside, None):  # a run that goes on, and a replay: the same rule
+        again = Door(cas, live, told.facts, requests=told.requests)
+        again.begin(ONE)
+        assert ask(again, {"body": "at four"}, ONE) == said
+        assert code(ask(again, {"body": "at one"}, ONE)) == "fact_request_conflict"
+        assert code(ask(again, {"body": "at four"}, TWO)) == "fact_request_conflict"
+    assert len(outside.calls) == 1
+
+
+def test_another_state_of_the_same_target_has_no_part_in_an_attempt(cas: Cas) -> None:
+    other = dataclasses.replace(ONE, state_id="one.main.other")
+    _, events = end(steps(Door(cas, Outside()), {"body": "a"}, ONE))
+    told = story(envelopes(*BEGUN, *events))
+    assert (
+        code(ask(Door(cas, None, told.facts, requests=told.requests), {"body": "b"}, other)) == "fact_request_conflict"
+    )
+
+
+def test_each_item_has_attempts_of_its_own(cas: Cas) -> None:
+    door = Door(cas, Outside())
+    ada, bob = (dataclasses.replace(ONE, item=item) for item in ("ada", "bob"))
+    for one in (ada, bob):
+        door.begin(one)
+        ask(door, {"body": "first"}, one)
+    door.begin(bob)
+    assert code(ask(door, {"body": "second"}, bob)) == "served"
+    assert code(ask(door, {"body": "second"}, ada)) == "fact_request_conflict"
+
+
+class Nursery:
+    """Answers for child runs with what was asked."""
+
+    def serves(self, namespace: str) -> bool:
+        return namespace == SPAWN
+
+    def call(self, action: Action, namespace: str, request: Any, key: str, known: Any) -> Replying:
+        yield Wait((), 0.0)
+        return known or {"child_run_id": request["op_id"]}
+
+
+PARENT = dataclasses.replace(ONE, doc={**ONE.doc, "spawns": {"//:b": "1", "//:c": "2"}})
+
+
+def test_a_child_run_is_asked_for_exactly_in_every_attempt(cas: Cas) -> None:
+    door = Door(cas, Outside(), children=Nursery())
+    door.begin(PARENT)
+    first = {"kind": "child_run_spawn_v1", "op_id": ":b", "input": {"n": 1}}
+    said, events = end(steps(door, first, PARENT, SPAWN))
+    assert "request" in events[0].payload["meta"]
+    same = {"op_id": "//:b", "op_config": {"n": 1}, "initial_context": None}
+    others = [{"op_id": ":c", "input": {"n": 1}}, {"op_id": ":b"}, {**first, "initial_context": {"n": 1}}]
+    told = story(envelopes(*BEGUN, *events))
+    doors = [door, Door(cas, Outside(), told.facts, requests=told.requests, children=Nursery())]
+    for one in doors:
+        for _ in range(2):
+            assert ask(one, same, PARENT, SPAWN) == said
+            assert [code(ask(one, other, PARENT, SPAWN)) for other in others] == ["fact_request_conflict"] * 3
+            one.begin(PARENT)
+        assert code(ask(one, {}, TWO, "clock")) == "fact_request_conflict"
+    replay = Door(cas, None, told.facts, requests=told.requests)
+    assert ask(replay, same, PARENT, SPAWN) == said
+    assert code(ask(replay, others[0], PARENT, SPAWN)) == "fact_request_conflict"
+
+
+def test_a_child_run_of_an_earlier_version_is_compared_by_itself(cas: Cas) -> None:
+    """Its fact has no digest: whoever runs children says whether it is the one that is meant."""
+    facts = {"receipt": cas.put(canonical({"child_run_id": "x"}))}
+    for live in (Outside(), None):
+        door = Door(cas, live, facts, children=Nursery())
+        for target in (":b", ":c", ":b"):
+            assert ask(door, {"op_id": target}, PARENT, SPAWN)["response"] == {"child_run_id": "x"}
