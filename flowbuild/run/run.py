@@ -161,6 +161,7 @@ class Run:
             secrets.check(states, session.facts.variable, {**self.manifest, **begins})
         except SecretsDetected:
             session.parsed.clear()
+            session.graphs.clear()
             raise
         is_live = self.start.config.io_mode is IoMode.LIVE
         return Door(
