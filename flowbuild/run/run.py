@@ -38,7 +38,7 @@ from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stop
 from flowbuild.run.skip import skipped
-from flowbuild.run.start import StartRun, check_held, check_start, keep
+from flowbuild.run.start import StartRun, check_start, keep
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
@@ -184,7 +184,6 @@ class Run:
         check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
-            check_held(self.start, self._session.cas)
             self.record.reopen(self._journal)
             yield self._keep(closing(self._story))
             outputs = self.desk.memory.outputs
