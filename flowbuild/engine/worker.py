@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.action import CATEGORIES, Action, ErrorInfo, Outcome
 from flowbuild.core.errors import DiskRefused
 from flowbuild.core.event import Event
 from flowbuild.engine import clean, inline
@@ -221,7 +221,8 @@ def _inline(
     events: list[Event | Wait] = []
 
     def ask(question: dict[str, Any]) -> dict[str, Any]:
-        answering = io.ask(action, question)
+        # As a pipe would bring it: a list for a tuple, and nothing that the handler may change afterwards.
+        answering = io.ask(action, json.loads(json.dumps(question)))
         while True:
             try:
                 events.append(next(answering))
@@ -251,8 +252,18 @@ def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | 
 def _called(reply: Mapping[str, Any], shown: str | None, lingers: bool) -> _Called:
     if reply["ok"]:
         return _Called(context=reply.get("context"), lingers=lingers)
-    more = {name: reply[name] for name in ("category", "retryable") if name in reply}
-    return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
+    return _Called(_failure(reply), shown, reply.get("context"))
+
+
+def _failure(reply: Mapping[str, Any]) -> ErrorInfo:
+    """What a handler says of its failure, as far as it is said in words that others know."""
+    code, category = reply["code"], reply.get("category")
+    return ErrorInfo(
+        code if isinstance(code, str) and code else "handler_failed",
+        reply["message"],
+        category if category in CATEGORIES else "Unknown",
+        reply.get("retryable") is True,
+    )
 
 
 def _returns_secret(action: Action, io: Io, place: Place) -> bool:
