@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flowbuild.core.errors import StoreConflict
 from flowbuild.core.event import Domain, Event, to_doc
 from flowbuild.core.ids import RunId
 from flowbuild.store.journal import Journal, now_millis
@@ -43,9 +44,16 @@ class Record:
         self._journal: Journal | None = None
         self._due = time.monotonic() + FLUSH_SECONDS
 
-    def reopen(self, journal: Path) -> None:
-        """Go on with a journal that is there, its torn tail cut off."""
-        self._journal = Journal.open(journal, self.run_id, clock=self._clock)
+    def reopen(self, journal: Path, head: int) -> None:
+        """Go on with a journal that is there, its torn tail cut off. A StoreConflict if somebody else did since its
+        story was read: it had `head` events then."""
+        found = Journal.open(journal, self.run_id, clock=self._clock)
+        try:
+            found.append([], head)
+        except StoreConflict:
+            found.close()
+            raise
+        self._journal = found
 
     @property
     def begun(self) -> bool:

@@ -117,6 +117,9 @@ class Run:
             told=story.states if story else None,
             on_effect=self._mark,
         )
+        for left in story.failure_snapshots if story else ():  # which nothing makes again
+            if session.cas.intact(left):
+                self.desk.contexts.snapshots[left] = session.cas.read(left)
         self._evaluation = Evaluation(
             graph,
             wanted,
@@ -187,7 +190,7 @@ class Run:
         check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
-            self.record.reopen(self._journal)
+            self.record.reopen(self._journal, self._story.head)
             yield self._keep(closing(self._story))
             outputs = self.desk.memory.outputs
             self.result = lost(self.graph, self._wanted, self._story, outputs, self.start.config.retry)

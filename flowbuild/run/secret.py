@@ -97,8 +97,7 @@ class Secrets:
             is_kept = not self._holds(error.details) and (excused or find_secret(error.details) is None)
             error = replace(
                 error,
-                code=self._word(error.code, excused, "error_redacted"),
-                category=self._word(error.category, excused, "Unknown"),
+                code=self._code(error.code, excused),
                 message=message if excused or not looks_secret(message) else REDACTED,
                 details=error.details if is_kept else None,
             )
@@ -111,14 +110,13 @@ class Secrets:
         reproduce = None if outcome.reproduce is None else self.mask.text(outcome.reproduce)
         return replace(outcome, error=error, stdout_tail=stdout, stderr_tail=stderr, reproduce=reproduce)
 
-    def _word(self, said: Any, excused: bool, otherwise: str) -> str:
-        """A word by which programs know an error, or another where a handler chose one that is a secret.
+    def _code(self, code: str, excused: bool) -> str:
+        """The code of an error, or another where a handler chose one that is a secret.
 
         `secret_key_missing` looks like one, as names of errors may: a plain word is none unless it is known.
         """
-        word = str(said)  # a handler may raise what it likes
-        is_plain = excused or _PLAIN.fullmatch(word) is not None or not looks_secret(word)
-        return word if is_plain and not self.mask.finds(word.encode("utf-8", "replace")) else otherwise
+        is_plain = excused or _PLAIN.fullmatch(code) is not None or not looks_secret(code)
+        return code if is_plain and not self.mask.finds(code.encode("utf-8", "replace")) else "error_redacted"
 
     def _told(self, changes: Mapping[str, Any], excused: bool) -> str | None:
         """The first key of a context's changes that tells a secret."""

@@ -55,10 +55,9 @@ def test_run_ids_have_one_spelling() -> None:
         ids.run_id("nope")
 
 
-def test_run_ids_differ() -> None:
+def test_run_ids_are_random_and_differ() -> None:
     made = {ids.new_run_id() for _ in range(100)}
-    assert len(made) == 100
-    assert {uuid.UUID(one).version for one in made} == {4}
+    assert len(made) == 100 and {uuid.UUID(one).version for one in made} == {4}
 
 
 def test_the_op_of_a_label_is_its_slug_and_its_digest() -> None:

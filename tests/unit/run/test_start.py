@@ -81,6 +81,17 @@ def test_of_several_faults_the_first_of_the_seed_s_order_is_told() -> None:
             check_start(one, [STATE, STATE], [0, 1])
 
 
+def test_a_run_begins_with_these_checks(workshop: Workshop) -> None:
+    workshop.write("BUILD.yaml", declare({"a": target("a")}))
+    with workshop.open("//:a") as build:
+        asked = Asked(OpId("build"), "//:a", {}, build.config())
+        run = build.new_run(build.graph.closure(build.wanted), asked, new_run_id(), lambda: workshop.root)
+        run.start = run.start._replace(op=OpId("other"))
+        with pytest.raises(BadManifest, match="^manifest_op_id_mismatch"):
+            next(run.events())
+    assert not run.record.begun
+
+
 def test_the_store_has_the_manifest_as_it_is(tmp_path: Path) -> None:
     cas, one = Cas(tmp_path), start()
     with pytest.raises(BadManifest, match="^manifest_not_found"):
