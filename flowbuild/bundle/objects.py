@@ -2,7 +2,7 @@
 
 Knows nothing of documents. The manifest, action documents and their listings, sources, outputs, facts and context
 snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held. So is
-a source that holds the value of a secret.
+a list of items that was refused for the secret in it.
 
 Shapes:  yields (digest, bytes); `external` collects {"sha256", "path"} rows.
 """
@@ -73,14 +73,17 @@ class Objects:
             yield from self._bytes(data)
 
     def _sources(self, number: int, action: Action) -> Iterator[tuple[Digest, bytes]]:
-        """The workspace files that an action read, as they were when it was bound."""
+        """The workspace files that an action read, as they were when it was bound; not of one that is refused for what
+        they hold."""
+        is_secret = action.refused is not None and action.refused.code == "secrets_detected"
         for path in self._graph.states[number].sources:
             digest, _ = self._session.facts.source(path)
             if digest in self._given:
                 continue
             place = self._session.workspace.root / path
-            data = place.read_bytes() if place.is_file() and place.stat().st_size <= self._most else None
-            if data is None or sha256(data) != digest or self._session.mask.finds(data):
+            is_held = not is_secret and place.is_file() and place.stat().st_size <= self._most
+            data = place.read_bytes() if is_held else None
+            if data is None or sha256(data) != digest:
                 self._is_external(digest, path)
             else:
                 yield from self._bytes(data)

@@ -17,11 +17,8 @@ from flowbuild.core.label import parse
 from flowbuild.core.secrets import looks_secret
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.scope import Scope
-from flowbuild.graph.state import Built, State, StateGraph
+from flowbuild.graph.state import Built, SnapshotPolicy, State, StateGraph
 from flowbuild.load.handler import Use
-
-ALWAYS = "always"
-"""The snapshot policy by which a failed state leaves something too."""
 
 
 def keys(scope: Scope, attribute: str, value: Any) -> tuple[str, ...]:
@@ -56,6 +53,18 @@ def after(scope: Scope, value: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
+def snapshots(scope: Scope, value: Any) -> SnapshotPolicy:
+    """The snapshot policy that a word names."""
+    try:
+        return SnapshotPolicy(value)
+    except ValueError:
+        known = ", ".join(SnapshotPolicy)
+        error = BadAttribute(
+            f"`snapshot` is one of {known}, not {value!r}", remedy=did_you_mean(str(value), SnapshotPolicy)
+        )
+        raise scope.fault(error, "snapshot") from None
+
+
 def roots(scope: Scope, built: Built) -> Iterator[int]:
     """The states of a target, and of those that it stands for."""
     if built.fold is not None:
@@ -67,8 +76,8 @@ def roots(scope: Scope, built: Built) -> Iterator[int]:
 
 def check_keys(scope: Scope, state: State, is_handler: bool) -> None:
     """Refuse keys that can't be written or read as they are declared."""
-    if state.keeps_failed and not state.writes:
-        problem = f"`snapshot: {ALWAYS}` keeps what it writes into the context, and it writes nothing"
+    if state.snapshots is SnapshotPolicy.ALWAYS and not state.writes:
+        problem = f"`snapshot: {state.snapshots}` keeps what it writes into the context, and it writes nothing"
         raise scope.fault(BadAttribute(problem, remedy="name its keys in `writes`"), "snapshot")
     if not state.reads and not state.writes and not state.initial:
         return

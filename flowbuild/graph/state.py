@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from posixpath import basename, commonprefix, normpath, relpath, splitext
 from typing import Any, NamedTuple
 
@@ -24,6 +25,14 @@ APPLY = "apply_side_effect"
 """What a state says that changes the world outside. It has this tag then."""
 STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
 """Tags with a meaning that everybody shares."""
+
+
+class SnapshotPolicy(StrEnum):
+    """When a state leaves a snapshot of its own: seed 001."""
+
+    NEVER = "never"
+    ON_SUCCESS = "on_success"
+    ALWAYS = "always"  # of what it had written when it failed too, for people
 
 
 class Source(NamedTuple):
@@ -168,7 +177,7 @@ class State:
     either: tuple[Candidates, ...] = ()  # it comes after the latest that succeeded of each
     reads: tuple[str, ...] = ()  # context keys, sorted
     writes: tuple[str, ...] = ()
-    keeps_failed: bool = False  # what it had written when it failed is kept for people
+    snapshots: SnapshotPolicy = SnapshotPolicy.ON_SUCCESS
     initial: tuple[str, ...] = ()  # of those that it reads: what a run may begin with
     spawns: tuple[Label, ...] = ()  # targets that its handler may run
     step: Step | None = None  # of a flow

@@ -16,7 +16,7 @@ from flowbuild.core.retry import Retry, read_retry
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.fan import STAR, Fan, Filled
 from flowbuild.graph.fan_template import directories, has_star, items_input, variable_of
-from flowbuild.graph.handed import ALWAYS, after, check_heartbeat, check_keys, keys
+from flowbuild.graph.handed import after, check_heartbeat, check_keys, keys, snapshots
 from flowbuild.graph.hints import hints
 from flowbuild.graph.inlined import check_inline
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
@@ -133,7 +133,7 @@ def _state(
         either=either,
         reads=common.keys[0],
         writes=common.keys[1],
-        keeps_failed=rendered(scope, template.snapshot, names) == ALWAYS,
+        snapshots=snapshots(scope, rendered(scope, template.snapshot, names)),
         tags=tuple(dict.fromkeys((*scope.target.tags, *template.tags, *([APPLY] if applies else [])))),
         initial=keys(scope, "initial", rendered(scope, template.initial, names)),
         spawns=spawns(scope, rendered(scope, template.spawns, names)),

@@ -53,7 +53,7 @@ class Desk(Protocol):
         """Keep an outcome if it may be kept; what it says about that, such as an input that moved."""
 
     def ended(self, number: int, products: Products) -> Digest:
-        """The snapshot of the context that a state ended with."""
+        """The snapshot of the context that a completed state leaves."""
 
     def interrupt(self) -> None:
         """Ask all that is under way to end."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from flowbuild.core.action import Action, Staged
 from flowbuild.core.canonical import Digest, canonical, digest, sha256
-from flowbuild.graph.state import APPLY, Code, Held, Input, Item, Source, State
+from flowbuild.graph.state import APPLY, Code, Held, Input, Item, SnapshotPolicy, Source, State
 from flowbuild.run.context import UNTOUCHED, Beginning, Products
 from flowbuild.run.items import tag
 from flowbuild.store.tree import Entry, listing_bytes
@@ -105,7 +105,7 @@ def bind(
         refused=base.conflict,
         heartbeat_ms=state.heartbeat_ms,
         item=tag(state.item) if state.item is not None else "",
-        keeps_failed=state.keeps_failed,
+        keeps_failed=state.snapshots is SnapshotPolicy.ALWAYS,
         handler=state.code.doc() if state.code is not None and state.step is not None else None,
     )
 

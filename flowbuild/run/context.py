@@ -28,7 +28,7 @@ from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
 from flowbuild.core.structured import has_float
 from flowbuild.engine.engine import Performance, Ready, Wait
-from flowbuild.graph.state import State
+from flowbuild.graph.state import SnapshotPolicy, State
 from flowbuild.store.tree import Artifact
 
 OUTPUT = "context"  # under this name changes stand among a state's outputs
@@ -90,8 +90,8 @@ class Contexts:
         return self._base(self._before(state, products)) if self._is_used else UNTOUCHED
 
     def after(self, number: int, products: Products) -> Digest:
-        """The snapshot that a state ended with."""
-        return self._base(self._ended(number, products)).snapshot if self._is_used else EMPTY_CONTEXT
+        """The snapshot that a completed state leaves."""
+        return self._base(self._left(number, products)).snapshot if self._is_used else EMPTY_CONTEXT
 
     def failed(self, base: Digest, changes: Mapping[str, Any]) -> Digest:
         """The snapshot of what an attempt had written when it failed. Nothing goes on from it."""
@@ -104,7 +104,7 @@ class Contexts:
         """The join of all; None when two ends of the graph, which nothing joins, left different values of a key."""
         if not self._is_used:
             return EMPTY_CONTEXT
-        found = self._base(joined([self._initial, *(self._ended(number, products) for number in sorted(products))]))
+        found = self._base(joined([self._initial, *(self._left(number, products) for number in sorted(products))]))
         return None if found.conflict else found.snapshot
 
     def _before(self, state: State, products: Products) -> Context:
@@ -128,6 +128,11 @@ class Contexts:
                 known = written(known, number, _changes(state, self._read(products[number][OUTPUT].sha256)))
             self._after[number] = known
         return known
+
+    def _left(self, number: int, products: Products) -> Context:
+        """What there is a snapshot of: of a state that leaves none of its own, what it began with."""
+        ended, state = self._ended(number, products), self.states[number]
+        return self._before(state, products) if state.snapshots is SnapshotPolicy.NEVER else ended
 
     def _base(self, context: Context) -> Beginning:
         if not context:
