@@ -96,12 +96,12 @@ def _again(action: Action, number: int, outcome: Outcome) -> Generator[Event, No
     yield StateFailed(action.state_id, {"state_id": action.state_id, "info": error.doc()}, outcome.failure_snapshot)
 
 
-def _entered(action: Action, number: int) -> Generator[Event, None, None]:
-    """Begin an attempt."""
-    if action.item:
-        return
-    yield StateEntered(action.state_id, number, action.base)
-    yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
+def _entered(action: Action, number: int) -> Generator[Event | Wait, Ready, None]:
+    """Begin another attempt, which the journal tells before anything of it happens."""
+    if not action.item:
+        yield StateEntered(action.state_id, number, action.base)
+        yield Domain("action_bound", {"action": action.key, "label": action.label, "state_id": action.state_id})
+    yield Wait((), 0.0)
 
 
 def _pause(milliseconds: int, deadline: float | None) -> Generator[Wait, Ready, None]:
