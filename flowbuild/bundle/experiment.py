@@ -31,10 +31,10 @@ from flowbuild.engine import preflight
 from flowbuild.graph.evidence import Cell, cells, expected_matrix, has_lane
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.policy import TABLE, Policy
-from flowbuild.run.record import now_millis
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.store.journal import now_millis
 
 PREFLIGHT_SECONDS = 10
 

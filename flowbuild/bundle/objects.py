@@ -1,7 +1,8 @@
 """What a bundle holds so that it explains and repeats itself: every artifact that its journal leads to.
 
 Knows nothing of documents. The manifest, action documents and their listings, sources, outputs, facts and context
-snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held.
+snapshots, each under its digest. What is larger than the limit, or no longer there, is external: named, not held. So is
+a source that holds the value of a secret.
 
 Shapes:  yields (digest, bytes); `external` collects {"sha256", "path"} rows.
 """
@@ -16,10 +17,12 @@ from flowbuild.bundle.documents import pretty
 from flowbuild.core.action import Action
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.graph.state import State, StateGraph
+from flowbuild.run.artifacts import Kind, artifacts
 from flowbuild.run.bind import hashed
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
+from flowbuild.store.journal import read
 from flowbuild.store.tree import Artifact, entries
 
 Row = dict[str, Any]
@@ -54,6 +57,16 @@ class Objects:
                 yield from self._artifact(artifact, "")
         for digest in self._run.desk.recorded:
             yield from self._stored(digest, "")
+        yield from self._before()
+
+    def _before(self) -> Iterator[tuple[Digest, bytes]]:
+        """The snapshots of what ended before the run was killed, failed attempts too: nothing here came to those."""
+        for one in artifacts(read(self._run.resumed)) if self._run.resumed is not None else ():
+            if one.kind is Kind.CONTEXT_SNAPSHOT and one.artifact_id not in self._given:
+                if self._session.cas.intact(one.artifact_id):
+                    yield from self._stored(one.artifact_id, "")
+                else:
+                    self._is_external(one.artifact_id, "")
 
     def _action(self, state: State, action: Action) -> Iterator[tuple[Digest, bytes]]:
         for data in (canonical(action.doc), canonical(hashed(state, action.doc)), *action.listings):
@@ -67,7 +80,7 @@ class Objects:
                 continue
             place = self._session.workspace.root / path
             data = place.read_bytes() if place.is_file() and place.stat().st_size <= self._most else None
-            if data is None or sha256(data) != digest:
+            if data is None or sha256(data) != digest or self._session.mask.finds(data):
                 self._is_external(digest, path)
             else:
                 yield from self._bytes(data)

@@ -28,12 +28,11 @@ from flowbuild.core.label import parse
 from flowbuild.core.world import world_id
 from flowbuild.graph.state import Built, StateGraph
 from flowbuild.run.policy import TABLE, Policy
-from flowbuild.run.record import now_millis
 from flowbuild.run.result import Result
 from flowbuild.run.run import Run
 from flowbuild.run.session import Session
 from flowbuild.run.story import account
-from flowbuild.store.journal import read
+from flowbuild.store.journal import now_millis, read
 
 SUMMARY_VERSION = "flowbuild.run_summary.v0.1"
 

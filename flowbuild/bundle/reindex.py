@@ -27,9 +27,9 @@ from flowbuild.bundle.layout import INDEX, REPAIR_LOG, RUN_MANIFEST, is_run_id
 from flowbuild.bundle.read import RunBundle, document, final_status, load_bundle, open_bundle_unverified
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import BadAttribute, StoreConflict, StoreCorrupt
-from flowbuild.run.record import now_millis
 from flowbuild.store.draft import PREFIX
 from flowbuild.store.files import atomic_write, flush_directory, refused
+from flowbuild.store.journal import now_millis
 from flowbuild.store.lock import try_hold
 
 Doc = dict[str, Any]

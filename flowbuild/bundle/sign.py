@@ -14,7 +14,7 @@ from flowbuild.bundle.envelope import Signer, sign
 from flowbuild.bundle.promote import check_promotable, packet_bytes, promotion_packet, statements_path, write_beside
 from flowbuild.bundle.read import RunBundle
 from flowbuild.bundle.statement import statements
-from flowbuild.run.record import now_millis
+from flowbuild.store.journal import now_millis
 
 
 class Promoted(NamedTuple):

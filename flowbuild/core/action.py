@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from flowbuild.core.canonical import EMPTY_CONTEXT, Digest
+
+# Where an error came from, in the words of seed 001.
+Category = Literal["ParsingInput", "OnChain", "OffChain", "Rpc", "Storage", "Context", "Unknown"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 class Staged(NamedTuple):
@@ -74,11 +78,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """Why an action failed, as JSON, free of secrets. `category` is one of seed 001's."""
+    """Why an action failed, as JSON, free of secrets."""
 
     code: str
     message: str
-    category: str = "Unknown"
+    category: Category = "Unknown"
     retryable: bool = False
     details: Any = None
 

@@ -32,7 +32,8 @@ def canonical(doc: Any) -> bytes:
             data = _fast.encode(doc)
         except (TypeError, ValueError):
             return _exact(doc)
-        return data if _is_ascii(data) and _is_plain(doc) else _exact(doc)
+        # All keys and texts are ASCII: their order is then that of UTF-16, and their escapes are the form's.
+        return data if data.isascii() and _is_plain(doc) else _exact(doc)
     except RecursionError:
         raise BadAttribute("value has no canonical JSON form: it is nested too deeply") from None
 
@@ -57,11 +58,6 @@ def sha256(data: bytes) -> Digest:
     return Digest(hashlib.sha256(data).hexdigest())
 
 
-def _is_ascii(data: bytes) -> bool:
-    """Whether all keys and texts are ASCII: their order is then that of UTF-16, and their escapes are the form's."""
-    return data.isascii() and b"\x7f" not in data and b"\\u007f" not in data
-
-
 def _is_plain(doc: Any) -> bool:
     """Whether a value that could be encoded has only types that both encoders write alike. A loop, no recursion:
     this is asked of every event and every action."""
@@ -70,10 +66,7 @@ def _is_plain(doc: Any) -> bool:
         kind: type = type(value)
         if kind is str:
             continue
-        if kind is dict:
-            for key in value:
-                if type(key) is not str:
-                    return False
+        if kind is dict:  # a key that is no text was refused when it was encoded
             pending += value.values()
         elif kind is list or kind is tuple:
             pending += value

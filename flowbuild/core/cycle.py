@@ -16,19 +16,19 @@ STEPS = 100_000  # edges to follow; then the shortest cycle met so far will do
 
 def shortest_cycle(known: Sequence[T], edges: Callable[[T], Iterable[T]]) -> list[T]:
     """The nodes, in order, of the shortest cycle through one of these nodes; the nodes as given if none is found."""
-    best = list(known)
+    best, shortest = list(known), len(known) + 1
     left = STEPS
     for start in known:
         came: dict[T, T] = {}
         level = [start]
         depth = 1
-        while level and depth < len(best) and left > 0:
+        while level and depth < shortest and left > 0:
             after: list[T] = []
             for node in level:
                 for other in edges(node):
                     left -= 1
                     if other == start:
-                        best = _path(came, start, node)
+                        best, shortest = _path(came, start, node), depth
                         after.clear()
                         break
                     if other not in came:

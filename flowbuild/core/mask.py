@@ -1,8 +1,8 @@
 """Masks: secret values that are known, found in whatever is about to be kept, and `***` in their place.
 
 Knows nothing of where a value came from. It finds a value as it is, and as base64 (at any alignment), hexadecimal,
-percent-encoding, JSON, HTML, a shell's or Python's quotes write it; a line break within makes no difference. What was
-compressed, encrypted, reversed or cut in pieces is not found.
+percent-encoding, JSON (in JSON too), HTML, a shell's or Python's quotes write it; a line break within makes no
+difference. What was compressed, encrypted, reversed or cut in pieces is not found.
 
 Shapes:  bytes in, bytes out. A `Stream` holds back what may be the beginning of a value until it knows.
 Errors:  none; a value that is too short to be told from ordinary words is refused by whoever declares it.
@@ -151,7 +151,13 @@ def _forms(text: str) -> Iterator[bytes]:
     for escaped in (quote(data, safe=""), quote(data), quote_plus(data), quote(data, safe="!'()*;:@&=+$,/?#[]~")):
         yield escaped.encode()
         yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), escaped).encode()
-    written = [json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]]
-    written += [written[0].replace("/", "\\/"), html.escape(text), html.escape(text, quote=False)]
+    quoted = [*_json(text), repr(text)[1:-1]]
+    written = [*quoted, ascii(text)[1:-1], repr(data)[2:-1], html.escape(text), html.escape(text, quote=False)]
+    written += [quoted[0].replace("/", "\\/"), *(twice for once in quoted for twice in _json(once))]
     written += [shlex.quote(text), text.replace("'", "'\"'\"'"), text.replace("'", "'\\''")]
     yield from (one.encode("utf-8", "surrogateescape") for one in written)
+
+
+def _json(text: str) -> list[str]:
+    """A text as JSON writes it, in ASCII and as it is."""
+    return [json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from flowbuild.core.errors import BadAttribute, BadConfig
 from flowbuild.core.event import NEEDED
@@ -141,19 +141,23 @@ def _duration(milliseconds: int) -> dict[str, int]:
 
 def _retry(doc: Any) -> Retry:
     match doc:
-        case {"max_attempts": int(most), "backoff": {"Fixed": {"delay": delay}}} if 0 <= most <= MOST:
+        case {"max_attempts": most, "backoff": {"Fixed": {"delay": delay}}} if _is_whole(most, MOST):
             return Retry(max(1, most), _milliseconds(delay))
         case {
-            "max_attempts": int(most),
+            "max_attempts": most,
             "backoff": {"Exponential": {"base_delay": base, "max_delay": longest}},
-        } if 0 <= most <= MOST:
+        } if _is_whole(most, MOST):
             return Retry(max(1, most), _milliseconds(base), _milliseconds(longest))
     raise _malformed("retry_policy is not {max_attempts, backoff: Fixed or Exponential}")
 
 
+def _is_whole(value: Any, most: int) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= most
+
+
 def _milliseconds(doc: Any) -> int:
     match doc:
-        case {"secs": int(seconds), "nanos": int(nanos)} if seconds >= 0 and 0 <= nanos < 1_000_000_000:
+        case {"secs": seconds, "nanos": nanos} if _is_whole(seconds, MOST) and _is_whole(nanos, 999_999_999):
             return seconds * 1000 + nanos // 1_000_000
     raise _malformed("a duration is {secs, nanos}")
 
@@ -171,7 +175,7 @@ def _mode(doc: Any) -> int | None:
     match doc:
         case "Sequential":
             return None
-        case {"FanOutJoin": {"max_concurrency": int(most)}} if most >= 1 and len(doc) == 1:
+        case {"FanOutJoin": {"max_concurrency": most}} if _is_whole(most, MOST) and most >= 1 and len(doc) == 1:
             return most
     raise BadConfig(f"unsupported_execution_mode: {doc!r} is neither Sequential nor FanOutJoin with room for one state")
 

@@ -49,6 +49,8 @@ def perform(action: Action, io: Io, reaper: Reaper, is_clean: bool = False) -> P
     outputs = harvest(action, io, place) if error is None else {}
     if isinstance(outputs, ErrorInfo):
         error, outputs = outputs, {}
+    if error is None and reaper.is_alone:
+        io.vacate(action)
     reproduce = place.reproduce(io.workspace, environment, declared, argv) if error else None
     return told(Outcome(outputs, error, reproduce=reproduce), captures, io)
 

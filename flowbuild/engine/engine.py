@@ -11,7 +11,7 @@ Errors:  a failing action is an Outcome with an error, never an exception; Engin
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -66,8 +66,12 @@ class Capabilities:
 class Io(Protocol):
     """The only door outside for an engine. Paths of actions are relative to the workspace root."""
 
-    def scratch(self, action: Action) -> Path:
-        """A fresh directory of the action's own, which the run removes unless the action failed."""
+    def scratch(self, action: Action, directories: Iterable[str] = ()) -> Path:
+        """A fresh directory of the action's own, with these empty ones in it, parents first. The run removes it
+        unless the action failed."""
+
+    def vacate(self, action: Action) -> None:
+        """Nobody uses the action's directory any more, nor ever will: what is left of it may serve the next."""
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         """Put copies of the inputs below `root`, at their own paths."""

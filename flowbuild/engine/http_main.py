@@ -51,10 +51,12 @@ def send(httpx: Any, asked: dict[str, Any]) -> dict[str, Any]:
         return _error("http_redirects", f"more than {asked['redirects']} redirects")
     except httpx.TimeoutException:
         return _late(asked)
-    except (httpx.InvalidURL, httpx.LocalProtocolError) as error:
-        return _error("io_request_invalid", f"{type(error).__name__}: {error}")
-    except httpx.HTTPError as error:
+    except (httpx.InvalidURL, httpx.LocalProtocolError) as error:  # its words hold parts of the request
+        return _error("io_request_invalid", f"{type(error).__name__}: this can't be sent by HTTP")
+    except httpx.NetworkError as error:  # its words are the system's
         return _error("http_refused", f"{type(error).__name__}: {error}")
+    except httpx.HTTPError as error:  # its words hold parts of what the other side sent
+        return _error("http_refused", f"{type(error).__name__}: what came back is no HTTP, or not all of it")
 
 
 def _signer(url: Any) -> Callable[[Any], None]:

@@ -21,12 +21,13 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.door import Ask
+from flowbuild.engine.reaper import children
 from flowbuild.engine.worker_main import Reply, Request, once, set_variables
 
 # Those that programs handle; asking for each of the 64 costs more than a small handler.
@@ -36,18 +37,41 @@ _SIGNALS = tuple(getattr(signal, f"SIG{name}") for name in _HANDLED)
 
 def perform(request: Request, variables: Mapping[str, str], captures: tuple[Capture, Capture], ask: Ask) -> Reply:
     """Call one handler, and put everything back."""
-    pid, threads = os.getpid(), set(threading.enumerate())
+    pid, threads, family = os.getpid(), set(threading.enumerate()), _children()
     with ExitStack() as stack:
         for keep in (_process(), _interpreter(), _signals(), _modules(request), _streams(captures)):
             stack.enter_context(keep)
         reply = once(request, dict(variables), [], ask)
         if os.getpid() != pid:  # the handler forked, and this is the child: nothing here is its own
             os._exit(0)
+    lingers = _end_children(family)
     left = [thread.name for thread in threading.enumerate() if thread not in threads]
     if left and "code" not in reply:
         said = f"the handler left a thread behind ({left[0]}), and it runs inline; join it, or leave out `inline`"
-        return {"ok": False, "code": "thread_left", "message": said, "traceback": ""}
-    return {"ok": "code" not in reply, **reply}
+        return {"ok": False, "code": "thread_left", "message": said, "traceback": "", "lingers": True}
+    return {"ok": "code" not in reply, **reply, "lingers": lingers}
+
+
+def _children() -> set[int] | None:
+    """Our children, without asking for a list where there is none."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return set()
+    found = children()
+    return None if found is None else set(found)
+
+
+def _end_children(before: set[int] | None) -> bool:
+    """End the children that the handler left, as a worker's end would. Whether there were any, or may be."""
+    after = _children()
+    if before is None or after is None:
+        return True
+    for pid in after - before:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return after != before
 
 
 class _Said(io.RawIOBase):
@@ -115,8 +139,10 @@ def _interpreter() -> Iterator[None]:
         with warnings.catch_warnings(), decimal.localcontext():
             yield
     finally:
-        sys.settrace(trace)
-        sys.setprofile(profile)
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
+        if sys.getprofile() is not profile:  # one that was set in C can't be set from here
+            sys.setprofile(profile)
         sys.setrecursionlimit(depth)
         sys.set_int_max_str_digits(digits)
         (gc.enable if collects else gc.disable)()

@@ -16,10 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowbuild.core.action import Action, Staged
+from flowbuild.core.action import Action
 from flowbuild.core.errors import BadPath
 from flowbuild.engine.engine import Io
 from flowbuild.store.refusal import refused as disk_refused
+
+_OWN = ("home", "tmp")
 
 # What every action sees beside what it declares. None of them is a secret.
 FIXED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONHASHSEED"})
@@ -72,55 +74,50 @@ class Place:
 
 
 def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
-    """Make the place of an action: inputs put, room for outputs made, stale outputs gone."""
-    scratch = io.scratch(action)
-    root = scratch / "tree" if staged else io.workspace
-    place = Place(scratch, root, root / action.package, staged)
-    _make(f"{scratch}/home")
-    _make(f"{scratch}/tmp")
-    if staged:
-        io.stage(action.staged, root)
-    there = _parents(action.staged) if staged else set()
-    if action.package not in there:
-        _make(f"{root}/{action.package}")
-    for path in action.outputs.values():
-        inner = os.path.normpath(path)
-        if os.path.isabs(inner) or inner.partition("/")[0] in ("", ".", ".."):
-            raise BadPath(f"output {path!r} of {action.label} lies outside the workspace")
-        if not staged:
+    """Make the place of an action: inputs put, directory for outputs made, stale outputs gone."""
+    directories = [_directory(action, path) for path in action.outputs.values()]
+    if not staged:
+        place = Place(io.scratch(action, _OWN), io.workspace, io.workspace / action.package, staged)
+        with disk_refused(place.cwd):
+            os.makedirs(place.cwd, exist_ok=True)
+        for path, directory in zip(action.outputs.values(), directories, strict=True):
             with disk_refused(place.output(path)):
                 _remove(place.output(path))
-        if os.path.dirname(inner) not in there:
-            _make(f"{root}/{os.path.dirname(inner)}")
-    return place
+                os.makedirs(place.root / directory, exist_ok=True)
+        return place
+    files = [os.path.dirname(item.path) for item in action.staged if not item.path.endswith("/")]
+    scratch = io.scratch(action, (*_OWN, *_with_parents([action.package, *files, *directories])))
+    root = scratch / "tree"
+    io.stage(action.staged, root)
+    if len(files) < len(action.staged):  # a staged directory took the place of what was there
+        for directory in directories:
+            with disk_refused(root / directory):
+                os.makedirs(root / directory, exist_ok=True)
+    return Place(scratch, root, root / action.package, staged)
+
+
+def _directory(action: Action, path: str) -> str:
+    """The directory of an output, by its path from the root."""
+    inner = os.path.normpath(path)
+    if os.path.isabs(inner) or inner.partition("/")[0] in ("", ".", ".."):
+        raise BadPath(f"output {path!r} of {action.label} lies outside the workspace")
+    return os.path.dirname(inner)
+
+
+def _with_parents(directories: Sequence[str]) -> list[str]:
+    """Directories of the tree and all that lead to them, parents first."""
+    found = {"tree"}
+    for directory in directories:
+        inner = f"tree/{directory}" if directory else "tree"
+        while inner not in found:
+            found.add(inner)
+            inner = os.path.dirname(inner)
+    return sorted(found)
 
 
 def shown(path: Path, workspace: Path) -> str:
     """A path for people: from the workspace's root when it lies below."""
     return os.path.relpath(path, workspace) if path.is_relative_to(workspace) else str(path)
-
-
-def _parents(staged: Sequence[Staged]) -> set[str]:
-    """Every directory that staging made, from the root, which is empty."""
-    found: set[str] = set()
-    for item in staged:
-        directory = os.path.dirname(item.path.rstrip("/"))
-        while directory not in found:
-            found.add(directory)
-            directory = os.path.dirname(directory)
-    return found
-
-
-def _make(directory: str) -> None:
-    """A directory is there: made in one step if it can be, as nearly always here."""
-    with disk_refused(directory):
-        try:
-            os.mkdir(directory)
-        except FileExistsError:
-            if not os.path.isdir(directory):
-                raise
-        except FileNotFoundError:
-            os.makedirs(directory, exist_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -76,6 +76,8 @@ class Reaper:
         self._pipe: int | None = None
         self._watcher: int | None = None
         self._ready = False
+        self._sees_all = False
+        self._has_left = False
 
     def start(self, start: Start) -> Child:
         """Start a program, in a session of its own, with no descriptor but the named ones."""
@@ -89,7 +91,7 @@ class Reaper:
 
     def _start(self, start: Start) -> Child:
         if not self._ready:
-            _prepare()
+            self._sees_all = _prepare() and children() is not None
             self._ready = True
         if self._pipe is None:
             self._watch()
@@ -122,6 +124,11 @@ class Reaper:
         self._family.pop(child.pid, None)
         self._end_strangers(child.pid)
         return status
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody lives who was left by a child that has ended, as far as this host lets us know."""
+        return self._sees_all and not self._has_left
 
     def rest(self, child: Child) -> None:
         """A kept child has done its task: end who slipped out of it meanwhile."""
@@ -182,8 +189,9 @@ class Reaper:
             suspects.discard(ended)
         until = time.monotonic() + 1
         while time.monotonic() < until:  # a killed stranger leaves us its own children
-            doomed = []
-            for pid in self._orphans():
+            doomed, orphans = [], self._orphans()
+            self._has_left = bool(orphans)
+            for pid in orphans:
                 if not self._strangers.setdefault(pid, self._suspects(pid, ended)):
                     doomed.append(pid)
             if not doomed:
@@ -204,29 +212,32 @@ class Reaper:
 
     def _orphans(self) -> list[int]:
         ours = {*self._family, *self._watchers, *self._known}
-        return [pid for pid in _children_of_ours() if pid not in ours and _session(pid) != os.getsid(0)]
+        return [pid for pid in children() or () if pid not in ours and _session(pid) != os.getsid(0)]
 
 
-def _prepare() -> None:
-    """Once a session: no descriptor that we were started with reaches a child, and orphans come to us."""
+def _prepare() -> bool:
+    """Once a session: no descriptor that we were started with reaches a child, and orphans come to us if they can."""
     for name in os.listdir("/dev/fd"):
         if int(name) > 2:
             with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
                 os.set_inheritable(int(name), False)
-    if sys.platform == "linux":
-        import ctypes
+    if sys.platform != "linux":
+        return False
+    import ctypes
 
-        set_child_subreaper = 36  # prctl(2); a kernel that refuses leaves us without the second net
-        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    set_child_subreaper = 36  # prctl(2); a kernel that refuses leaves us without the second net
+    return ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) == 0  # type: ignore[no-any-return]
 
 
-def _children_of_ours() -> list[int]:
-    """Every direct child, adopted ones too. Empty where the kernel does not list them."""
+def children() -> list[int] | None:
+    """Every child of this process, adopted ones too; None where the system does not list them."""
     found: list[int] = []
-    with contextlib.suppress(FileNotFoundError):
+    try:
         for task in os.listdir("/proc/self/task"):
             with open(f"/proc/self/task/{task}/children", "rb", buffering=0) as file:
                 found += map(int, file.read().split())
+    except FileNotFoundError:
+        return None
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flowbuild.core.action import ErrorInfo
+from flowbuild.core.action import Category, ErrorInfo
 from flowbuild.core.errors import BadAttribute
 from flowbuild.core.event import Event
 from flowbuild.core.text import is_unicode
@@ -26,7 +26,13 @@ class Refused(Exception):
     """An answer that is an error: why the outside was not asked, or did not reply."""
 
     def __init__(
-        self, code: str, message: str, category: str = "ParsingInput", *, retryable: bool = False, details: Any = None
+        self,
+        code: str,
+        message: str,
+        category: Category = "ParsingInput",
+        *,
+        retryable: bool = False,
+        details: Any = None,
     ) -> None:
         super().__init__(message)
         self.info = ErrorInfo(code, message, category, retryable, details)

@@ -79,10 +79,11 @@ class ExecTransport:
         return real
 
     def _run(self, program: str, argv: list[str], env: dict[str, str], place: Path, timeout_ms: int) -> Replying:
-        captures = Capture(place / "stdout", 2 * MOST), Capture(place / "stderr", 2 * MOST)
+        captures = Capture(place / "stdout", MOST), Capture(place / "stderr", MOST)
         start = Start(program, (program, *argv), place, env, stdin=place / "stdin")
         try:
             child = self._reaper.start(start)
+            start.stdin.unlink()  # the program has it open, and whoever is killed now leaves no request behind
         except OSError as error:
             raise Refused("exec_spawn_failed", f"cannot start {program}: {error.strerror}", "OffChain") from None
         exit_ = yield from attend(self._reaper, child, captures, timeout_ms / 1000)

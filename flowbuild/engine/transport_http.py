@@ -36,6 +36,7 @@ TIMEOUT_MS, MOST_BYTES, REDIRECTS = 30_000, 1 << 20, 5
 LARGEST = 16 << 20  # a reply is JSON on its way here, where one byte may be six
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 GRACE_S = 5.0  # for the process itself, beside the time of the request
+_ASKED = "request.json"
 _RETRYABLE = frozenset({"http_refused", "http_timeout", "rate_limited"})
 _FIELDS: Kinds = {
     "method": (str,),
@@ -78,7 +79,7 @@ class HttpTransport:
         ensure_directory(place)
         try:
             with disk_refused(place):
-                (place / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+                (place / _ASKED).write_text(json.dumps(asked), encoding="utf-8")
             return _reply((yield from self._send(place, asked["timeout_ms"], secret)))
         finally:
             remove_tree(place)
@@ -103,7 +104,8 @@ class HttpTransport:
         argv = (sys.executable, "-P", "-s", "-X", "utf8", "-c", boot, root)
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **passed, **secret}
         try:
-            child = self._reaper.start(Start(argv[0], argv, place, environment, stdin=place / "request.json"))
+            child = self._reaper.start(Start(argv[0], argv, place, environment, stdin=place / _ASKED))
+            (place / _ASKED).unlink()  # the child has it open, and whoever is killed now leaves no request behind
         except OSError as error:
             raise Refused("http_unavailable", f"no process could be started: {error.strerror}", "OffChain") from None
         exit_ = yield from attend(self._reaper, child, captures, timeout_ms / 1000 + GRACE_S)
@@ -135,7 +137,7 @@ def _checked(request: Any) -> dict[str, Any]:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Refused(INVALID, "a URL begins with http:// or https:// and has a host")
     if parts.username or parts.password:
-        raise Refused("secrets_detected", "a URL holds no user or password; name a credential")
+        raise Refused("secrets_detected", "a URL may not say who asks; name a credential")
     if not _TOKEN.fullmatch(asked["method"]):
         raise Refused(INVALID, "a method is one word, such as GET")
     if asked["body"] is not None and not is_unicode(asked["body"]):
@@ -155,7 +157,7 @@ def _check_header(name: str, value: Any) -> None:
     if not _TOKEN.fullmatch(name):
         raise Refused(INVALID, f"{name!r} is no name of a header")
     if looks_secret(name):
-        raise Refused("secrets_detected", f"the header {name!r} is a secret; name a credential")
+        raise Refused("secrets_detected", "the name of a header is that of a secret; name a credential")
 
 
 def _reply(said: dict[str, Any]) -> Any:

@@ -63,7 +63,7 @@ def variables(environment: Mapping[str, str]) -> Transport:
         name = fields(request, INVALID, "read_variable_v1", {"name": (str,)}, "name")["name"]
         plain(INVALID, [name])
         if looks_secret(name):
-            raise Refused("secrets_detected", f"the variable {name} is a secret by its name, and a fact is no secret")
+            raise Refused("secrets_detected", "the name of a variable is that of a secret, and a fact is none")
         return {"value": environment.get(name)}
 
     return read_variable

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.action import CATEGORIES, Action, ErrorInfo, Outcome
 from flowbuild.core.errors import DiskRefused
 from flowbuild.core.event import Event
 from flowbuild.engine import clean, inline
@@ -75,6 +75,8 @@ class _Called(NamedTuple):
     error: ErrorInfo | None = None
     said: str | None = None
     context: Mapping[str, Any] | None = None
+    lingers: bool = False
+    """Whether somebody may still be there who can use the action's directory."""
 
 
 class _Answers:
@@ -131,7 +133,10 @@ class Workers:
         if isinstance(outputs, ErrorInfo):
             error, outputs = outputs, {}
         reproduce = None
-        if error is not None:
+        if error is None:
+            if not called.lingers:
+                io.vacate(action)
+        else:
             path = os.path.relpath(request.kept_again(), place.cwd)
             argv = (sys.executable, *FLAGS, "-m", "flowbuild.engine.worker_main", path)
             reproduce = place.reproduce(io.workspace, environment, declared, argv)
@@ -174,7 +179,7 @@ class Workers:
         if reply is None:
             refused = refused or child.refused  # which is known now
             return _Called(cannot(refused) if refused else silent or _lost(status, spent, timed_out))
-        return _called(reply, shown)
+        return _called(reply, shown, not self._reaper.is_alone)
 
     def _take(self, key: Key, environment: Mapping[str, str]) -> Worker:
         """A worker that waits for such a task, or a new one."""
@@ -216,7 +221,8 @@ def _inline(
     events: list[Event | Wait] = []
 
     def ask(question: dict[str, Any]) -> dict[str, Any]:
-        answering = io.ask(action, question)
+        # As a pipe would bring it: a list for a tuple, and nothing that the handler may change afterwards.
+        answering = io.ask(action, json.loads(json.dumps(question)))
         while True:
             try:
                 events.append(next(answering))
@@ -230,7 +236,7 @@ def _inline(
     finally:
         for capture in captures:
             capture.close()
-    return _called(reply, shown)
+    return _called(reply, shown, reply["lingers"])
 
 
 def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | None:
@@ -243,11 +249,21 @@ def _said(reply: Mapping[str, Any], captures: tuple[Capture, Capture]) -> str | 
     return shown
 
 
-def _called(reply: Mapping[str, Any], shown: str | None) -> _Called:
+def _called(reply: Mapping[str, Any], shown: str | None, lingers: bool) -> _Called:
     if reply["ok"]:
-        return _Called(context=reply.get("context"))
-    more = {name: reply[name] for name in ("category", "retryable") if name in reply}
-    return _Called(ErrorInfo(reply["code"], reply["message"], **more), shown, reply.get("context"))
+        return _Called(context=reply.get("context"), lingers=lingers)
+    return _Called(_failure(reply), shown, reply.get("context"))
+
+
+def _failure(reply: Mapping[str, Any]) -> ErrorInfo:
+    """What a handler says of its failure, as far as it is said in words that others know."""
+    code, category = reply["code"], reply.get("category")
+    return ErrorInfo(
+        code if isinstance(code, str) and code else "handler_failed",
+        reply["message"],
+        category if category in CATEGORIES else "Unknown",
+        reply.get("retryable") is True,
+    )
 
 
 def _returns_secret(action: Action, io: Io, place: Place) -> bool:

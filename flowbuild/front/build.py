@@ -8,6 +8,7 @@ journal and a bundle; all other targets are one run together. They share the ses
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -20,7 +21,7 @@ from flowbuild.bundle.layout import LATEST, SUMMARY_TEXT, latest
 from flowbuild.bundle.pipeline import Pipeline
 from flowbuild.core.errors import BadFlag, DiskRefused
 from flowbuild.core.ids import OpId, RunId, new_run_id, op_of
-from flowbuild.core.label import Label, parse, parse_pattern
+from flowbuild.core.label import Label, parse
 from flowbuild.core.run_config import RunConfig
 from flowbuild.front import github
 from flowbuild.front.arguments import Request, is_provable, key
@@ -29,19 +30,20 @@ from flowbuild.front.child import ChildRun
 from flowbuild.front.console import Console, console
 from flowbuild.front.fold import make_folds
 from flowbuild.front.later import check_host
+from flowbuild.front.lowering import Lowering
 from flowbuild.front.report import MOST, Made, Report
 from flowbuild.front.resume import going_on
 from flowbuild.front.run_config import check_tags, run_config
 from flowbuild.front.runtime import open_steps
-from flowbuild.front.settings import settings, written
+from flowbuild.front.settings import written
 from flowbuild.front.tally import Tally
 from flowbuild.front.verify import before, compare
-from flowbuild.graph.lower import lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
 from flowbuild.run.channel import resolve
 from flowbuild.run.explain import Verdict
+from flowbuild.run.looks import Looks
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.remark import remarks
@@ -73,7 +75,9 @@ class Build:
         self.workspace = self.session.workspace
         open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        self.catalog = Catalog(self.workspace, self.session.seen, self.session.parsed, self.session.distributions)
+        looks = Looks(self.workspace.root, self.session.seen, self.session.stamps, self.session.distributions)
+        self.catalog = Catalog(self.workspace, looks, self.session.parsed, looks)
+        self._lowering = Lowering(self.session.graphs, self.catalog, looks, request, self.package)
         self._compared = 0
         self.resumed: Going | None = None  # the run to go on with, when one is named
         self.report = Report(request, console, self.workspace.root)
@@ -86,6 +90,7 @@ class Build:
 
     def __exit__(self, *error: Any) -> None:
         self.session.__exit__(*error)
+        gc.unfreeze()
 
     @property
     def package(self) -> str:
@@ -93,19 +98,14 @@ class Build:
         relative = self.start.relative_to(self.workspace.root).as_posix()
         return "" if relative == "." else relative
 
-    @cached_property
+    @property
     def labels(self) -> list[Label]:
-        """The targets asked for. Tests are built when they are named, and by `flowbuild test`."""
-        patterns = [parse_pattern(text, self.package) for text in self.request.patterns]
-        named = {Label(one.package, one.name) for one in patterns if one.name is not None}
-        is_test = self.request.command == "test"
-        rules = self.catalog.rules
-        found = self.catalog.select(patterns)
-        return [label for label in found if label in named or rules[self.catalog.target(label).rule].test is is_test]
+        """The targets asked for."""
+        return self._lowering.labels
 
-    @cached_property
+    @property
     def graph(self) -> StateGraph:
-        return lower(self.catalog, self.labels, list(settings(self.request.sets, self.package)))
+        return self._lowering.graph
 
     @cached_property
     def wanted(self) -> list[Label]:
@@ -264,7 +264,9 @@ class Build:
             self.session,
             self.graph,
             numbers,
-            self.start_of(asked) if going is None else started(going.story, self.session.cas, asked.op),
+            self.start_of(asked, self.graph, numbers)
+            if going is None
+            else started(going.story, self.session.cas, asked.op),
             run_id,
             place,
             policy=Policy(request.policy),
@@ -277,9 +279,9 @@ class Build:
             nursery=lambda birth: ChildRun(self, birth),
         )
 
-    def start_of(self, asked: Asked) -> StartRun:
+    def start_of(self, asked: Asked, graph: StateGraph, numbers: Sequence[int]) -> StartRun:
         """What a new run of what is asked begins with."""
-        variables = tuple(sorted(self.session.facts.asked_variables))
+        variables = tuple(sorted({name for number in numbers for name in graph.states[number].passes}))
         if asked.parent is None:
             asked = asked._replace(settings=written(self.request.sets, self.package))
         return start_run(asked, self.request.channel, self.request.policy, variables, self.session.facts.commit)
@@ -294,6 +296,7 @@ class Build:
         """Drive a run to its end, showing each batch of events."""
         progress = self.console.follow(self.graph, numbers, remarks(self.session, self.graph), self.report.way)
         last = before(self, numbers) if self.request.policy == Policy.VERIFY else None
+        self.session.save_texts()
         steps = run.events()
         try:
             while True:

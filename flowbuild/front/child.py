@@ -59,7 +59,9 @@ class ChildRun:
             self._draft, numbers = self._drafted(graph, out_root, birth)
         else:
             self._place, numbers = self._session.run_directory(birth.run_id), graph.closure([birth.label])
-        self._start = build.start_of(Asked(built.op, str(birth.label), built.params, birth.config, birth.parent))
+        self._start = build.start_of(
+            Asked(built.op, str(birth.label), built.params, birth.config, birth.parent), graph, numbers
+        )
         told = self._told(birth)
         self.is_new = told is None
         birth = birth._replace(initial=birth.initial or {})

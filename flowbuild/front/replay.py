@@ -63,7 +63,7 @@ def replay_all(request: Request) -> int:
 def _bundle(request: Request, text: str) -> Path:
     """The bundle that a text means."""
     place = Path(request.directory or ".", text)
-    if (place / layout.INDEX).is_file() or (place / layout.LATEST).is_file():
+    if any((place / name).is_file() for name in (layout.RUN_STATUS, layout.INDEX, layout.LATEST)):
         latest = layout.latest(place) if (place / layout.LATEST).is_file() else None
         return (place / latest if latest else place).resolve()
     from flowbuild.front.history import Runs

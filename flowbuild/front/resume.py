@@ -28,7 +28,8 @@ def going_on(build: Build, numbers: Sequence[int], asked: Asked) -> Going | None
         return None
     root = build.workspace.root
     say = lambda text: build.console.error(f"flowbuild: {text}")  # noqa: E731
-    for going in [build.resumed] if build.resumed else killed(root, build.start_of(asked).doc, say, _is_uncommitted):
+    manifest = build.start_of(asked, build.graph, numbers).doc
+    for going in [build.resumed] if build.resumed else killed(root, manifest, say, _is_uncommitted):
         try:
             build.new_run(numbers, asked, going.run_id, lambda: Path("/nonexistent"), going).check()
         except (RunStale, BadManifest) as stale:

@@ -32,7 +32,9 @@ def code_of(scope: Scope, text: str, modules: Sequence[File], given: Sequence[st
         raise_all([*checked.faults, *(undeclared(checked.uses, *keys) if keys else ())])
         declared = [_module(scope, file) for file in modules]
         own = Module(path, scope.package, source)
-        found = resolve(own, declared, scope.catalog.workspace.root, scope.catalog.distributions.is_installed)
+        found = resolve(
+            own, declared, scope.catalog.workspace.root, scope.catalog.installed.is_installed, scope.catalog.seen.absent
+        )
         raise_all(found.faults)
     except FlowError as error:
         raise scope.fault(error, "handler") from None
@@ -47,6 +49,7 @@ def _installed(scope: Scope, module: str, function: str, given: Sequence[str], k
     place = locate(module)
     if place is None:
         raise BadAttribute(f"no module {module!r} is installed", remedy="a handler of this package is file.py:function")
+    scope.catalog.seen.file(str(place))
     checked = check(place.read_text(encoding="utf-8"), str(place), function, given)
     raise_all([*checked.faults, *(undeclared(checked.uses, *keys) if keys else ())])
     top = module.partition(".")[0]

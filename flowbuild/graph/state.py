@@ -197,6 +197,11 @@ class State:
             yield from self.step.needs
 
     @property
+    def passes(self) -> Iterator[str]:
+        """The variables of whoever builds that it gets."""
+        yield from (name for name, text in self.env.items() if text is None)
+
+    @property
     def sources(self) -> Iterator[str]:
         """The workspace files that it reads, code included."""
         for one in self.inputs.values():

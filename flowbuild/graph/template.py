@@ -165,7 +165,9 @@ def _work(
     fan, held = _fan(scope, template, names, common, *fanned)
     outputs = directories(scope, common.declared)
     title = common.code.function if common.code else ""
-    return _Work(Filled(_unfilled(scope, template, names), {}, None, title), outputs, fan, held)
+    env = rendered(scope, template.env, names) if isinstance(template.env, str) else template.env
+    unfilled = Filled(_unfilled(scope, template, names), _environment(env), None, title)
+    return _Work(unfilled, outputs, fan, held)
 
 
 def _filled(scope: Scope, template: StateTemplate, names: Mapping[str, Any], common: Common, tag: str) -> Filled:

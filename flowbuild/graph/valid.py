@@ -46,7 +46,6 @@ def _check_circle(states: Sequence[State], wanted: Sequence[int]) -> None:
         for number in free:
             del left[number]
     if left:
-        behind = [number for number in left if any(number in needs for needs in left.values())]
-        circle = shortest_cycle(behind, lambda number: sorted(left[number] & left.keys()))
+        circle = shortest_cycle(list(left), lambda number: sorted(left[number] & left.keys()))
         shown = " → ".join(states[number].id for number in (*circle, circle[0]))
         raise InvalidPlan(f"CircularDependency: {shown}", remedy="cut one of these edges")

@@ -15,7 +15,6 @@ from flowbuild.core.errors import Location, NoMatch, UnknownTarget
 from flowbuild.core.label import Label, Pattern
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load import glob as globs
-from flowbuild.load.distributions import Distributions
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE
 from flowbuild.load.package import Package, Target, load_package, no_package
@@ -35,16 +34,20 @@ class Seen(Protocol):
     def directory(self, path: str) -> None: ...
 
 
+class Installed(Protocol):
+    """Who knows what is installed."""
+
+    def is_installed(self, name: str) -> bool: ...
+
+
 class Catalog:
     """Everything that the text files of a workspace say, read lazily."""
 
-    def __init__(
-        self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None, distributions: Distributions
-    ) -> None:
+    def __init__(self, workspace: Workspace, seen: Seen, parsed: ParsedFiles | None, installed: Installed) -> None:
         self.workspace = workspace
         self.seen = seen
         self._parsed = parsed
-        self.distributions = distributions
+        self.installed = installed
         seen.file(WORKSPACE_FILE)
         self._packages: dict[str, Package] = {}
         self._positions: dict[str, Positions] = {}  # a file may have a fault for each of its targets

@@ -79,9 +79,14 @@ def imports(source: str, path: str, name: str = "") -> tuple[list[Import], list[
 
 
 def resolve(
-    handler: Module, modules: Sequence[Module], workspace: Path, is_installed: Callable[[str], bool]
+    handler: Module,
+    modules: Sequence[Module],
+    workspace: Path,
+    is_installed: Callable[[str], bool],
+    absent: Callable[[str], None] = lambda path: None,
 ) -> Resolved:
-    """What a handler and its declared modules import. `is_installed` is asked about top-level names."""
+    """What a handler and its declared modules import. `is_installed` is asked about top-level names; `absent` is told
+    of the workspace's files that an import would mean if they were there."""
     faults = list(_names(handler, modules))
     declared = {module.name for module in (handler, *modules)}
     distributions: set[str] = set()
@@ -96,7 +101,7 @@ def resolve(
                 if is_installed(top):
                     distributions.add(top)
                     continue
-            faults += _undeclared(item, module, declared, workspace)
+            faults += _undeclared(item, module, declared, workspace, absent)
     return Resolved(tuple(faults), tuple(sorted(distributions)))
 
 
@@ -185,14 +190,16 @@ def _is_declared(name: str, declared: set[str]) -> bool:
     return name in declared or any(other.startswith(name + ".") for other in declared)
 
 
-def _undeclared(item: Import, module: Module, declared: set[str], workspace: Path) -> Iterator[FlowError]:
+def _undeclared(
+    item: Import, module: Module, declared: set[str], workspace: Path, absent: Callable[[str], None]
+) -> Iterator[FlowError]:
     """The workspace's files that an import asks for, and that are not declared."""
     parts = item.name.split(".")
     asked = [".".join(parts[: n + 1]) for n in range(len(parts))]
     for name in [*asked, *(f"{item.name}.{taken}" for taken in item.taken)]:
         # A name that only leads to a declared one may be a plain directory, but not a package that was forgotten.
         starts = (module.package,) if _is_declared(name, declared) else (module.package, "")
-        file = None if name in declared else _file(name, starts, workspace)
+        file = None if name in declared else _file(name, starts, workspace, absent)
         if file is not None:
             entry = _entry(file, module.package)
             yield UndeclaredModule(
@@ -203,7 +210,7 @@ def _undeclared(item: Import, module: Module, declared: set[str], workspace: Pat
             return
 
 
-def _file(name: str, starts: tuple[str, ...], workspace: Path) -> str | None:
+def _file(name: str, starts: tuple[str, ...], workspace: Path, absent: Callable[[str], None]) -> str | None:
     """The file of the workspace that a name stands for, seen from one of some directories."""
     inner = name.replace(".", "/")
     for start in dict.fromkeys(starts):
@@ -211,6 +218,7 @@ def _file(name: str, starts: tuple[str, ...], workspace: Path) -> str | None:
             path = PurePosixPath(start, inner + ending)
             if (workspace / path).is_file():
                 return str(path)
+            absent(str(path))
     return None
 
 

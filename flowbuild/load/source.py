@@ -35,7 +35,7 @@ _OPEN: Any = object()  # the value of an anchor whose container is still open
 def parse(data: bytes, path: str) -> JSON:
     """The JSON value that a YAML file says; an empty file says null."""
     text = decode(data, path)
-    with _no_collection():
+    with no_collection():
         composer = _Composer(text, path)
         composer.compose()
     raise_all(composer.faults)
@@ -77,7 +77,8 @@ def parser(text: str) -> Any:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
+    """The garbage collector rests meanwhile."""
     # Nothing here makes cycles, and the collector would walk every new container: half of the time.
     was_on = gc.isenabled()
     gc.disable()

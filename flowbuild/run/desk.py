@@ -94,6 +94,7 @@ class RunDesk:
 
     def bind(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> Action:
         action = self._bound(state, products)
+        self._snapshot(action.base)
         if self._engines.presumes(state) and self._policy is not Policy.DRY:
             if self.remembered(state, action) is not None:
                 self._engines.rest()
@@ -133,8 +134,7 @@ class RunDesk:
         if why is None:
             return [Domain("skipped", {"label": str(state.label), "state_id": state.id})]
         base = self.contexts.base(state, products).snapshot
-        if self._record.begun:
-            self.snapshot(base)
+        self._snapshot(base)
         return skip.told(state, why, self.attempt(state), base)
 
     def is_selected(self, state: State, products: Mapping[int, Mapping[str, Artifact]]) -> bool:
@@ -174,7 +174,6 @@ class RunDesk:
             self._cas.put(canonical(doc))
         for listing in action.listings:
             self._cas.put(listing)
-        self.snapshot(action.base)
         if self.is_forced(state):
             self.memory.replaced.add(action.key)
 
@@ -224,7 +223,7 @@ class RunDesk:
         if outcome.ok or outcome.context is None:
             return outcome
         snapshot = self.contexts.failed(action.base, outcome.context)
-        self.snapshot(snapshot)
+        self._snapshot(snapshot)
         return replace(outcome, failure_snapshot=snapshot)
 
     def attempt(self, state: State) -> int:
@@ -250,12 +249,28 @@ class RunDesk:
 
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
-        if self._record.begun:  # what was reused before that is kept when the run completes
-            self.snapshot(found)
+        self._snapshot(found)
         return found
 
-    def snapshot(self, digest: Digest) -> None:
-        """Put a snapshot into the store, once; an empty one is known to everybody."""
+    def final(self, products: Mapping[int, Mapping[str, Artifact]]) -> Digest | None:
+        """The snapshot that the run ends with."""
+        found = self.contexts.final(products)
+        if found is not None:
+            self._snapshot(found)
+        return found
+
+    def keep_snapshots(self) -> None:
+        """Put all snapshots into the store that events name which were held back until now."""
+        for digest in self.contexts.snapshots:
+            self._keep_snapshot(digest)
+
+    def _snapshot(self, digest: Digest) -> None:
+        """An event of the journal is to name this snapshot; until there is one, it waits in memory with its events."""
+        if self._record.begun:
+            self._keep_snapshot(digest)
+
+    def _keep_snapshot(self, digest: Digest) -> None:
+        """Once; an empty one is known to everybody."""
         if digest in self.contexts.snapshots and digest not in self._snapshots:
             self._snapshots.add(digest)
             self._cas.put(self.contexts.snapshots[digest])

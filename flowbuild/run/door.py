@@ -31,10 +31,10 @@ from flowbuild.engine.transport import Refused, Replying
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.question import LONGEST_KEY, MOST_RANDOM, RESERVED_EVENTS, check, derived, of_item
-from flowbuild.run.record import now_millis
 from flowbuild.run.request import Asked, Requests
 from flowbuild.run.secret import Secrets
 from flowbuild.store.cas import Cas
+from flowbuild.store.journal import now_millis
 
 
 class Transports(Protocol):
@@ -120,6 +120,7 @@ class Door:
         namespace, request, key = question["namespace"], question["request"], question["fact_key"]
         if not isinstance(namespace, str) or not namespace:
             raise Refused("io_request_invalid", "a namespace is a text")
+        self._check_words("a namespace", namespace)  # the event of a fact names it
         if self._live is not None and self._children is not None and self._children.serves(namespace):
             return (yield from self._child(action, namespace, request, key))
         if key is None:
@@ -245,8 +246,6 @@ class Door:
             name, payload = event["name"], event["payload"]
             if not isinstance(name, str) or not name or name in RESERVED_EVENTS:
                 raise Refused("event_invalid", f"{name!r} is no name for an event of a handler")
-            if not excuses(action.doc) and (looks_secret(name) or find_secret(payload) is not None):
-                raise Refused("secrets_detected", "an event holds what looks like a secret")
             self._payload(action, [name, payload])
         for event in question["events"]:
             yield Domain(event["name"], {"state_id": action.state_id, "value": event["payload"]})
@@ -278,14 +277,17 @@ class Door:
         is_text = isinstance(key, str) and is_unicode(key)
         if not is_text or not 0 < len(key) <= LONGEST_KEY or key.startswith("flowbuild:"):
             raise Refused("io_request_invalid", f"{key!a} is no fact key")
-        if looks_secret(key) or self.secrets.mask.finds(key.encode("utf-8", "replace")):
-            raise Refused("secrets_detected", "a fact key looks like a secret")
+        self._check_words("a fact key", key)
+
+    def _check_words(self, what: str, text: str) -> None:
+        if looks_secret(text) or self.secrets.mask.finds(text.encode("utf-8", "replace")):
+            raise Refused("secrets_detected", f"{what} looks like a secret")
 
     def _payload(self, action: Action, value: Any) -> bytes:
         """A value as a fact: canonical JSON, no floats, nothing that looks secret, and no secret that is known."""
         data = _canonical(value)
         if not excuses(action.doc) and find_secret(value) is not None:
-            raise Refused("secrets_detected", "a fact holds what looks like a secret")
+            raise Refused("secrets_detected", "a fact or an event holds what looks like a secret")
         if self.secrets.mask.finds(data):
             raise Refused("secrets_detected", "a fact or an event holds the value of a secret")
         return data

@@ -7,7 +7,7 @@ reach a source file or the store.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Answering
 from flowbuild.engine.leak import leaks
 from flowbuild.run.door import Door
+from flowbuild.run.scratch import ScratchPool
 from flowbuild.store.cas import Cas
 from flowbuild.store.files import copy_file, ensure_directory, refused, remove_tree
 from flowbuild.store.tree import Artifact, collect, materialize
@@ -32,6 +33,8 @@ class RunIo:
         self.search_path = search_path
         self._cas = cas
         self._directory = directory
+        self._pool = ScratchPool(f"{directory}/stage")
+        self._vacated: set[str] = set()
         self._has_logs = False
         self._door = door or Door(cas, None)
 
@@ -39,21 +42,22 @@ class RunIo:
     def mask(self) -> Mask:
         return self._door.secrets.mask
 
-    def scratch(self, action: Action) -> Path:
-        place = self._scratch(action)
-        with refused(place):
-            try:
-                os.mkdir(place)
-            except FileExistsError:
-                remove_tree(place)
-                os.mkdir(place)
-            except FileNotFoundError:  # the first of its run
-                os.makedirs(place, exist_ok=True)
-        return Path(place)
+    def scratch(self, action: Action, directories: Iterable[str] = ()) -> Path:
+        name = _place(action)
+        self._vacated.discard(name)  # of an attempt that was refused afterwards
+        return Path(self._pool.take(name, directories))
+
+    def vacate(self, action: Action) -> None:
+        self._vacated.add(_place(action))
 
     def release(self, action: Action) -> None:
-        """Remove what `scratch` made, once nobody needs it."""
-        remove_tree(self._scratch(action))
+        """Have done with what `scratch` made, once nobody needs it."""
+        name = _place(action)
+        if name in self._vacated:
+            self._vacated.remove(name)
+            self._pool.vacate(name)
+        else:
+            self._pool.remove(name)
 
     def scrub(self, action: Action) -> None:
         """Remove what holds the value of a secret from what is left of an action."""
@@ -62,11 +66,13 @@ class RunIo:
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         base = os.fspath(root)
-        _make_root(base)
-        made = {base}
+        made: set[str] = {base}
+        if base not in self._pool.given:
+            _make_root(base)
         for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
             target = f"{base}/{item.path.rstrip('/')}"
-            _make(os.path.dirname(target), made)
+            if os.path.dirname(target) not in self._pool.given:
+                _make(os.path.dirname(target), made)
             if item.artifact is None:
                 copy_file(f"{self.workspace}/{item.path}", target, fresh=True)
                 continue

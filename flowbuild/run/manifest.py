@@ -41,7 +41,7 @@ def manifest(
         "input_params": {
             "channel": channel,
             "label": asked.label,
-            "params": {name: _exact(value) for name, value in sorted(asked.params.items())},
+            "params": _exact(asked.params),
             "policy": policy,
             **({"parent": dict(asked.parent)} if asked.parent else {}),
             **({"settings": dict(asked.settings)} if asked.settings else {}),

@@ -15,7 +15,7 @@ from flowbuild.engine.transport_exec import ExecTransport
 from flowbuild.engine.transport_http import Credential, HttpTransport
 from flowbuild.engine.transport_local import clock, draw, read_file, variables
 from flowbuild.load.config import Outside as Settings
-from flowbuild.run.record import now_millis
+from flowbuild.store.journal import now_millis
 
 
 class Outside:

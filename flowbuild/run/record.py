@@ -10,20 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flowbuild.core.errors import StoreConflict
 from flowbuild.core.event import Domain, Event, to_doc
 from flowbuild.core.ids import RunId
-from flowbuild.store.journal import Journal
+from flowbuild.store.journal import Journal, now_millis
 
 # What must be on the disk before anything that follows from it happens.
 BARRIERS = frozenset({"fact_recorded", "effect_intended", "child_run_spawned"})
 # Events are flushed to disk this often while a run goes on, and at its end. Where flushing is slow, so much less often
 # that it takes a tenth of the time; but no second passes without.
 FLUSH_SECONDS, FLUSH_LATEST, FLUSH_REST = 0.02, 1.0, 9
-
-
-def now_millis() -> int:
-    """The wall clock. Informational: nothing is decided by it."""
-    return time.time_ns() // 1_000_000
 
 
 class Record:
@@ -48,9 +44,16 @@ class Record:
         self._journal: Journal | None = None
         self._due = time.monotonic() + FLUSH_SECONDS
 
-    def reopen(self, journal: Path) -> None:
-        """Go on with a journal that is there, its torn tail cut off."""
-        self._journal = Journal.open(journal, self.run_id, clock=self._clock)
+    def reopen(self, journal: Path, head: int) -> None:
+        """Go on with a journal that is there, its torn tail cut off. A StoreConflict if somebody else did since its
+        story was read: it had `head` events then."""
+        found = Journal.open(journal, self.run_id, clock=self._clock)
+        try:
+            found.append([], head)
+        except StoreConflict:
+            found.close()
+            raise
+        self._journal = found
 
     @property
     def begun(self) -> bool:

@@ -23,9 +23,12 @@ from flowbuild.core.action import Action, Outcome, Staged
 from flowbuild.core.canonical import Digest, canonical, digest
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
+from flowbuild.core.retry import Retry
+from flowbuild.core.run_config import from_doc
 from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
+from flowbuild.run.attempt import retried
 from flowbuild.run.context import OUTPUT, kept
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
@@ -34,6 +37,7 @@ from flowbuild.run.items import tag
 from flowbuild.run.secret import Secrets
 from flowbuild.run.spread import KIND as EACH
 from flowbuild.run.spread import join
+from flowbuild.run.start import manifest_of
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import Cas
 from flowbuild.store.tree import Artifact, entries
@@ -68,7 +72,18 @@ class Replay:
         self._cas = cas
         self._engine = engine
         secrets, directory = Secrets(os.environ, run_id=story.run_id), root / ".flowbuild"
-        door = Door(cas, None, story.facts, secrets=secrets, requests=story.requests, directory=directory)
+        secrets.know(_secrets(story, cas))
+        config = from_doc(manifest_of(story, cas)["run_config"])
+        door = Door(
+            cas,
+            None,
+            story.facts,
+            missing_is_retryable=config.replay_missing_fact_retryable,
+            secrets=secrets,
+            requests=story.requests,
+            directory=directory,
+        )
+        self._attempts = config.retry.attempts
         self._secrets = secrets
         self._io = RunIo(root, search_path, cas, directory, door)
 
@@ -103,10 +118,14 @@ class Replay:
         if doc.get("context") and not self._cas.intact(Digest(told.base)):
             return Verdict(told, Found.ABSENT, "the bundle does not hold its context")
         action = rebuilt(told, doc, self._cas)
-        steps = self._secrets.performed(action, self._engine, self._io)
-        if OUTPUT in told.outputs and OUTPUT not in doc["outputs"]:
-            steps = kept(doc["with"]["writes"], steps, self._keep)
-        outcome = drive(_waits(steps))
+        writes = doc["with"]["writes"] if OUTPUT in told.outputs and OUTPUT not in doc["outputs"] else None
+
+        def perform() -> Performance:
+            steps = self._secrets.performed(action, self._engine, self._io)
+            return steps if writes is None else kept(writes, steps, self._keep)
+
+        retry = Retry(max(self._attempts, told.attempt + 1))
+        outcome = drive(_waits(retried(retry, action, perform)))
         if outcome.error is not None and outcome.error.code == "secret_missing":
             return Verdict(told, Found.ABSENT, outcome.error.message)
         return outcome
@@ -164,6 +183,15 @@ class Replay:
         return Verdict(told, Found.DIFFERS, " ".join([f"output {next(iter(apart))}", *_host(doc)]), apart)
 
 
+def _secrets(story: Story, cas: Cas) -> Iterator[str]:
+    """The secrets that any state of a run names: what one state has is known when another speaks, as it was then."""
+    keys = {key for told in story.states.values() for key in (told.action, *told.items) if key is not None}
+    for key in sorted(keys):
+        data = cas.read(Digest(key))
+        if b'"secrets"' in data:
+            yield from json.loads(data)["with"].get("secrets") or ()
+
+
 def _digests(outputs: Mapping[str, Artifact]) -> dict[str, Digest]:
     return {output: one.sha256 for output, one in outputs.items()}
 
@@ -209,6 +237,8 @@ def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
     """What a state reads of the snapshot that it began with."""
     asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
     snapshot = structured(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
+    if not isinstance(snapshot, dict):
+        raise StoreCorrupt(f"context_snapshot_not_object: {told.state_id}: the snapshot {told.base} is no object")
     for key, sha in asked.items():
         if key not in snapshot or digest(snapshot[key]) != sha:
             raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")

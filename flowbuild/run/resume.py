@@ -38,8 +38,8 @@ def closing(story: Story) -> list[Event]:
 
 
 def failed_for_good(told: Told, state: State, default: Retry) -> bool:
-    """Whether a state's last attempt failed, and no other follows it."""
-    if told.error is None or told.open:
+    """Whether a state's last attempt failed, and no other follows it. After an orphan one does, whatever is allowed."""
+    if told.error is None or told.open or told.error["code"] == ORPHAN.code:
         return False
     return not told.error.get("retryable") or told.attempt + 1 >= allowed(state, default).attempts
 

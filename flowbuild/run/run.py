@@ -30,7 +30,7 @@ from flowbuild.run.memory import Memory
 from flowbuild.run.offers import Offers
 from flowbuild.run.outside import Outside
 from flowbuild.run.policy import Policy
-from flowbuild.run.record import Record, now_millis
+from flowbuild.run.record import Record
 from flowbuild.run.result import Continue, Result
 from flowbuild.run.resume import check, closing, lost
 from flowbuild.run.room import Room
@@ -38,10 +38,11 @@ from flowbuild.run.secret import Secrets
 from flowbuild.run.session import Session
 from flowbuild.run.signals import Stop
 from flowbuild.run.skip import skipped
-from flowbuild.run.start import StartRun, check_held, check_start, keep
+from flowbuild.run.start import StartRun, check_start, keep
 from flowbuild.run.story import Story
 from flowbuild.run.unfinished import Unfinished
 from flowbuild.store.files import remove_tree
+from flowbuild.store.journal import now_millis
 
 PID = "pid"
 """The file, beside the journal of a run without a bundle, that names the process at work on it."""
@@ -116,6 +117,9 @@ class Run:
             told=story.states if story else None,
             on_effect=self._mark,
         )
+        for left in story.failure_snapshots if story else ():  # which nothing makes again
+            if session.cas.intact(left):
+                self.desk.contexts.snapshots[left] = session.cas.read(left)
         self._evaluation = Evaluation(
             graph,
             wanted,
@@ -151,14 +155,16 @@ class Run:
     def _door(self, flushes: bool, children: ChildRuns) -> Door:
         """The door outside, which knows the secrets that may not pass it; none of them stands in what was written."""
         session, settings = self._session, self._session.workspace.config.outside
-        secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key)
+        secrets = Secrets(session.variables, run_id=self.run_id, key_name=settings.secret_key, mask=session.mask)
         secrets.know(one["variable"] for one in settings.credentials.values())
+        secrets.know(name for state in self.graph.states for name in state.secrets)  # of runs that it may spawn too
         try:
             states = (self.graph.states[number] for number in self._wanted)
             begins = {"initial_context": dict(self.birth.initial or {})} if self.birth else {}
             secrets.check(states, session.facts.variable, {**self.manifest, **begins})
         except SecretsDetected:
             session.parsed.clear()
+            session.graphs.clear()
             raise
         is_live = self.start.config.io_mode is IoMode.LIVE
         return Door(
@@ -184,8 +190,7 @@ class Run:
         check_start(self.start, self.graph.states, self._wanted)
         if self._story is not None:
             assert self._journal is not None, "a story has a journal"
-            check_held(self.start, self._session.cas)
-            self.record.reopen(self._journal)
+            self.record.reopen(self._journal, self._story.head)
             yield self._keep(closing(self._story))
             outputs = self.desk.memory.outputs
             self.result = lost(self.graph, self._wanted, self._story, outputs, self.start.config.retry)
@@ -217,9 +222,7 @@ class Run:
         result = self.result
         status = RunStatus.CANCELLED if result.signal else RunStatus.COMPLETED if result.ok else RunStatus.FAILED
         self.record.begin()
-        final = self.desk.contexts.final(result.products)
-        for snapshot in self.desk.contexts.snapshots:
-            self.desk.snapshot(snapshot)
+        final = self.desk.final(result.products)
         is_sealed = self._story is not None and self._story.status is not None
         events = [] if is_sealed else self._keep([RunCompleted(status, final)])
         self.record.seal()
@@ -249,9 +252,15 @@ class Run:
     def performed(self) -> bool:
         return self.record.begun
 
+    @property
+    def resumed(self) -> Path | None:
+        """The journal, if the run was killed and is gone on with: it tells more than is known here."""
+        return self._journal if self._story is not None else None
+
     def _begin(self) -> Path:
-        """The manifest is kept as soon as the journal names it."""
+        """The manifest and the first snapshots are kept before the journal names them."""
         keep(self.start, self._session.cas)
+        self.desk.keep_snapshots()
         place = self._place()
         if place == self._directory:  # a bundle's status names its writer
             (place / PID).write_text(f"{os.getpid()}\n")

@@ -10,6 +10,7 @@ Source:  seed 001, secrets and failed states; decision 6.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from flowbuild.graph.state import State
 from flowbuild.load.secret import excuses
 
 REDACTED = "error details redacted"
+_PLAIN = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Scratch(Io, Protocol):
@@ -34,13 +36,16 @@ class Scratch(Io, Protocol):
 
 
 class Secrets:
-    """See the module. `key_name` is the variable that holds the key of what `run.vault` seals."""
+    """See the module. `key_name` is the variable that holds the key of what `run.vault` seals; `mask` is that of
+    other runs of the same command."""
 
-    def __init__(self, variables: Mapping[str, str], *, run_id: str = "", key_name: str | None = None) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], *, run_id: str = "", key_name: str | None = None, mask: Mask | None = None
+    ) -> None:
         self.variables = variables
         self.run_id = run_id
         self.key_name = key_name
-        self.mask = Mask()
+        self.mask = Mask() if mask is None else mask
 
     def know(self, names: Iterable[str]) -> None:
         """Hide the values of these variables from now on."""
@@ -92,6 +97,7 @@ class Secrets:
             is_kept = not self._holds(error.details) and (excused or find_secret(error.details) is None)
             error = replace(
                 error,
+                code=self._code(error.code, excused),
                 message=message if excused or not looks_secret(message) else REDACTED,
                 details=error.details if is_kept else None,
             )
@@ -103,6 +109,14 @@ class Secrets:
         stdout, stderr = (self._lines(text, excused) for text in (outcome.stdout_tail, outcome.stderr_tail))
         reproduce = None if outcome.reproduce is None else self.mask.text(outcome.reproduce)
         return replace(outcome, error=error, stdout_tail=stdout, stderr_tail=stderr, reproduce=reproduce)
+
+    def _code(self, code: str, excused: bool) -> str:
+        """The code of an error, or another where a handler chose one that is a secret.
+
+        `secret_key_missing` looks like one, as names of errors may: a plain word is none unless it is known.
+        """
+        is_plain = excused or _PLAIN.fullmatch(code) is not None or not looks_secret(code)
+        return code if is_plain and not self.mask.finds(code.encode("utf-8", "replace")) else "error_redacted"
 
     def _told(self, changes: Mapping[str, Any], excused: bool) -> str | None:
         """The first key of a context's changes that tells a secret."""

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flowbuild.core.errors import DiskRefused
+from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.reaper import Reaper
@@ -25,6 +26,7 @@ from flowbuild.load.workspace import bare_workspace, open_workspace
 from flowbuild.run.channel import ChannelName
 from flowbuild.run.checkouts import checkouts, register
 from flowbuild.run.facts import HostFacts
+from flowbuild.run.kept import KeptGraphs
 from flowbuild.run.last import LastTable
 from flowbuild.run.parsed import ParsedTable
 from flowbuild.run.signals import Signals
@@ -37,6 +39,12 @@ if TYPE_CHECKING:
     from flowbuild.engine.launchd import Jobs
 
 COMING_AND_GOING = ("out", ".flowbuild", ".git", "__pycache__")
+
+
+class Table(Protocol):
+    """What a session keeps for the next one."""
+
+    def save(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -59,9 +67,9 @@ class SeenRows:
     def directory(self, path: str) -> None:
         if ("directory", path) not in self._told:
             self._told.add(("directory", path))
-            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), self._hidden(path))
+            self.rows.directory(os.path.normpath(os.path.join(self.root, path)), self.hidden(path))
 
-    def _hidden(self, directory: str) -> frozenset[str]:
+    def hidden(self, directory: str) -> frozenset[str]:
         """The names that come and go in a directory and that the workspace ignores there."""
         below = {name: f"{directory}/{name}" if directory else name for name in COMING_AND_GOING}
         return frozenset(name for name, path in below.items() if path in RESERVED or self._is_ignored(path))
@@ -94,6 +102,7 @@ class Session:
         self.rows = Rows(root, is_wanted=saves)  # before anything is read
         self.stamps = Stamps.load(self.state_directory / "stamps")
         self.parsed = ParsedTable(self.state_directory / "packages", self.stamps)
+        self.graphs = KeptGraphs(self.state_directory / "graphs")
         workspace = bare_workspace(root) if is_bare else open_workspace(root, cache=self.parsed)
         self.workspace = workspace
         self.cache = workspace.config.cache_dir
@@ -112,6 +121,7 @@ class Session:
         self.executor: tuple[str, ...] = ()  # the argv behind it, if there is one
         self.signals = Signals()
         self.variables = os.environ if variables is None else variables
+        self.mask = Mask()  # what one run knows as a secret is one for its children, and for whoever runs beside it
         self.distributions = Distributions(workspace.root)
         self.facts = HostFacts(
             workspace.root,
@@ -145,11 +155,19 @@ class Session:
             self._starter.close()
             self.reaper.close()
             self.cas.close()
-            for table in (self.stamps, self.parsed, self.last) if self._saves else ():
-                with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
-                    table.save()
+            self._save(self.stamps, self.last)
+            self.save_texts()
         finally:
             self.signals.__exit__(None, None, None)
+
+    def save_texts(self) -> None:
+        """Save what was made of the workspace's texts, so that what follows may be killed."""
+        self._save(self.parsed, self.graphs)
+
+    def _save(self, *tables: Table) -> None:
+        for table in tables if self._saves else ():
+            with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
+                table.save()
 
     def run_directory(self, run_id: str) -> Path:
         """Where a run keeps its stage and logs, and its journal if it commits no bundle."""

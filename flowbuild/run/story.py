@@ -115,6 +115,7 @@ class Story:
     facts: dict[str, Digest] = field(default_factory=dict)
     requests: dict[str, Asked] = field(default_factory=dict)  # by the keys of facts; not of those that answer none
     children: dict[str, ToldChild] = field(default_factory=dict)  # by their ids, as they were spawned
+    failure_snapshots: list[Digest] = field(default_factory=list)  # what attempts that failed had written
     fault: str = ""
 
     def of(self, how: str) -> list[Told]:
@@ -192,6 +193,8 @@ def _failed(told: Story, event: StateFailed) -> None:
     state = _ended(told, event.state_id)
     state.how, state.error = FAILED, event.error["info"]
     state.said = told.head, "StateFailed"
+    if event.failure_snapshot_id is not None:
+        told.failure_snapshots.append(Digest(event.failure_snapshot_id))
 
 
 def _ended(told: Story, state_id: str) -> Told:

@@ -40,7 +40,7 @@ _CRC, _REST, _BRACE = b'{"crc":"', 18, zlib.crc32(b"{")
 _decode = msgspec.json.Decoder().decode
 
 
-def now_ms() -> int:
+def now_millis() -> int:
     """Milliseconds since 1970. Journals' times inform; nothing is decided by them."""
     return time.time_ns() // 1_000_000
 
@@ -59,7 +59,7 @@ class Journal:
         self._middle = b',"run_id":' + canonical(run_id) + b',"seq":'
 
     @classmethod
-    def create(cls, path: Path, run_id: str, *, clock: Callable[[], int] = now_ms) -> Journal:
+    def create(cls, path: Path, run_id: str, *, clock: Callable[[], int] = now_millis) -> Journal:
         """A new journal. One that is there already is a StoreConflict."""
         with refused(path):
             try:
@@ -69,7 +69,7 @@ class Journal:
             return cls(path, _lock(descriptor, path), run_id, clock)
 
     @classmethod
-    def open(cls, path: Path, run_id: str | None = None, *, clock: Callable[[], int] = now_ms) -> Journal:
+    def open(cls, path: Path, run_id: str | None = None, *, clock: Callable[[], int] = now_millis) -> Journal:
         """A journal to go on with: checked whole, and its torn tail cut off."""
         with refused(path):
             descriptor = _lock(os.open(path, os.O_RDWR | os.O_CLOEXEC), path)

@@ -1,6 +1,6 @@
 """Replay by the seed's rules: no transport is made, a call without a key has no answer, and what it can't repeat it says.
 
-Seed 001: 001-03, 001-18.
+Seed 001: 001-03, 001-09, 001-15, 001-18.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from typing import Any
 import pytest
 from workshop import Workshop
 
+from flowbuild.core.canonical import digest
+from flowbuild.core.errors import StoreCorrupt
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.transport import Router
 from flowbuild.engine.transport_exec import ExecTransport
 from flowbuild.engine.transport_http import HttpTransport
 from flowbuild.front import cli
 from flowbuild.run.outside import Outside
+from flowbuild.run.replay import rebuilt
+from flowbuild.run.story import Told
+from flowbuild.store.cas import Cas
 from flowbuild.testing import Space
 
 ONE = "targets:\n  a: {rule: python, handler: h.py:a, outputs: {o: o.txt}}\n  report: {rule: run, targets: [':a']}\n"
@@ -45,6 +50,8 @@ def test_a_replay_makes_no_transport(
 ) -> None:
     space = Workshop(tmp_path / "workspace", PythonEngine)
     space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o): o.write_text('')\n")
+    assert (space.make("//:report").code, made) == (0, ["Outside"])  # no question, and none is made
     space.write("h.py", "def a(o, io): o.write_text(str([io.call('clock', {}, 'now').response, io.now_millis()]))\n")
     assert space.make("//:report").code == 0
     assert set(made) == {"Outside", "Router", "ExecTransport", "HttpTransport"}
@@ -112,3 +119,58 @@ def test_a_refusal_is_no_fact_and_can_t_be_repeated(space: Space) -> None:
     assert space.run("//:report").code == 1
     ran = space.run("runs", "replay", last(space))
     assert ran.code == 1 and "  absent   //:a  it failed then (file_missing), and a refusal is no fact\n" in ran.out
+
+
+@pytest.mark.parametrize(("is_retryable", "tries"), [("true", 3), ("false", 1)])
+def test_what_lacks_a_fact_may_be_tried_again(space: Space, tmp_path: Path, is_retryable: str, tries: int) -> None:
+    count = tmp_path / "count"
+    space.write("flowbuild.yaml", f"run: {{retry: {{attempts: 3}}, replay_missing_fact_retryable: {is_retryable}}}\n")
+    space.write("BUILD.yaml", ONE)
+    space.write(
+        "h.py",
+        f"""
+        import time
+
+        def a(o, io):
+            with open({str(count)!r}, "a") as file:
+                file.write("x")
+            io.call("clock", {{}}, str(time.time_ns()))
+            o.write_text("same")
+        """,
+    )
+    assert space.run("//:report").code == 0
+    count.unlink()
+    ran = space.run("runs", "replay", "//:report")
+    assert ran.code == 1 and "differs  //:a  missing_fact: " in ran.out, ran
+    assert count.read_text() == "x" * tries
+
+
+def test_a_replay_makes_as_many_attempts_as_the_run(space: Space, tmp_path: Path) -> None:
+    """What failed for a reason that was never recorded, such as memory that ran out, fails the first attempt again."""
+    count = tmp_path / "count"
+    space.write("BUILD.yaml", ONE.replace("outputs:", "retry: {attempts: 2}, outputs:"))
+    space.write(
+        "h.py",
+        f"""
+        from flowbuild.io import HandlerFailed
+
+        def a(o, io):
+            with open({str(count)!r}, "a+") as file:
+                file.write("x")
+                if file.tell() % 2:
+                    raise HandlerFailed("busy", retryable=True)
+            o.write_text("same")
+        """,
+    )
+    assert space.run("//:report").code == 0
+    ran = space.run("runs", "replay", "//:report")
+    assert (ran.code, "1 equal" in ran.out, count.read_text()) == (0, True, "xxxx"), ran
+
+
+@pytest.mark.parametrize("snapshot", [b"7", b"[]", b"{}", b'{"k":2}'])
+def test_a_snapshot_that_does_not_say_what_was_read_is_damage(tmp_path: Path, snapshot: bytes) -> None:
+    cas = Cas(tmp_path)
+    told = Told("a.main.x", label="//:a", base=cas.put(snapshot))
+    doc = {"inputs": {}, "outputs": {}, "with": {}, "context": {"k": digest(1)}}
+    with pytest.raises(StoreCorrupt, match="a.main.x: the snapshot "):
+        rebuilt(told, doc, cas)

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +190,38 @@ def test_two_who_go_on_with_one_run_do_not_write_over_each_other(gated: Space, g
     (gate / "go-loud").touch()
     assert first.communicate()[1] == "" and first.returncode == 0
     assert bundle(gated).name == run_id
+
+
+# Between what it reads of the run and its own first event, somebody else goes on with it to its end.
+LATE = """
+import subprocess, sys
+from flowbuild.__main__ import main
+from flowbuild.front import resume
+from flowbuild.run.unfinished import recorded
+
+def late(*words):
+    told = recorded(*words)
+    subprocess.run([sys.executable, "-m", "flowbuild", *sys.argv[1:]], check=True)
+    return told
+
+resume.recorded = late
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("label", "said"), [("//:report", "is committed"), ("//:page", "event_store_concurrency")])
+def test_who_comes_too_late_to_go_on_writes_nothing(gated: Space, gate: Path, label: str, said: str) -> None:
+    killed(gated, gate, "page", label)
+    (run,) = (path.parent for path in gated.root.rglob("journal.jsonl"))
+    (gate / "go-page").touch()
+    (gate / "go-loud").touch()
+    words = [sys.executable, "-c", LATE, "runs", "resume", run.name]
+    late = subprocess.run(words, cwd=gated.root, env=gated.environment, capture_output=True, text=True, timeout=120)
+    assert (late.returncode, said in late.stderr) == (5, True), late
+    assert story(read(run / "journal.jsonl")).status == "Completed"
+    assert gated.run("runs", "resume", run.name).code == 0
+    if label == "//:report":
+        assert gated.run("bundle", "validate", str(run)).code == 0
 
 
 def test_a_run_stopped_after_any_event_comes_to_the_same(gated: Space, gate: Path, tmp_path: Path) -> None:

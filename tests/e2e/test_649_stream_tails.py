@@ -39,13 +39,23 @@ ONE, TWO = "one", "two"
 ENTERED_ONE, ENTERED_TWO = f"entered {ONE}", f"entered {TWO}"
 
 
+ORPHAN = {
+    "code": "orphan_attempt_recovered",
+    "category": "Unknown",
+    "retryable": True,
+    "message": "orphaned state attempt recovered during resume",
+    "details": None,
+}
+
+
 class Tail(NamedTuple):
-    """A journal that ends after the first `after`; what going on appends to it, and its exit code."""
+    """A journal that ends after an `after`; what going on appends to it, and its exit code."""
 
     after: str
     appended: list[str]
     code: int = 0
     trouble: str | None = None  # why `two` failed
+    time: int = 1  # the first `after`, or the second
 
 
 DONE_TWO = [f"{ENTERED_TWO} 0", "completed two", "run Completed"]
@@ -64,6 +74,7 @@ TAILS = {
         ["failed two orphan_attempt_recovered", f"{ENTERED_TWO} 2", "completed two", "run Completed"],
         trouble="once",
     ),
+    "a failure with no try left": Tail("failed two handler_failed", ["run Failed"], code=1, trouble="once", time=2),
     "a failure for good": Tail("failed two handler_failed", ["run Failed"], code=1, trouble="for good"),
     "a completed state, and others to come": Tail("completed one", DONE_TWO),
     "all are completed": Tail("completed two", ["run Completed"]),
@@ -106,11 +117,11 @@ def recorded(space: Space, tmp_path: Path, trouble: str | None) -> Path:
     return run
 
 
-def cut(space: Space, run: Path, tail: str) -> Path:
+def cut(space: Space, run: Path, tail: str, time: int = 1) -> Path:
     """The run as it lay on the disk when its journal ended so."""
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    names = [name for name, _ in told(run / "journal.jsonl")]
-    count = names.index(tail) + 1 if tail in names else 0
+    ends = [count for count, (name, _) in enumerate(told(run / "journal.jsonl"), 1) if name == tail]
+    count = ends[time - 1] if ends else 0
     status = json.loads((run / "run_status.json").read_text())
     shutil.rmtree(space.root / "out")
     (space.root / ".flowbuild/memo").unlink(missing_ok=True)
@@ -124,7 +135,7 @@ def cut(space: Space, run: Path, tail: str) -> Path:
 def test_a_tail_of_the_table(space: Space, tmp_path: Path, name: str) -> None:
     tail = TAILS[name]
     run = recorded(space, tmp_path, tail.trouble)
-    journal = cut(space, run, tail.after)
+    journal = cut(space, run, tail.after, tail.time)
     before = told(journal)
     assert before[-1][0] == tail.after
     ran = space.run("runs", "resume", run.name)
@@ -134,9 +145,28 @@ def test_a_tail_of_the_table(space: Space, tmp_path: Path, name: str) -> None:
     appended = [(said, fields) for said, fields in after[len(before) :] if not said.startswith("domain")]
     assert [said for said, _ in appended] == tail.appended
     for said, fields in appended:
+        if "orphan" in said:
+            assert fields["error"]["info"] == ORPHAN
         if said.startswith("entered") and not said.endswith(" 0"):  # another attempt begins where the first did
             bases = [old["base_snapshot_id"] for word, old in after if word.startswith(said[:-1])]
             assert {fields["base_snapshot_id"]} == set(bases)
+    began = next(fields for said, fields in after if said.startswith("entered"))
+    assert began["base_snapshot_id"] == after[0][1]["initial_snapshot_id"]
+    again = space.run("runs", "resume", run.name)  # it is committed, and only told of
+    assert (again.code, again.out) == (tail.code, f"{run.name[:8]} has ended: {after[-1][1]['status']}\n")
+    assert told(journal) == after
+
+
+def test_the_try_after_an_orphan_is_made_by_whoever_comes_next(space: Space, tmp_path: Path) -> None:
+    """Killed when the orphan was closed, and the next attempt had not begun: the state may be tried once, and is."""
+    run = recorded(space, tmp_path, None)
+    cut(space, run, f"{ENTERED_ONE} 0")
+    assert space.run("runs", "resume", run.name).code == 0
+    journal = cut(space, run, "failed one orphan_attempt_recovered")
+    ran = space.run("runs", "resume", run.name)
+    assert ran.code == 0, ran
+    ones = [said for said, _ in told(journal) if f" {ONE}" in said]
+    assert ones == [f"{ENTERED_ONE} 0", "failed one orphan_attempt_recovered", f"{ENTERED_ONE} 1", "completed one"]
 
 
 def test_no_events_are_no_run(space: Space, tmp_path: Path) -> None:

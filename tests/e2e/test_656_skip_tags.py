@@ -100,6 +100,8 @@ def test_it_is_entered_and_completes_with_its_base_snapshot(space: Space) -> Non
     assert base != EMPTY_CONTEXT
     assert completed["Kernel"]["StateCompleted"]["context_snapshot_id"] == base
     assert said["Domain"]["payload"]["tag"] == "apply_side_effect"
+    (only,) = (one["event"] for one in envelopes if '"check_' in json.dumps(one))  # what would read it is not entered
+    assert only["Domain"]["name"] == "skipped"
     told = story(envelopes)
     assert [one.label for one in told.of(SKIPPED)] == ["//:send", "//:check"]
     shown = space.events("runs", "show", bundles(space)[0].name)[0]

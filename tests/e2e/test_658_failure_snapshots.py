@@ -6,6 +6,7 @@ Seed 001: 001-22.
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,19 @@ from flowbuild.testing import Space
 
 BUILD = """
 targets:
-  first: {rule: python, handler: "steps.py:first", outputs: {o: o}, writes: [count, gone]}
+  first: {rule: python, handler: "steps.py:first", outputs: {o: o}, writes: [count, gone, kept]}
   next:  {rule: python, handler: "steps.py:WHICH", outputs: {o: o}, after: [":first"], reads: [count],
           writes: [count, seen, gone], snapshot: POLICY, retry: {attempts: 2}}
   run:   {rule: run, targets: [":next"]}
 """
 STEPS = """
+import os, pathlib, signal
 from flowbuild.io import HandlerFailed
 
 def first(o, context):
     context.write("count", 1)
     context.write("gone", True)
+    context.write("kept", None)
     o.write_text("first")
 
 def busy(o, context):
@@ -42,6 +45,17 @@ def secret(o, context):
 def ending(o, context):
     context.write("seen", 1)
     raise SystemExit(3)
+
+def killing(o, context, io):
+    io.record_value("begun", True)
+    calls = pathlib.Path("CALLS")
+    calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
+    context.write("seen", calls.read_text())
+    if calls.read_text() == "x":
+        raise HandlerFailed("busy", retryable=True)
+    if calls.read_text() == "xx":
+        os.kill(os.getppid(), signal.SIGKILL)
+    o.write_text("")
 """
 
 
@@ -63,7 +77,7 @@ def snapshots(tmp_path: Path, which: str, policy: str) -> list[Any]:
 
 
 def test_every_attempt_that_failed_leaves_what_it_had_written(tmp_path: Path) -> None:
-    assert snapshots(tmp_path, "busy", "always") == [{"count": 2, "seen": ["a"]}] * 2
+    assert snapshots(tmp_path, "busy", "always") == [{"count": 2, "kept": None, "seen": ["a"]}] * 2
 
 
 @pytest.mark.parametrize("policy", ["never", "on_success"])
@@ -77,6 +91,20 @@ def test_what_looks_like_a_secret_is_not_kept(tmp_path: Path) -> None:
 
 def test_what_ended_its_worker_told_nothing(tmp_path: Path) -> None:
     assert snapshots(tmp_path, "ending", "always") == [None]
+
+
+def test_it_is_there_before_the_journal_names_it(tmp_path: Path) -> None:
+    """The next attempt kills the build; who goes on with the run commits what the first one left, too."""
+    space = Space(tmp_path / "w")
+    space.write("BUILD.yaml", BUILD.replace("WHICH", "killing").replace("POLICY", "always"))
+    space.write("steps.py", STEPS.replace("CALLS", str(tmp_path / "calls")))
+    assert space.run("//:run").code == -signal.SIGKILL
+    ran = space.run("//:run")
+    assert ran.code == 0 and "going on with" in ran.out, ran
+    run = space.root / "out/run" / space.read("out/run/LATEST").strip()
+    left = {path.read_bytes() for path in (run / "objects").iterdir()}
+    assert b'{"count":1,"gone":true,"kept":null,"seen":"x"}' in left
+    assert space.run("bundle", "validate", str(run)).code == 0
 
 
 def test_who_writes_nothing_has_nothing_to_keep(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 import pytest
+from planted import leaks, written
 
 from flowbuild.testing import Space
 
@@ -97,31 +96,6 @@ FAILING = (
     "hides",
     "hands_on",
 )
-
-
-def forms(value: str) -> Iterator[bytes]:
-    """The value as a search for it would try."""
-    for text in (value, *value.split("\n")):
-        data = text.encode()
-        yield from (data, data.hex().encode(), json.dumps(text)[1:-1].encode(), repr(text)[1:-1].encode())
-        yield from (quote(text, safe="").encode(), quote_plus(text).encode(), quote(text).encode())
-        for before in range(3):
-            yield base64.b64encode(b"\0" * before + data)[4:-4]
-
-
-def leaks(root: Path, *values: str) -> list[str]:
-    """The files below a directory in which a value stands, in any form, or whose name holds it."""
-    found = []
-    for path in root.rglob("*"):
-        data = str(path.relative_to(root)).encode() + (path.read_bytes() if path.is_file() else b"")
-        data = data.replace(b"\n", b"") + data
-        found += [f"{path}: {form!r}" for value in values for form in forms(value) if form in data]
-    return found
-
-
-def written(space: Space, *values: str) -> list[str]:
-    """The leaks in all that flowbuild wrote."""
-    return [one for name in ("out", ".flowbuild") for one in leaks(space.root / name, *values)]
 
 
 @pytest.fixture

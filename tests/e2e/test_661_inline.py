@@ -62,6 +62,15 @@ def tells(source, o, word, emit):
     emit.many([("line", 1), ("line", 2)])
     o.write_text("told")
 
+def changes(source, o, word, emit):
+    page = {"n": 1, 2: (3, 4)}
+    emit("page", page)
+    page |= {"n": 2, "password": "x"}
+    o.write_text("changed")
+
+def scales(source, o, word, emit):
+    emit("page", (1.5,))
+
 def refused(source, o, word, emit):
     emit("", None)
 
@@ -87,11 +96,13 @@ SAME = [
     "returns",
     "reaches",
     "tells",
+    "changes",
+    "scales",
     "refused",
     "prints_badly",
     "forks",
 ]
-QUIET = {"forks", "nothing", "sees", "spoils", "tells"}  # of which no log is left
+QUIET = {"changes", "forks", "nothing", "sees", "spoils", "tells"}  # of which no log is left
 
 
 @pytest.fixture

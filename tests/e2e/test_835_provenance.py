@@ -1,4 +1,7 @@
-"""A bundle names the commit that its workspace stood at, and a commit alone makes nothing again."""
+"""A bundle names the commit that its workspace stood at, and a commit alone makes nothing again.
+
+Seed 001: 001-12.
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from flowbuild.core.cycle import shortest_cycle
         ({"a": "a"}, "a", "a"),
         ({"a": "b", "b": "a"}, "ab", "ab"),
         ({"a": "b", "b": "c", "c": "d", "d": "a"}, "abcd", "abcd"),
+        ({"a": "c", "b": "a", "c": "b"}, "abc", "acb"),  # of all that are known, in the order of its edges
         ({"a": "b", "b": "c", "c": "db", "d": "a"}, "abcd", "bc"),
         ({"a": "bx", "b": "c", "c": "d", "d": "a", "x": "a"}, "abcd", "ax"),  # by a node that the search had not met
         ({"a": "b", "b": "cb", "c": "a"}, "abc", "b"),

@@ -36,6 +36,7 @@ EVENTS = [
     StateFailed("a.b.c", {"state_id": None, "info": INFO}),
     RunCompleted(RunStatus.FAILED, None),
     Domain("reused", {"action": "k"}),
+    Domain("page_read", {}, "d" * 64),
 ]
 TERMINAL = {"completed", "reused", "failed", "cancelled", "not_started", "skipped"}
 

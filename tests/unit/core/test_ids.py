@@ -5,10 +5,11 @@ Seed 001: 001-01.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowbuild.core import ids
@@ -54,8 +55,9 @@ def test_run_ids_have_one_spelling() -> None:
         ids.run_id("nope")
 
 
-def test_run_ids_differ() -> None:
-    assert len({ids.new_run_id() for _ in range(100)}) == 100
+def test_run_ids_are_random_and_differ() -> None:
+    made = {ids.new_run_id() for _ in range(100)}
+    assert len(made) == 100 and {uuid.UUID(one).version for one in made} == {4}
 
 
 def test_the_op_of_a_label_is_its_slug_and_its_digest() -> None:
@@ -70,6 +72,7 @@ def test_labels_that_share_a_slug_have_ops_of_their_own() -> None:
 
 
 @given(st.text(max_size=80), st.text(min_size=1, max_size=80))
+@example("a" * 80, "b")
 def test_every_label_has_an_op(package: str, name: str) -> None:
     op = ids.op_of(Label(package, name))
     assert ids.op_id(op) == op

@@ -89,6 +89,9 @@ def test_the_allowlist_alone_may_be_absent() -> None:
         {"retry_policy": {"max_attempts": 1}},
         {"retry_policy": {"max_attempts": -1, "backoff": {"Fixed": {"delay": {"secs": 0, "nanos": 0}}}}},
         {"retry_policy": {"max_attempts": 1, "backoff": {"Fixed": {"delay": 5}}}},
+        {"retry_policy": {"max_attempts": True, "backoff": {"Fixed": {"delay": {"secs": 0, "nanos": 0}}}}},
+        {"retry_policy": {"max_attempts": 1, "backoff": {"Fixed": {"delay": {"secs": -1, "nanos": 0}}}}},
+        {"retry_policy": {"max_attempts": 1, "backoff": {"Fixed": {"delay": {"secs": 0, "nanos": 10**9}}}}},
         {"event_profile": "Loud"},
         {"event_profile": {"Custom": 1}},
         {"context_checkpointing": {"Custom": "each hour"}},
@@ -106,14 +109,21 @@ def test_what_no_configuration_says(wrong: dict[str, Any]) -> None:
         from_doc([wrong])
 
 
-@pytest.mark.parametrize("mode", ["FanOutJoin", {"FanOutJoin": {"max_concurrency": 0}}, {"Custom": "x"}, None])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *("FanOutJoin", {"Custom": "x"}, None, {"FanOutJoin": {"max_concurrency": 2}, "Sequential": None}),
+        *({"FanOutJoin": {"max_concurrency": most}} for most in (0, True, "2", 2.0)),
+    ],
+)
 def test_an_execution_mode_that_is_not_ours(mode: Any) -> None:
     with pytest.raises(BadConfig, match="unsupported_execution_mode"):
         from_doc({**RunConfig().doc(), "execution_mode": mode})
 
 
-def test_zero_attempts_are_one() -> None:
-    doc = RunConfig().doc()
+@pytest.mark.parametrize("config", [RunConfig(), CONFIGS[3]])
+def test_zero_attempts_are_one(config: RunConfig) -> None:
+    doc = config.doc()
     assert from_doc({**doc, "retry_policy": {**doc["retry_policy"], "max_attempts": 0}}).retry.attempts == 1
 
 
@@ -135,10 +145,10 @@ def test_what_a_fold_reads_is_needed(module: str) -> None:
 
 
 def test_no_profile_takes_away_what_folds_need() -> None:
-    names = [*NEEDED, *DETAILS, "output_captured", "page_read"]
+    names = [*NEEDED, *DETAILS, "output_captured", "page_read", "page"]
     kept = {name: {one for one in names if profile.keeps(one)} for name, profile in PROFILES.items()}
     assert kept["minimal"] == NEEDED
-    assert kept["normal"] == {*NEEDED, "output_captured", "page_read"}
+    assert kept["normal"] == {*NEEDED, "output_captured", "page_read", "page"}
     assert kept["verbose"] == set(names)
     custom = read_profile("custom:page_read,heartbeat")
     assert {one for one in names if custom.keeps(one)} == {*NEEDED, "page_read", "heartbeat"}

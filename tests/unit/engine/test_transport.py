@@ -24,7 +24,7 @@ from flowbuild.core.errors import BadAttribute
 from flowbuild.engine.process import drive
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.transport import Refused, Replying, Router
-from flowbuild.engine.transport_exec import MOST, ExecTransport
+from flowbuild.engine.transport_exec import MOST, TIMEOUT_MS, ExecTransport
 from flowbuild.engine.transport_http import Credential, HttpTransport
 from flowbuild.engine.transport_local import clock, draw, read_file, variables
 
@@ -97,7 +97,7 @@ def test_a_program_takes_json_and_gives_json(run: Callable[..., Replying], progr
     ("body", "more", "code"),
     [
         ("sys.exit(3)", {}, "exec_failed"),
-        ("print('hello')", {}, "exec_stdout_invalid_json"),
+        ("print('secret words')", {}, "exec_stdout_invalid_json"),
         ("", {}, "exec_stdout_invalid_json"),
         (f"print('x' * {MOST})", {}, "exec_stdout_too_large"),
         (f"print('x' * {MOST}, file=sys.stderr)", {}, "exec_stderr_too_large"),
@@ -105,7 +105,8 @@ def test_a_program_takes_json_and_gives_json(run: Callable[..., Replying], progr
         ("", {"stdin_json": "x" * MOST}, "exec_stdin_too_large"),
         ("", {"argv": [1]}, "exec_request_invalid"),
         ("", {"kind": "other"}, "exec_request_invalid"),
-        ("", {"shell": "x"}, "exec_request_invalid"),
+        ("", {"shell": "secret words"}, "exec_request_invalid"),
+        ("", {"env": "secret words"}, "exec_request_invalid"),
         ("", {"timeout_ms": "1"}, "exec_request_invalid"),
         ("", {"timeout_ms": 0}, "exec_request_invalid"),
         ("", {"timeout_ms": True}, "exec_request_invalid"),
@@ -121,7 +122,15 @@ def test_a_program_takes_json_and_gives_json(run: Callable[..., Replying], progr
 def test_what_a_program_may_not(run: Callable[..., Replying], programs: Path, body: str, more: Any, code: str) -> None:
     tool = script(programs, f"print('secret words', file=sys.stderr)\n{body}")
     found = refused(run(tool, **more))
-    assert found.info.code == code and "secret words" not in json.dumps(found.info.doc())
+    assert (found.info.code, found.info.retryable) == (code, code == "exec_timeout")
+    assert "secret words" not in json.dumps(found.info.doc())
+
+
+def test_the_bounds_are_those_of_the_seed_and_may_be_reached(run: Callable[..., Replying], programs: Path) -> None:
+    assert (MOST, TIMEOUT_MS) == (1 << 20, 300_000)
+    tool = script(programs, "print(end=sys.stdin.read())\nprint('x' * (1 << 20), end='', file=sys.stderr)")
+    text = "x" * (MOST - 2)  # and its quotes
+    assert reply(run(tool, stdin_json=text)) == text
 
 
 def test_any_json_may_stand_on_stdin(run: Callable[..., Replying], programs: Path) -> None:
@@ -139,17 +148,30 @@ def test_only_programs_below_the_allowed_directories(
     run: Callable[..., Replying], programs: Path, tmp_path: Path
 ) -> None:
     outside = script(tmp_path, "print(1)", "other")
+    (tmp_path / "bin2").mkdir()
     (programs / "link").symlink_to(outside)
     (programs / "plain").write_text("x")
+    (tmp_path / "binary").mkdir()
+    beside = script(tmp_path / "binary", "print(1)")
     asked = {
         outside: "exec_program_not_allowed",
+        beside: "exec_program_not_allowed",
         str(programs / "link"): "exec_program_not_allowed",
         f"{programs}/../other": "exec_program_not_allowed",
+        script(tmp_path / "bin2", "print(1)"): "exec_program_not_allowed",
         str(programs / "absent"): "exec_program_missing",
         str(programs / "plain"): "exec_program_not_executable",
         f"{programs}/tool\0": "exec_request_invalid",
     }
     assert {path: refused(run(path)).info.code for path in asked} == asked
+
+
+def test_an_allowed_directory_may_be_a_link(reaper: Reaper, programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(programs)
+    tool = script(programs, "print(1)")
+    for name in ("link", "link/"):
+        transport = ExecTransport(reaper, tmp_path / "io", [f"{tmp_path}/{name}"])
+        assert reply(transport({"program_path": tool})) == 1
 
 
 def test_a_file_is_read_and_bounded(tmp_path: Path) -> None:

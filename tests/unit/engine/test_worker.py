@@ -1,4 +1,7 @@
-"""Step kind `python`, with real workers."""
+"""Step kind `python`, with real workers.
+
+Seed 001: 001-14.
+"""
 
 from __future__ import annotations
 
@@ -121,6 +124,25 @@ def test_an_exception_is_told_from_the_handler_on(io: TinyIo, workers: Workers) 
     lines = outcome.stderr_tail.splitlines()
     assert lines[1] == '  File "words/top.py", line 2, in it' and lines[-1] == "ValueError: text"
     assert not any("worker_main" in line or "importlib" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "category", "is_retryable"),
+    [
+        ("", "handler_failed", "Unknown", False),
+        ("code='busy', category='OffChain', retryable=True", "busy", "OffChain", True),
+        ("code=5, category='Weather', retryable='no'", "handler_failed", "Unknown", False),
+        ("code='', category=['Rpc'], retryable=1", "handler_failed", "Unknown", False),
+    ],
+)
+def test_a_failure_is_told_in_words_that_others_know(
+    io: TinyIo, workers: Workers, said: str, code: str, category: str, is_retryable: bool
+) -> None:
+    raising = f"raise HandlerFailed('no', {said})"
+    error = run(io, workers, f"def it():\n    from flowbuild.io import HandlerFailed\n    {raising}\n").error
+    assert error is not None
+    assert (error.message, error.details) == ("no", None)
+    assert (error.code, error.category, error.retryable) == (code, category, is_retryable)
 
 
 def test_a_fault_of_syntax_is_told(io: TinyIo, workers: Workers) -> None:

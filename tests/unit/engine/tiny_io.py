@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class TinyIo:
         self.variables = dict(variables or {})
         self.search_path: tuple[str, ...] = PATH
         self.kept: dict[str, bytes] = {}
+        self.vacated: list[str] = []
         self._count = 0
         self.mask = Mask()
         (root / "ws").mkdir()
@@ -39,11 +40,16 @@ class TinyIo:
         place.write_text(text)
         return Staged(path, None)
 
-    def scratch(self, action: Action) -> Path:
+    def scratch(self, action: Action, directories: Iterable[str] = ()) -> Path:
         self._count += 1
         path = self.workspace / ".flowbuild" / "scratch" / str(self._count)
         path.mkdir(parents=True)
+        for directory in directories:
+            (path / directory).mkdir()
         return path
+
+    def vacate(self, action: Action) -> None:
+        self.vacated.append(action.state_id)
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
         for path, _ in staged:

@@ -28,21 +28,29 @@ def space(tmp_path: Path) -> Workshop:
     return space
 
 
+def manifests(space: Workshop, *words: str) -> list[dict[str, Any]]:
+    """The manifests of the runs that are asked for."""
+    with space.open(*words) as build:
+        assert build.build() == 0
+        return [json.loads((path / "manifest.json").read_text()) for path in build.bundles.values()]
+
+
 def config(space: Workshop, *words: str) -> dict[str, Any]:
     """The configuration that the run's manifest says."""
-    with space.open("//:run", *words) as build:
-        assert build.build() == 0
-        (path,) = build.bundles.values()
-        return json.loads((path / "manifest.json").read_text())["run_config"]  # type: ignore[no-any-return]
+    (found,) = manifests(space, "//:run", *words)
+    return found["run_config"]  # type: ignore[no-any-return]
 
 
 def test_the_nearer_place_wins(space: Workshop) -> None:
-    space.write("flowbuild.yaml", "run: {event_profile: verbose, jobs: 3, retry: {attempts: 2}, skip_tags: [old]}")
+    space.write(
+        "flowbuild.yaml",
+        "run: {event_profile: verbose, jobs: 3, retry: {attempts: 2}, skip_tags: [old], nix_flake_allowlist: ['github:a']}",
+    )
     found = config(space)
     assert found["event_profile"] == "Minimal"
     assert found["retry_policy"]["max_attempts"] == 4
     assert found["execution_mode"] == {"FanOutJoin": {"max_concurrency": 3}}
-    assert found["skip_tags"] == ["impure"]
+    assert (found["skip_tags"], found["nix_flake_allowlist"]) == (["impure"], ["github:a"])
     flags = ("-j1", "--event-profile", "custom:a,b", "--attempts", "7", "--skip-tag", "report", "--skip-tag", "impure")
     found = config(space, *flags, "--policy", "live")
     assert found["event_profile"] == {"Custom": "a,b"}
@@ -108,3 +116,20 @@ def test_a_run_of_nothing(space: Workshop, targets: str) -> None:
         space.make("//:run")
     assert caught.value.location is not None
     assert caught.value.location.line == 3
+
+
+PASSING = """
+targets:
+  one: {rule: exec, command: echo, outputs: {o: o}, env: [MINE, HOME]}
+  two: {rule: exec, command: echo, outputs: {o: o}, env: {YOURS: null, SET: "1"}}
+  each: {rule: exec, command: echo, each: {n: ns.json}, outputs: {o: os/*.o}, env: {EACH: null, N: "${{ n }}"}}
+  run: {rule: run, targets: [":one"]}
+  other: {rule: run, targets: [":two", ":each"]}
+"""
+
+
+def test_a_manifest_names_the_variables_that_its_own_states_get(space: Workshop) -> None:
+    space.write("BUILD.yaml", PASSING)
+    space.write("ns.json", "[1, 2]")
+    found = [one["build"]["env_allowlist"] for one in manifests(space, "//:run", "//:other")]
+    assert found == [["HOME", "MINE"], ["EACH", "YOURS"]]

@@ -28,6 +28,7 @@ states:
     inputs: {table: "${{ table }}"}
     outputs: {part: "${{ table.index }}.part"}
     timeout: 1.5
+    tags: [table]
   banner:
     when: ${{ attr.draft }}
     kind: exec
@@ -61,6 +62,13 @@ def test_each_makes_a_state_an_item(report: Workshop) -> None:
     assert [state.id.rpartition(".")[2] for state in sections] == ["section_a", "section_b", "section_a_2"]
     assert sections[2].with_ == {"command": ["cut", "a", "deep/a.csv", "../out/bin/w/page/2.part"]}
     assert sections[0].timeout_ms == 1500
+
+
+def test_a_state_has_the_tags_of_its_target_and_of_its_rule(report: Workshop) -> None:
+    *sections, page = states(report, tables=["a.csv"], tags=["night", "table"])
+    assert ([one.tags for one in sections], page.tags) == ([("night", "table")], ("night", "table"))
+    *sections, page = states(report, tables=["a.csv"])
+    assert ([one.tags for one in sections], page.tags) == ([("table",)], ())
 
 
 def test_an_edge_is_an_expression(report: Workshop) -> None:

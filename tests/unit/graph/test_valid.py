@@ -32,11 +32,17 @@ def test_a_graph_is_valid_in_any_order() -> None:
         ([state("a"), state("b", 0)], [1], "MissingStateForEdge: op.main.b needs the state op.main.a"),
         ([state("a", 7)], [0], "MissingStateForEdge: op.main.a needs the state number 7"),
         ([state("a")], [0, 3], "MissingStateForEdge: there is no state number 3"),
+        ([state("a")], [-1], "MissingStateForEdge: there is no state number -1"),
         ([state("a", 0)], [0], "CircularDependency: op.main.a → op.main.a"),
         (
             [state("before"), state("a", 0, 2), state("b", 1), state("behind", 2)],
             [0, 1, 2, 3],
             "CircularDependency: op.main.a → op.main.b → op.main.a",
+        ),
+        (
+            [state("a", 2), state("b", 0), state("c", 1)],
+            [0, 1, 2],
+            "CircularDependency: op.main.a → op.main.c → op.main.b → op.main.a",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flowbuild.load.config import Outside
 from flowbuild.load.runtime import Runtime
 
 from .conftest import Loading
@@ -18,19 +19,23 @@ def test_an_empty_file_takes_every_default(loading: Loading) -> None:
     assert config.path == ("/usr/local/bin", "/usr/bin", "/bin")
     assert config.ignore == ("out/", ".flowbuild/", ".git/", "**/__pycache__/")
     assert (config.pools, config.bundle_max_input, config.max_items) == ({}, 2**20, 10_000)
+    assert config.outside == Outside(("/nix/store",), {}, None)
 
 
 def test_everything_said(loading: Loading) -> None:
     loading.write(
         "flowbuild.yaml",
         "name: n\nruntime: {engine: proc, executor_path: ./x -v, language: c}\ncache: {dir: ../shared}\npath: [/bin]\nignore: ['*.tmp']\n"
-        "pools: {gpu: 2}\nstage: false\nbundle: {max_input: 0}\nfanout: {max_items: 7}\n",
+        "pools: {gpu: 2}\nstage: false\nbundle: {max_input: 0}\nfanout: {max_items: 7}\n"
+        "io: {programs: [/opt/bin], credentials: {own: {variable: TOKEN}}, secret_key: KEY}\n",
     )
     config = loading.open().config
     assert (config.name, config.runtime, config.stage) == ("n", Runtime("proc", "c", "c", ("./x", "-v")), False)
     assert config.cache_dir == loading.root.parent / "shared"
     assert (config.path, config.ignore) == (("/bin",), ("*.tmp",))
     assert (config.pools, config.bundle_max_input, config.max_items) == ({"gpu": 2}, 0, 7)
+    own = {"variable": "TOKEN", "header": "Authorization", "prefix": "Bearer "}
+    assert config.outside == Outside(("/opt/bin",), {"own": own}, "KEY")
 
 
 @pytest.mark.parametrize("written", ["/var/cache/x", "~/x"])

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowbuild.core.event import Domain, Event, RunCompleted, RunStarted, StateCompleted, StateEntered, to_doc
+from flowbuild.core.event import (
+    Domain,
+    Event,
+    RunCompleted,
+    RunStarted,
+    StateCompleted,
+    StateEntered,
+    StateFailed,
+    to_doc,
+)
 from flowbuild.run.artifacts import Kind, Named, artifacts
 
 A = "a.main.x"
@@ -34,6 +43,8 @@ def test_each_kind_is_told_once_in_order() -> None:
         said("item_bound", action="i", item="one", state_id=A),
         said("item_recorded", action="i", item="one", artifacts={"page": {"sha256": "q"}, "parts": {"listing": "l"}}, state_id=A),
         said("child_run_spawned", child_manifest_id="cm", child_run_id="child", state_id=A),
+        StateFailed(A, {}, None),
+        StateFailed(A, {}, "at its end"),
         StateCompleted(A, "after"),
         said("reused", action="k2", label="//b", outputs={"o1": "p", "o2": "o"}, performed_in="r", state_id="b.main.x"),
         said("seen", anything=1),
@@ -50,6 +61,7 @@ def test_each_kind_is_told_once_in_order() -> None:
         ("q", Kind.OUTPUT, A, "page"),
         ("l", Kind.OUTPUT, A, "parts"),
         ("cm", Kind.MANIFEST, A, "child"),
+        ("at its end", Kind.CONTEXT_SNAPSHOT, A, ""),
         ("after", Kind.CONTEXT_SNAPSHOT, A, ""),
         ("k2", Kind.ACTION, "b.main.x", ""),
         ("p", Kind.OUTPUT, "b.main.x", "o1"),

@@ -1,9 +1,13 @@
-"""Attempts: how often, until when, and what a failure that leads on becomes. No clock but deadlines."""
+"""Attempts: how often, until when, and what a failure that leads on becomes. No clock but deadlines.
+
+Seed 001: 001-04.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,9 +15,11 @@ import pytest
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest
 from flowbuild.core.event import Domain, StateEntered, StateFailed
+from flowbuild.core.retry import Retry
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.step import Step
-from flowbuild.run.attempt import attempted
+from flowbuild.run import attempt
+from flowbuild.run.attempt import attempted, retried
 
 ACTION = Action(Digest("k" * 64), {"step_kind": "x", "with": {}}, "//a:f", "a.step.x", "")
 BAD = ErrorInfo("bad", "it broke")
@@ -118,3 +124,33 @@ def test_closing_closes_what_is_performed() -> None:
     next(steps)
     steps.close()
     assert work.closed == 1
+
+
+class Clock:
+    """Time that passes only where somebody waits for it."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("retry", "pauses"), [(Retry(4, 100), [0.1, 0.1, 0.1]), (Retry(4, 100, 350), [0.1, 0.2, 0.35])]
+)
+def test_before_each_other_attempt_it_waits_as_long_as_it_says(
+    monkeypatch: pytest.MonkeyPatch, retry: Retry, pauses: list[float]
+) -> None:
+    clock, begun = Clock(), []
+    monkeypatch.setattr(attempt, "time", clock)
+
+    def busy() -> Performance:
+        begun.append(clock.now)
+        yield from ()
+        return Outcome(error=ErrorInfo("busy", "busy", retryable=True))
+
+    for step in retried(retry, ACTION, busy):
+        if isinstance(step, Wait):
+            assert step.deadline is not None
+            clock.now = step.deadline
+    assert [after - before for before, after in pairwise(begun)] == pytest.approx(pauses)

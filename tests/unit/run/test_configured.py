@@ -1,6 +1,6 @@
-"""What a run's configuration changes: attempts, and whether anything outside is asked.
+"""What a run's configuration changes: attempts, how many states run at once, and whether anything outside is asked.
 
-Seed 001: 001-03, 001-04, 001-09.
+Seed 001: 001-03, 001-04, 001-07, 001-09.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from workshop import Result, Workshop, declare, target
 
-from flowbuild.core.action import ErrorInfo
+from flowbuild.core.action import Action, ErrorInfo
 from flowbuild.core.event import Domain, StateEntered, StateFailed
+from flowbuild.engine.engine import Io, Performance, Wait
 from flowbuild.engine.python import PythonEngine
 from flowbuild.testing import ScriptedEngine
 
@@ -68,3 +69,26 @@ def test_a_replayed_run_asks_nobody(tmp_path: Path, is_retryable: str, expected:
     errors = [event.error["info"] for event in made.events if isinstance(event, StateFailed)]
     assert {(one["code"], one["retryable"]) for one in errors} == {("missing_fact", is_retryable == "true")}
     assert not [one for one in made.events if isinstance(one, Domain) and one.name == "fact_recorded"]
+
+
+class Counting(ScriptedEngine):
+    """Says how many actions were open at once."""
+
+    open = most = 0
+
+    def perform(self, action: Action, io: Io) -> Performance:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        yield Wait((), 0.0)  # the deadline has passed: all that may begin have begun by then
+        self.open -= 1
+        return (yield from super().perform(action, io))
+
+
+@pytest.mark.parametrize(("flags", "most"), [(["-j1"], 1), (["-j3"], 3), ([], 4)])
+def test_as_many_states_run_at_once_as_is_said(tmp_path: Path, flags: list[str], most: int) -> None:
+    engine = Counting()
+    space = Workshop(tmp_path / "w", lambda: engine)
+    space.write("flowbuild.yaml", "run: {jobs: 4}")
+    space.write("BUILD.yaml", declare({name: target(name) for name in "abcde"}))
+    assert space.make("//...", *flags).code == 0
+    assert (engine.most, len(engine.performed)) == (most, 5)

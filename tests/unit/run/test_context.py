@@ -1,4 +1,7 @@
-"""The join of contexts: in any order and grouping the same."""
+"""The join of contexts: in any order and grouping the same.
+
+Seed 001: 001-07, 001-15.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,10 @@ def test_a_later_write_replaces_what_it_came_after() -> None:
     assert joined([first, later, aside])["k"].live == {1: b"2", 2: b"3"}
 
 
-def writer() -> State:
-    return State(StateId("w.main.x"), Label("", "w"), "python", "", {}, {}, {}, {}, writes=("k",))
+def writer(name: str = "w", after: tuple[int, ...] = ()) -> State:
+    return State(
+        StateId(f"{name}.main.x"), Label("", name), "python", "", {}, {}, {}, {}, after=after, writes=("k", "l")
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,3 +99,14 @@ def test_what_a_run_begins_with_is_there_until_somebody_writes() -> None:
     assert contexts.base(reader, {}).snapshot == contexts.initial == contexts.final({})
     assert contexts.final(products) == sha256(canonical({"k": 2, "l": None}))
     assert Contexts([reader], lambda _: data).initial == EMPTY_CONTEXT
+
+
+def test_the_first_key_and_its_first_two_writers_are_to_blame() -> None:
+    left = [{"l": 1}, {"k": 1, "l": 2}, {"k": 1}, {"k": 2}]
+    data = {sha256(canonical(one)): canonical(one) for one in ({"write": write, "delete": []} for write in left)}
+    products = {number: {"context": Artifact(sha, 0)} for number, sha in enumerate(data)}
+    states = [*map(writer, "abcd"), writer("e", after=(3, 2, 1, 0))]
+    found = Contexts(states, data.__getitem__).base(states[4], products)
+    assert found.conflict is not None and found.conflict.code == "context_conflict"
+    assert found.conflict.details == {"key": "k", "states": ["b.main.x", "d.main.x"]}
+    assert found.values == {}

@@ -121,7 +121,8 @@ def test_a_replay_gives_facts_and_nothing_else(cas: Cas) -> None:
         "payload_id": live.facts["k"]
     }
     assert code(ask(replay, call("other"))[0]) == "missing_fact"
-    assert code(ask(replay, call(None))[0]) == "missing_fact_key"
+    no_key = ask(replay, call(None))[0]["error"]
+    assert (no_key["code"], no_key["category"], no_key["retryable"]) == ("missing_fact_key", "ParsingInput", False)
     assert code(ask(replay, {"op": "now_millis", "ordinal": 1})[0]) == "missing_fact"
     assert code(ask(replay, {"op": "random_bytes", "ordinal": 1, "size": 6})[0]) == "fact_payload_invalid"
     assert code(ask(replay, {"op": "record_value", "fact_key": "new", "value": 1})[0]) == "missing_fact"
@@ -167,7 +168,8 @@ def test_time_and_randomness_are_bound_to_state_and_ordinal(cas: Cas) -> None:
     ]
     assert now == [{"value": 5}, {"value": 6}, {"value": 7}, {"value": 5}]
     drawn = ask(door, {"op": "random_bytes", "ordinal": 2, "size": 8})[0]["base64"]
-    assert len(base64.b64decode(drawn)) == 8
+    assert len(base64.b64decode(drawn)) == 8 and drawn != base64.b64encode(bytes(8)).decode()
+    assert ask(door, {"op": "random_bytes", "ordinal": 3, "size": 8})[0]["base64"] != drawn
     assert sorted(door.facts)[0] == "flowbuild:now_millis|state:a.main.call|ord:0"
 
 
@@ -211,6 +213,17 @@ def test_what_is_refused_leaves_nothing(cas: Cas, question: Any, said: str) -> N
     answer, events = ask(door, question)
     assert code(answer) == said
     assert (events, door.facts) == ([], {})
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+def test_a_payload_is_on_the_disk_before_its_binding_is_told(
+    cas: Cas, monkeypatch: pytest.MonkeyPatch, flushes: bool
+) -> None:
+    steps: list[Any] = []
+    monkeypatch.setattr(Cas, "flush_object", lambda self, digest: steps.append((digest, self.intact(digest))))
+    steps += ask(Door(cas, Outside(7), flushes=flushes), call("k"))[1]
+    told = [step.name if isinstance(step, Domain) else step for step in steps]
+    assert told == [(sha256(b"7"), True), "fact_recorded"][not flushes :]
 
 
 @pytest.mark.parametrize("name", ["seen", "op_boundary"])
@@ -270,6 +283,11 @@ def test_a_fact_that_is_no_structured_artifact_is_damage(cas: Cas, payload: byte
     door = Door(cas, None, {"page": cas.put(payload)})
     with pytest.raises(StoreCorrupt, match=f"^{code}: "):
         ask(door, {"op": "call", "namespace": "http", "request": {}, "fact_key": "page"})
+
+
+def test_a_time_that_is_none_is_no_time(cas: Cas) -> None:
+    door = Door(cas, None, {"flowbuild:now_millis|state:a.main.call|ord:0": cas.put(b'"noon"')})
+    assert code(ask(door, {"op": "now_millis", "ordinal": 0})[0]) == "fact_payload_invalid"
 
 
 def test_a_fact_whose_bytes_are_others_is_damage(cas: Cas) -> None:

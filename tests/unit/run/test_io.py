@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,19 @@ def test_release_removes_it(io: RunIo) -> None:
     io.release(action())
     io.release(action())
     assert not place.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_only_what_was_vacated_in_this_attempt_serves_again(io: RunIo, again: bool) -> None:
+    place = io.scratch(action(), ("home",))
+    io.vacate(action())
+    if again:
+        place = io.scratch(action(), ("home",))
+    descriptor = os.open(place, os.O_RDONLY)
+    io.release(action())
+    is_removed = os.fstat(descriptor).st_nlink == 0
+    os.close(descriptor)
+    assert is_removed == (again or sys.platform != "linux")
 
 
 def test_a_staged_source_is_a_copy(io: RunIo, tmp_path: Path) -> None:

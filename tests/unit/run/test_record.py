@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flowbuild.core.errors import StoreConflict
 from flowbuild.core.event import Domain, Event, RunCompleted, StateEntered, from_doc
 from flowbuild.core.ids import RunId
 from flowbuild.run.record import Record
@@ -49,6 +50,20 @@ def test_what_was_held_back_comes_first(place: Path) -> None:
     record.append(EVENTS[2:])
     record.seal()
     assert events(place) == EVENTS
+
+
+def test_who_read_another_story_does_not_go_on_with_it(place: Path) -> None:
+    record = begun(place)
+    record.begin()
+    record.append(EVENTS)
+    record.abandon()
+    for head in (2, 4):
+        with pytest.raises(StoreConflict, match="event_store_concurrency"):
+            begun(place).reopen(place / "journal.jsonl", head)
+    again = begun(place)
+    again.reopen(place / "journal.jsonl", 3)
+    again.append(EVENTS[:1])
+    assert events(place) == [*EVENTS, EVENTS[0]]
 
 
 @pytest.mark.parametrize("flushes", [True, False])

@@ -48,6 +48,24 @@ def test_an_error_is_told_without_secrets(error: ErrorInfo, message: str, detail
     assert told is not None and (told.message, told.details) == (message, details)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("secret_key_missing", "secret_key_missing"),  # a plain word names an error, whatever it resembles
+        ("exit_3", "exit_3"),
+        ("bearer of bad news", "error_redacted"),
+        (VALUE, "error_redacted"),
+        (f"x-{VALUE}", "error_redacted"),
+        (7, "7"),  # a handler may raise what it likes
+    ],
+)
+def test_the_code_of_an_error_is_no_secret_either(said: Any, told: str) -> None:
+    secrets = Secrets({"TOKEN": VALUE})
+    secrets.know(["TOKEN"])
+    error = secrets.redacted(action(), Outcome(error=ErrorInfo(said, "no", category=said))).error
+    assert error is not None and (error.code, error.category) == (told, told.replace("error_redacted", "Unknown"))
+
+
 def test_last_words_lose_the_lines_that_look_secret_unless_excused() -> None:
     outcome = Outcome(stdout_tail="fine\n", stderr_tail="one\npassword=x\ntwo\n")
     told = Secrets({}).redacted(action(), outcome)

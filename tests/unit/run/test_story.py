@@ -134,6 +134,12 @@ def test_what_contradicts_itself_is_refused_to_the_one_and_told_to_the_other(sai
     assert account(found).head == len(found)
 
 
+def test_of_several_contradictions_the_first_is_told() -> None:
+    found = list(envelopes(STARTED, StateCompleted(A, ""), StateFailed(B, {"state_id": B, **INFO})))
+    with pytest.raises(StoreCorrupt, match=f"^invalid_attempt_envelopes: event 2 of run run-1: {A} ends without"):
+        story(found)
+
+
 @pytest.mark.parametrize(("change", "said"), [({"seq": 3}, "non_monotonic_seq"), ({"run_id": "b"}, "run_id_mismatch")])
 def test_events_of_another_place_or_run(change: dict[str, Any], said: str) -> None:
     found = list(envelopes(*BEGUN))

@@ -16,7 +16,7 @@ from journals import envelopes, line, write
 from flowbuild.core.canonical import canonical
 from flowbuild.core.errors import DiskRefused, StoreConflict, StoreCorrupt
 from flowbuild.store import draft
-from flowbuild.store.journal import Journal, is_live, now_ms, read
+from flowbuild.store.journal import Journal, is_live, now_millis, read
 
 RUN = "0b7d41c2-9d0e-4f6b-8a3e-5f0c2b1d7a90"
 
@@ -186,7 +186,7 @@ def test_a_missing_or_unreadable_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut_works", [True, False])
 def test_a_refused_append_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch, cut_works: bool) -> None:
-    before, write = path.read_bytes(), os.write
+    write = os.write
 
     def half(descriptor: int, data: bytes) -> int:
         if len(data) < 100:
@@ -197,16 +197,18 @@ def test_a_refused_append_leaves_nothing_behind(path: Path, monkeypatch: pytest.
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with Journal.open(path) as journal:
+        journal.append([event(4)])
+        before = path.read_bytes()
         with monkeypatch.context() as patch:
             patch.setattr(draft.os, "write", half)
             if not cut_works:
                 patch.setattr(os, "ftruncate", stuck)
             with pytest.raises(DiskRefused, match="ENOSPC"):
-                journal.append([event(4), event(5)])
-        assert journal.head == 3
+                journal.append([event(5), event(6)])
+        assert journal.head == 4
         assert path.read_bytes() == before or not cut_works
-        journal.append([event(4)], 3)
-    assert [envelope["event"] for envelope in read(path)] == [event(n) for n in (1, 2, 3, 4)]
+        journal.append([event(5)], 4)
+    assert [envelope["event"] for envelope in read(path)] == [event(n) for n in (1, 2, 3, 4, 5)]
 
 
 def test_events_that_are_no_json_add_nothing(path: Path) -> None:
@@ -218,7 +220,7 @@ def test_events_that_are_no_json_add_nothing(path: Path) -> None:
 
 
 def test_the_clock_is_in_milliseconds() -> None:
-    assert 1_700_000_000_000 < now_ms() < 5_000_000_000_000
+    assert 1_700_000_000_000 < now_millis() < 5_000_000_000_000
 
 
 def test_a_journal_is_live_while_its_writer_holds_it(path: Path) -> None:

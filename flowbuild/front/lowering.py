@@ -1,0 +1,63 @@
+"""Lowering: what a request asks for, and its graph: kept by an earlier one, or lowered anew.
+
+Knows nothing of how either is done.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from functools import cached_property
+
+from flowbuild.core.label import Label, parse_pattern
+from flowbuild.front.arguments import Request
+from flowbuild.front.settings import settings
+from flowbuild.graph.lower import lower
+from flowbuild.graph.state import StateGraph
+from flowbuild.load.catalog import Catalog
+from flowbuild.run.kept import KeptGraphs, Lowered
+from flowbuild.run.looks import Looks
+
+
+class Lowering:
+    """See the module. `package` is the one that relative labels belong to."""
+
+    def __init__(self, graphs: KeptGraphs, catalog: Catalog, looks: Looks, request: Request, package: str) -> None:
+        self._graphs = graphs
+        self._catalog = catalog
+        self._looks = looks
+        self._request = request
+        self._package = package
+
+    @cached_property
+    def labels(self) -> list[Label]:
+        """The targets asked for. Tests are built when they are named, and by `flowbuild test`."""
+        if self._kept is not None:
+            return self._kept.labels
+        patterns = [parse_pattern(text, self._package) for text in self._request.patterns]
+        named = {Label(one.package, one.name) for one in patterns if one.name is not None}
+        is_test = self._request.command == "test"
+        rules = self._catalog.rules
+        found = self._catalog.select(patterns)
+        return [label for label in found if label in named or rules[self._catalog.target(label).rule].test is is_test]
+
+    @cached_property
+    def graph(self) -> StateGraph:
+        """Their graph. It stays as long as the process does, so the garbage collector need not walk it."""
+        if self._kept is not None:
+            graph = self._kept.graph
+        else:
+            graph = lower(self._catalog, self.labels, list(settings(self._request.sets, self._package)))
+            self._graphs.put(self._key, self._looks, Lowered(self.labels, graph))
+        gc.freeze()
+        return graph
+
+    @cached_property
+    def _kept(self) -> Lowered | None:
+        return self._graphs.get(self._key, self._looks)
+
+    @property
+    def _key(self) -> str:
+        """All that a graph depends on beside what is read for it."""
+        request, root = self._request, str(self._catalog.workspace.root)
+        return json.dumps([root, self._package, request.command == "test", request.patterns, request.sets])

@@ -1,0 +1,248 @@
+"""Kept graphs: believed while all that they were made of stands, and never otherwise."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from workshop import Workshop
+
+from flowbuild.core.action import Action, ErrorInfo, Outcome
+from flowbuild.core.errors import Faults, FlowError, SecretsDetected
+from flowbuild.run import kept
+from flowbuild.run.kept import KEPT, Lowered
+from flowbuild.testing import ScriptedEngine
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+RULE = """
+rule: twice
+attributes: {text: {type: string, required: true}}
+outputs: "${{ states.note.outputs }}"
+states:
+  note:
+    kind: write
+    with: {content: "${{ attr.text }}${{ attr.text }}"}
+    outputs: {said: said.txt}
+"""
+MORE = """
+targets:
+  noted: {rule: twice, text: ab}
+  handled:
+    rule: python
+    handler: h.py:shout
+    outputs: {said: said.txt}
+  copied:
+    rule: exec
+    script: cat ${{ inputs.text }} > ${{ outputs.said }}
+    inputs: {text: plain.txt}
+    outputs: {said: said.txt}
+  golden: {rule: golden, actual: //more:noted, expected: golden.txt}
+"""
+SECRET = """
+targets:
+  told:
+    rule: exec
+    script: echo of-somebody-8f3a91 > ${{ outputs.said }}
+    outputs: {said: said.txt}
+    secrets: [TOKEN_OF_TEST]
+"""
+
+
+EVERYTHING = ("//...",)
+NAMED = ("//more:handled", "//more:copied", "//more:golden", "//words:top")
+"""For these no directory is listed but by a glob."""
+
+
+@pytest.fixture
+def space(workshop: Workshop) -> Workshop:
+    """A workspace with two kept graphs."""
+    workshop.words()
+    workshop.write("rules/twice.rule.yaml", RULE)
+    workshop.write("more/BUILD.yaml", MORE)
+    workshop.write("more/plain.txt", "")
+    workshop.write("more/h.py", "import helper_that_may_be\n\ndef shout(said):\n    said.write_text('a')\n")
+    for request in (EVERYTHING, NAMED):
+        assert read(workshop, *request, is_kept=False)
+    return workshop
+
+
+def read(space: Workshop, *words: str, is_kept: bool) -> Lowered:
+    """What is asked for, and its graph, which is kept for the next time."""
+    with space.open(*words) as build:
+        assert (build._lowering._kept is not None) is is_kept
+        return Lowered(build.labels, build.graph)
+
+
+def anew(space: Workshop, *words: str) -> Lowered:
+    """The same without any kept graph."""
+    shutil.rmtree(space.root / ".flowbuild/graphs")
+    return read(space, *words, is_kept=False)
+
+
+def test_a_kept_graph_is_the_one_that_was_lowered(space: Workshop) -> None:
+    found = read(space, "//...", is_kept=True)
+    assert found.labels and found.graph.states
+    assert found == anew(space, "//...")
+
+
+@pytest.mark.parametrize("name", ["durable", "executors", "experiments", "flows", "weather", "words"])
+def test_the_examples_are_kept(tmp_path: Path, name: str) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("out", ".flowbuild"))
+    space = Workshop(tmp_path / "examples")
+    read(space, f"//{name}/...", is_kept=False)
+    assert read(space, f"//{name}/...", is_kept=True) == anew(space, f"//{name}/...")
+
+
+def test_a_source_that_is_edited_changes_no_graph(space: Workshop) -> None:
+    space.write("words/names.txt", "another\n")
+    assert read(space, "//...", is_kept=True) == anew(space, "//...")
+
+
+def same_second(space: Workshop, path: str, old: str, new: str) -> None:
+    """Edit a file so that only its bytes tell."""
+    place = space.root / path
+    before = place.stat()
+    assert len(old) == len(new) and old in place.read_text()
+    place.write_text(place.read_text().replace(old, new, 1))
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def link(space: Workshop) -> None:
+    """The package's directory is a link to one with the same files."""
+    (space.root / "more").rename(space.root.parent / "elsewhere")
+    (space.root / "more").symlink_to(space.root.parent / "elsewhere")
+
+
+CHANGES: dict[str, Callable[[Workshop], object]] = {
+    "a target": lambda space: same_second(space, "more/BUILD.yaml", "text: ab", "text: cd"),
+    "a rule": lambda space: same_second(space, "rules/twice.rule.yaml", "said.txt", "told.txt"),
+    "another rule": lambda space: space.write("rules/other.rule.yaml", RULE.replace("twice", "other")),
+    "the settings": lambda space: space.write("flowbuild.yaml", "pools: {gpu: 1}\n"),
+    "a handler": lambda space: same_second(space, "more/h.py", "def shout(said)", "def shout(sabd)"),
+    "a module": lambda space: same_second(space, "words/tokens.py", "return", "import"),
+    "an import that is a file now": lambda space: space.write("helper_that_may_be.py", ""),
+    "a file that a glob finds": lambda space: space.write("words/texts/b.txt", ""),
+    "a file that a glob found": lambda space: space.remove("words/texts/a.txt"),
+    "a source that is gone": lambda space: space.remove("more/plain.txt"),
+    "a source that is a directory": lambda space: (space.remove("more/plain.txt"), space.write("more/plain.txt/a", "")),
+    "a golden that is there now": lambda space: space.write("more/golden.txt", ""),
+    "a package more": lambda space: space.write("new/BUILD.yaml", "targets: {}\n"),
+    "a package less": lambda space: space.remove("more/BUILD.yaml"),
+    "a workspace in the workspace": lambda space: space.write("more/flowbuild.yaml", ""),
+    "a package in the package": lambda space: space.write("words/texts/BUILD.yaml", "targets: {}\n"),
+    "a link to the same files": link,
+}
+
+
+@pytest.mark.parametrize("request_", [EVERYTHING, NAMED], ids=["everything", "named"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_lowering_would_see_is_lowered_anew(space: Workshop, change: str, request_: tuple[str, ...]) -> None:
+    with space.open(*request_) as build:
+        assert build._lowering._kept is not None
+    CHANGES[change](space)
+    with space.open(*request_) as build:
+        assert (build._lowering._kept is None) is not (change == "a package more" and request_ is NAMED)
+
+
+def test_an_import_that_is_installed_now(space: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/helper_that_may_be.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    found = read(space, *NAMED, is_kept=False)
+    assert ("helper_that_may_be",) in [one.code.distributions for one in found.graph.states if one.code]
+
+
+def test_another_request_has_another_graph(space: Workshop) -> None:
+    read(space, "//more:noted", is_kept=False)
+    read(space, "//words:top", is_kept=False)
+    read(space, "//words:top", "--set", "limit=3", is_kept=False)
+    found = read(space, "//words:top", "--set", "limit=3", is_kept=True)
+    assert found.graph.targets[found.labels[0]].params == {"limit": 3}
+
+
+def test_only_the_last_ones_are_kept(space: Workshop) -> None:
+    for limit in range(KEPT + 1):
+        read(space, "//words:top", "--set", f"limit={limit}", is_kept=False)
+    assert len(list((space.root / ".flowbuild/graphs").iterdir())) == KEPT
+    read(space, "//words:top", "--set", f"limit={KEPT}", is_kept=True)
+
+
+def test_explaining_keeps_nothing(workshop: Workshop) -> None:
+    workshop.words()
+    workshop.verdicts("--policy", "dry", "//...")
+    assert not (workshop.root / ".flowbuild/graphs").exists()
+
+
+def test_what_is_at_fault_is_not_kept(space: Workshop) -> None:
+    space.write("more/BUILD.yaml", MORE.replace("text: ab", "texd: ab"))
+    for _ in range(2):
+        with pytest.raises((Faults, FlowError)):
+            read(space, "//...", is_kept=False)
+
+
+def test_a_fan_out_is_lowered_each_time(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("out", ".flowbuild"))
+    space = Workshop(tmp_path / "examples")
+    assert read(space, "//planets/...", is_kept=False).labels == read(space, "//planets/...", is_kept=False).labels
+
+
+def test_what_moved_while_it_was_read_is_not_kept(space: Workshop) -> None:
+    shutil.rmtree(space.root / ".flowbuild/graphs")
+    with space.open("//...") as build:
+        assert build.labels
+        space.write("words/texts/late.txt", "")
+        assert build.graph
+    assert not (space.root / ".flowbuild/graphs").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "version"])
+def test_a_bad_table_is_none(space: Workshop, damage: str) -> None:
+    anew(space, "//...")
+    (place,) = (space.root / ".flowbuild/graphs").iterdir()
+    data = place.read_bytes()
+    flipped = data[:-300] + bytes([data[-300] ^ 1]) + data[-299:]
+    place.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b"", "version": b"x" + data}[damage])
+    read(space, "//...", is_kept=False)
+    read(space, "//...", is_kept=True)
+
+
+def test_a_graph_of_other_code_is_none(space: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "_maker", lambda: "another")
+    read(space, "//...", is_kept=False)
+
+
+def test_no_bytes_call_just_anything() -> None:
+    bad = pickle.dumps(os.getcwd)
+    with pytest.raises(LookupError):
+        kept._Unpickler(io.BytesIO(bad)).load()
+    with pytest.raises(pickle.PicklingError):
+        kept._Pickler(io.BytesIO()).dump({"a": os.getcwd})
+
+
+def test_a_graph_with_a_secret_is_forgotten(space: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.write("s/BUILD.yaml", SECRET)
+    monkeypatch.delenv("TOKEN_OF_TEST", raising=False)
+    assert read(space, "//s:told", is_kept=False)
+    monkeypatch.setenv("TOKEN_OF_TEST", "of-somebody-8f3a91")
+    with space.open("//s:told") as build, pytest.raises(SecretsDetected):
+        build.build()
+    assert not list((space.root / ".flowbuild/graphs").iterdir())
+
+
+def test_a_killed_run_leaves_its_graph(space: Workshop) -> None:
+    shutil.rmtree(space.root / ".flowbuild/graphs")
+    seen: list[bool] = []
+
+    def look(action: Action) -> Outcome:
+        seen.append((space.root / ".flowbuild/graphs").is_dir())
+        return Outcome(error=ErrorInfo("no", "no"))
+
+    with space.open("//more:handled") as build:
+        build.session.engine = ScriptedEngine({"//more:handled": look})
+        build.build()
+    assert seen == [True]
