@@ -25,7 +25,7 @@ Knows nothing of how an error is printed, but for its one-line and located forms
     └─ StoreError                  exit 5   the disk, the store or a bundle
        └─ StoreCorrupt  StoreConflict  NotCommitted  DiskRefused
           BadManifest          a run's manifest is gone, or is not that of the run
-          NotAnArtifact        what should be kept has a path that is not UTF-8, or is no file any more
+          NotAnArtifact        what should be kept is no file any more
 
 Several faults of one file travel together in one `Faults`.
 """

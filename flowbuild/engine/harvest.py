@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowbuild.core.action import Action, ErrorInfo
+from flowbuild.core.text import is_unicode
 from flowbuild.engine.engine import Io
 from flowbuild.engine.leak import leaks
 from flowbuild.engine.place import Place
-from flowbuild.engine.transport import is_unicode
 
 SHOWN = 8  # undeclared files that a message names
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from flowbuild.core.action import Category, ErrorInfo
 from flowbuild.core.errors import BadAttribute
 from flowbuild.core.event import Event
+from flowbuild.core.text import is_unicode
 from flowbuild.engine.engine import Ready, Wait
 
 Replying = Generator[Event | Wait, Ready, Any]
@@ -102,12 +103,3 @@ def plain(code: str, texts: Iterable[Any]) -> None:
     for text in texts:
         if not isinstance(text, str) or "\0" in text or not is_unicode(text):
             raise Refused(code, "words, names and values are texts without NUL")
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text can be written down: JSON can say half of a surrogate pair, and UTF-8 can't."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 
 import flowbuild
 from flowbuild.core.secrets import looks_secret
+from flowbuild.core.text import is_unicode
 from flowbuild.engine.capture import Capture
 from flowbuild.engine.process import attend
 from flowbuild.engine.reaper import Reaper
 from flowbuild.engine.spawn import Start
-from flowbuild.engine.transport import TIMEOUT, Kinds, Refused, Replying, Whole, fields, is_unicode, plain
+from flowbuild.engine.transport import TIMEOUT, Kinds, Refused, Replying, Whole, fields, plain
 from flowbuild.store.files import ensure_directory, remove_tree
 from flowbuild.store.refusal import refused as disk_refused
 

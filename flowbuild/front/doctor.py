@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle.experiment import host_check
-from flowbuild.core.errors import BadFlag, EngineLost, Faults, UserError
+from flowbuild.core.errors import BadFlag, BadPath, EngineLost, Faults, UserError
 from flowbuild.engine.restrict import DEGRADED, UNAVAILABLE
 from flowbuild.front.arguments import Request
 from flowbuild.front.console import Console, console
@@ -44,6 +44,10 @@ def _found(start: Path) -> Iterator[Row]:
     """What a check-up finds, in the workspace if there is one; else in the directory for temporary files."""
     try:
         root = find_root(start)
+    except BadPath as fault:
+        yield Row("workspace", "root", UNAVAILABLE, fault.message, fault.remedy, needed=True)
+        yield from checkup(_temporary(start), None, _record())
+        return
     except UserError:
         place = _temporary(start)
         said = f"none here: there is no flowbuild.yaml in {start} or above, so the disk is that of {place}"

@@ -15,9 +15,9 @@ from flowbuild.core.errors import BadAttribute
 from flowbuild.graph.fan import STAR
 from flowbuild.graph.scope import Scope
 from flowbuild.graph.state import File, Input
+from flowbuild.load.attribute import NAME, NAME_FORM
 from flowbuild.load.expression import split
 from flowbuild.load.scope import RESERVED_ARGUMENTS, ROOTS
-from flowbuild.load.types import NAME, NAME_FORM
 
 
 def has_star(outputs: Any) -> bool:

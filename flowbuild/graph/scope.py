@@ -19,12 +19,12 @@ from flowbuild.core.ids import StateId, op_of, slug
 from flowbuild.core.label import Label, is_label, parse
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.graph.state import Built, File, Input, Product, Source, State
+from flowbuild.load.attribute import Attribute
 from flowbuild.load.catalog import Catalog
 from flowbuild.load.expression import render
 from flowbuild.load.package import Target
 from flowbuild.load.rule import Rule
 from flowbuild.load.secret import allowed
-from flowbuild.load.types import Attribute
 
 Files = File | list[File] | dict[str, Any]
 

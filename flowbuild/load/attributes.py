@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from flowbuild.core.errors import BadAttribute, UnknownName, UserError, raise_all
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.load.attribute import Attribute
 from flowbuild.load.expression import Names, is_whole, render_text
 from flowbuild.load.position import Finding, Pointer
 from flowbuild.load.source import JSON
-from flowbuild.load.types import TYPES, Attribute
+from flowbuild.load.types import TYPES
 
 __all__ = ["Attribute", "Checker", "check_value", "render_attribute", "expressions", "described"]
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flowbuild.core.errors import BadFlag, UserError
+from flowbuild.load.attribute import NAME, NAME_FORM
 from flowbuild.load.attributes import Attribute, Checker, check_value, described
 from flowbuild.load.position import Pointer
 from flowbuild.load.scalar import resolve
 from flowbuild.load.source import JSON
-from flowbuild.load.types import NAME, NAME_FORM
 
 _TYPES = ("boolean", "enum", "integer", "number", "string")
 _KINDS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -28,9 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flowbuild.core.canonical import Digest
+from flowbuild.load.attribute import Attribute
 from flowbuild.load.expression import names_in
 from flowbuild.load.source import JSON
-from flowbuild.load.types import Attribute
 
 UNIVERSAL: dict[str, Attribute] = {
     "rule": Attribute("rule", "string", "The rule that the target is made by.", required=True, literal=True),

@@ -16,13 +16,14 @@ from typing import Any
 from flowbuild.core.cycle import shortest_cycle
 from flowbuild.core.errors import BadRule, CycleFound, Faults, FlowError, UnknownName, raise_all
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.load.attribute import NAME
 from flowbuild.load.attributes import Attribute, Checker
 from flowbuild.load.document import Parsed, ParsedFiles, parse_file
 from flowbuild.load.position import Pointer, raise_found
 from flowbuild.load.rule import UNIVERSAL, Rule, StateTemplate
 from flowbuild.load.scope import DEFAULTS, ROOTS, TARGET, Scope, check_names
 from flowbuild.load.source import JSON
-from flowbuild.load.types import NAME, TYPES
+from flowbuild.load.types import TYPES
 from flowbuild.load.workspace import RULE_SUFFIX, RuleFile, Workspace, find_rule_files
 
 _WORD = Attribute("item", "string", literal=True)

@@ -32,12 +32,12 @@ from flowbuild.core.errors import (
 from flowbuild.core.suggest import did_you_mean
 from flowbuild.load.attributes import Attribute, check_value
 from flowbuild.load.expression import as_text, evaluate, render, split, used
+from flowbuild.load.file_types import overlap
 from flowbuild.load.glob import list_directory
 from flowbuild.load.path import check_output
 from flowbuild.load.scalar import resolve
 from flowbuild.load.source import JSON
 from flowbuild.load.template import Template, TemplateParam
-from flowbuild.load.types import overlap
 from flowbuild.load.workspace import TEMPLATE_FILE
 from flowbuild.store.refusal import refused
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flowbuild.load.attribute import NAME, Attribute
 from flowbuild.load.config import SETTINGS
 from flowbuild.load.rule import UNIVERSAL, Rule
-from flowbuild.load.types import NAME, TYPES, Attribute
+from flowbuild.load.types import TYPES
 
 Schema = dict[str, Any]
 

@@ -26,13 +26,13 @@ from pathlib import Path
 
 from flowbuild.core.errors import BadAttribute, UnknownName
 from flowbuild.core.suggest import did_you_mean
+from flowbuild.load.attribute import NAME, NAME_FORM
 from flowbuild.load.attributes import Attribute, Checker
 from flowbuild.load.document import parse_file
 from flowbuild.load.glob import list_directory
 from flowbuild.load.position import Pointer, raise_found
 from flowbuild.load.scope import check_names
 from flowbuild.load.source import JSON
-from flowbuild.load.types import NAME, NAME_FORM
 from flowbuild.load.workspace import TEMPLATE_FILE, TEMPLATES, Workspace, shipped
 
 # What every template knows beside its params: the last name of the new directory, and its label up to the colon.

@@ -18,64 +18,20 @@ Errors:  through Checks: BadAttribute, BadLabel, BadPath, OutputClash.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from flowbuild.core.errors import BadAttribute, BadLabel, OutputClash, SecretsDetected, UnknownName, UserError
-from flowbuild.core.label import is_label, parse
+from flowbuild.core.errors import SecretsDetected
 from flowbuild.core.suggest import did_you_mean
-from flowbuild.load.expression import Names, render
-from flowbuild.load.glob import check_glob
-from flowbuild.load.ignore import check_patterns
-from flowbuild.load.path import check_output, check_path
+from flowbuild.load import file_types
+from flowbuild.load.attribute import Attribute, Check, Checks
+from flowbuild.load.expression import render
+from flowbuild.load.path import check_path
 from flowbuild.load.position import Pointer
 from flowbuild.load.source import JSON
 from flowbuild.load.words import split_words
 
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HANDLER = re.compile(r"(?P<file>.+\.py)?(?P<module>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)?:(?P<function>[A-Za-z_]\w*)", re.A)
-_GLOB = frozenset({"glob", "exclude", "optional"})
-NAME_FORM = "a name is a small letter or '_', then small letters, digits and '_'"
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """What may stand under one name. `values` are those of an enum, `items` the kind of a list's or map's items."""
-
-    name: str
-    type: str
-    doc: str = ""
-    default: JSON = None
-    required: bool = False
-    values: tuple[str, ...] = ()
-    items: Attribute | None = None
-    missing: str = "refused"  # of a path: may the file be absent?
-    literal: bool = False  # no expression may stand for it
-
-
-class Checks(Protocol):
-    """What a check asks of its caller. `names` is None when a file is read; later, what is normal stays as it is."""
-
-    package: str
-    names: Names | None
-
-    def value(self, attribute: Attribute, value: JSON, pointer: Pointer) -> JSON: ...
-
-    def wrong(self, attribute: Attribute, value: JSON, pointer: Pointer, remedy: str = "") -> JSON: ...
-
-    def fault(
-        self,
-        pointer: Pointer,
-        message: str,
-        remedy: str = "",
-        kind: type[UserError] = BadAttribute,
-        key: bool = False,
-    ) -> None: ...
-
-
-Check = Callable[[Checks, Attribute, JSON, Pointer], JSON]
 
 
 class Type(NamedTuple):
@@ -131,126 +87,6 @@ def _map(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
         return to.wrong(attribute, value, at)
     items = attribute.items or _ANY
     return {key: to.value(items, item, (*at, key)) for key, item in value.items()}
-
-
-def _path(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    if type(value) is not str:
-        return to.wrong(attribute, value, at)
-    if is_label(value):
-        return to.wrong(attribute, value, at, "a label can't stand here")
-    return check_path(to.package, value) if to.names is None else value
-
-
-def _label(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    if type(value) is not str:
-        return to.wrong(attribute, value, at)
-    if not is_label(value):
-        raise BadLabel(f"{value!r} is not a label", remedy="a label looks like //package:target or :target")
-    return str(parse(value, to.package))
-
-
-def _file(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    if type(value) is not str:
-        return to.wrong(attribute, value, at)
-    if is_label(value):
-        return str(parse(value, to.package))
-    return check_path(to.package, value) if to.names is None else value
-
-
-def _files(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    if type(value) is str:
-        return _file(to, attribute, value, at)
-    if type(value) is dict:
-        return _glob(to, attribute, value, at)
-    if type(value) is not list:
-        return to.wrong(attribute, value, at)
-    if any(type(item) is list for item in value):
-        return to.wrong(attribute, value, at, "a list of files holds no other list")
-    done: list[JSON] = []
-    for index, item in enumerate(value):
-        checked = to.value(attribute, item, (*at, index))
-        done += checked if type(checked) is list else [checked]  # an expression may have given several
-    return done
-
-
-def _glob(to: Checks, attribute: Attribute, value: dict[str, JSON], at: Pointer) -> JSON:
-    for key in value.keys() - _GLOB:
-        to.fault((*at, key), f"a glob has no {key!r}", did_you_mean(key, _GLOB), UnknownName, key=True)
-    globs, exclude = _texts(to, value, "glob", at), _texts(to, value, "exclude", at)
-    if not value.get("glob"):
-        to.fault(at, f"{attribute.name!r} is a mapping without `glob`", "write {glob: texts/**/*.txt}")
-    for checked, texts, key in ((check_glob, globs, "glob"), (_one_pattern, exclude, "exclude")):
-        for index, text in enumerate(texts):
-            try:
-                if "${{" in text:
-                    raise BadAttribute("a glob holds no expression", remedy="write it out")
-                checked(text)
-            except BadAttribute as error:
-                where = (*at, key, index) if isinstance(value[key], list) else (*at, key)
-                to.fault(where, error.message, error.remedy)
-    optional = value.get("optional", False)
-    if type(optional) is not bool:
-        to.fault((*at, "optional"), "`optional` is true or false")
-    return {"glob": globs, "exclude": exclude, "optional": optional}
-
-
-def _texts(to: Checks, value: dict[str, JSON], key: str, at: Pointer) -> list[str]:
-    given = value.get(key)
-    texts = given if isinstance(given, list) else [] if given is None else [given]
-    if all(type(text) is str for text in texts):
-        return texts
-    to.fault((*at, key), f"`{key}` is a pattern or a list of patterns")
-    return []
-
-
-def _one_pattern(pattern: str) -> None:
-    check_patterns([pattern])
-
-
-def _names(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> dict[str, JSON]:
-    if type(value) is not dict:
-        to.wrong(attribute, value, at)
-        return {}
-    for name in value:
-        if not NAME.fullmatch(name):
-            to.fault((*at, name), f"{name!r} is not a name in {attribute.name!r}", NAME_FORM, key=True)
-    return value
-
-
-def _inputs(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    done: dict[str, JSON] = {}
-    for name, item in _names(to, attribute, value, at).items():
-        if item is None:
-            to.fault((*at, name), f"the input {name!r} names no file", "write a path or a label", key=True)
-        else:
-            done[name] = to.value(_INPUT, item, (*at, name))
-    return done
-
-
-def _outputs(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    done: dict[str, JSON] = {}
-    for name, item in _names(to, attribute, value, at).items():
-        done[name] = to.value(_OUTPUT, item, (*at, name))
-        path = done[name]
-        if len(done) == 1 or type(path) is not str or "${{" in path:
-            continue
-        for other in list(done.values())[:-1]:
-            if type(other) is str and overlap(path, other):
-                to.fault(
-                    (*at, name), f"the output {path!r} lies where {other!r} does", "rename one of the two", OutputClash
-                )
-                break
-    return done
-
-
-def overlap(one: str, two: str) -> bool:
-    """Whether two paths are one, or one lies in the other, where a file system may not tell capitals apart."""
-    a, b = one.casefold().rstrip("/") + "/", two.casefold().rstrip("/") + "/"
-    return a.startswith(b) or b.startswith(a)
-
-
-def _output(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
-    return check_output(value) if type(value) is str else to.wrong(attribute, value, at)
 
 
 def _word(to: Checks, attribute: Attribute, value: JSON, at: Pointer) -> JSON:
@@ -324,27 +160,25 @@ TYPES: dict[str, Type] = {
     "command": Type("a command: a string, or a list of words", _command, splits=True),
     "enum": Type("one of a few words", _enum),
     "env": Type("a list of variables to pass through, or a mapping of names to values", _env),
-    "file": Type("a path or a label", _file, is_text=True),
-    "files": Type("a path, a label, a list of them, or a {glob: ...}", _files, is_text=True),
+    "file": Type("a path or a label", file_types.file, is_text=True),
+    "files": Type("a path, a label, a list of them, or a {glob: ...}", file_types.files, is_text=True),
     "handler": Type("a handler: file.py:function or module:function", _handler, is_text=True),
-    "inputs": Type("a mapping of names to files", _inputs),
+    "inputs": Type("a mapping of names to files", file_types.inputs),
     "integer": Type("an integer", _integer),
-    "label": Type("a label", _label, is_text=True),
+    "label": Type("a label", file_types.label, is_text=True),
     "list": Type("a list", _list),
     "map": Type("a mapping", _map),
     "number": Type("a number", _number),
-    "outputs": Type("a mapping of names to paths", _outputs),
-    "path": Type("a path", _path, is_text=True),
+    "outputs": Type("a mapping of names to paths", file_types.outputs),
+    "path": Type("a path", file_types.path, is_text=True),
     "pointer": Type("a JSON pointer", _pointer, is_text=True),
     "seconds": Type("a number of seconds above zero", _seconds),
     "secrets": Type("a list of variables, or a mapping of their names to {version: ...}", _secrets),
     "string": Type("a string", _string, is_text=True),
     "word": Type("text or an integer", _word, is_text=True),
-    "output": Type("a path below the target's output directory", _output, is_text=True),
+    "output": Type("a path below the target's output directory", file_types.output, is_text=True),
 }
 
 _ANY = Attribute("item", "any")
-_INPUT = Attribute("input", "files")
-_OUTPUT = Attribute("output", "output")
 _VALUE = Attribute("value", "word")
 _WORD = Attribute("word", "word")

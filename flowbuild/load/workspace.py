@@ -5,8 +5,8 @@ own, and templates are no part of it.
 
 Shapes:  packages are directories relative to the root, "" for the root itself, sorted. `visited` is told each
          directory whose entries decided something.
-Errors:  UserError when there is no workspace, BadLabel for a package that no label can name, DiskRefused, and what is
-         wrong with flowbuild.yaml.
+Errors:  UserError when there is no workspace, BadPath for one whose path is no UTF-8, BadLabel for a package that no
+         label can name, DiskRefused, and what is wrong with flowbuild.yaml.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from flowbuild.core.errors import BadLabel, UserError
+from flowbuild.core.errors import BadLabel, BadPath, UserError
 from flowbuild.core.label import Pattern, parse
+from flowbuild.core.text import is_unicode
 from flowbuild.load.config import Config, default_config, load_config
 from flowbuild.load.document import ParsedFiles
 from flowbuild.load.glob import BUILD_FILE, WORKSPACE_FILE, list_directory
@@ -37,6 +38,9 @@ class Workspace:
     root: Path
     config: Config
     ignore: Ignore = field(compare=False)
+
+    def __post_init__(self) -> None:
+        _check_root(self.root)
 
     @property
     def name(self) -> str:
@@ -61,11 +65,19 @@ def find_root(start: Path) -> Path:
     here = Path(os.path.abspath(start))
     for directory in (here, *here.parents):
         if os.path.isfile(directory / WORKSPACE_FILE):
+            _check_root(directory)  # before anything is written there
             return directory
     raise UserError(
         f"there is no {WORKSPACE_FILE} in {here} or above it",
         remedy=f"create one at the root of the workspace (an empty file will do): touch {WORKSPACE_FILE}",
     )
+
+
+def _check_root(root: Path) -> None:
+    """Refuse a root below which nothing could be named in a document."""
+    if not is_unicode(os.fspath(root)):
+        problem = f"the directory of the workspace is not UTF-8: {os.fsencode(root)!r}"
+        raise BadPath(problem, remedy="rename it, or put the workspace elsewhere")
 
 
 def open_workspace(root: Path, config: Path | None = None, cache: ParsedFiles | None = None) -> Workspace:

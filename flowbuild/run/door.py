@@ -25,8 +25,9 @@ from flowbuild.core.errors import BadAttribute
 from flowbuild.core.event import Domain, Event
 from flowbuild.core.secrets import find_secret, looks_secret
 from flowbuild.core.structured import has_float, structured
+from flowbuild.core.text import is_unicode
 from flowbuild.engine.engine import Answering, Ready, Wait
-from flowbuild.engine.transport import Refused, Replying, is_unicode
+from flowbuild.engine.transport import Refused, Replying
 from flowbuild.load.secret import excuses
 from flowbuild.run import vault
 from flowbuild.run.question import LONGEST_KEY, MOST_RANDOM, RESERVED_EVENTS, check, derived, of_item

@@ -38,7 +38,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "now_millis": ("ordinal",),
     "random_bytes": ("ordinal", "size"),
     "emit": ("events",),
-    "heartbeat": (),
+    "heartbeat": ("note",),
 }
 
 

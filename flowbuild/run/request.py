@@ -23,7 +23,8 @@ from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute
 from flowbuild.core.mask import STARS, Mask
 from flowbuild.core.secrets import hide_lines, looks_secret
-from flowbuild.engine.transport import Refused, is_unicode
+from flowbuild.core.text import is_unicode
+from flowbuild.engine.transport import Refused
 from flowbuild.load.secret import excuses
 from flowbuild.run.child_request import meant
 

@@ -29,6 +29,7 @@ import xxhash
 
 from flowbuild.core.canonical import Digest
 from flowbuild.core.errors import BadPath
+from flowbuild.core.text import is_unicode
 from flowbuild.store.draft import unique_name
 from flowbuild.store.files import atomic_write
 from flowbuild.store.refusal import refused
@@ -174,7 +175,7 @@ class Stamps:
         if not self._is_changed:
             return
         self._prune()
-        rows = {path: row for path, row in self._rows.items() if _is_text(path)}
+        rows = {path: row for path, row in self._rows.items() if is_unicode(path)}
         body = msgspec.msgpack.encode(rows)
         atomic_write(self._path, _MAGIC + xxhash.xxh3_64_digest(body) + body)
         self._is_changed = False
@@ -205,11 +206,3 @@ def _open(file: Path) -> int:
         os.close(descriptor)
         raise BadPath(f"{file} is not a regular file")
     return descriptor
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -22,6 +22,7 @@ import msgspec
 
 from flowbuild.core.canonical import Digest, canonical, sha256
 from flowbuild.core.errors import NotAnArtifact, StoreCorrupt
+from flowbuild.core.text import is_unicode
 from flowbuild.store.cas import Cas
 from flowbuild.store.draft import unique_name
 from flowbuild.store.files import ensure_directory, remove_tree
@@ -152,17 +153,9 @@ def _put(cas: Cas, path: str, mode: int) -> tuple[Digest, int]:
     if not stat.S_ISREG(mode):
         kind = "a symbolic link" if stat.S_ISLNK(mode) else "neither a file nor a directory"
         raise NotAnArtifact(f"{path} is {kind}", remedy="write a file there: an output's bytes are all that is kept")
-    if not _is_unicode(path):
+    if not is_unicode(path):
         raise NotAnArtifact(f"{os.fsencode(path)!r} is not UTF-8", remedy="choose a name in UTF-8")
     return cas.put_file(Path(path))
-
-
-def _is_unicode(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _files(top: str) -> Iterator[tuple[str, int]]:

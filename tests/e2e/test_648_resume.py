@@ -5,21 +5,19 @@ Seed 001: 001-27, 001-28.
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from counting import Counting
+from counting import Counting, serving
 
 from flowbuild.run.story import story
 from flowbuild.store.journal import read
@@ -65,13 +63,10 @@ def gate(tmp_path: Path) -> Path:
 @pytest.fixture
 def gated(space: Space, gate: Path) -> Iterator[Space]:
     Counting.seen = 0
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     space.write("BUILD.yaml", BUILD.replace("GATE", str(gate)))
-    space.write("fetch.py", FETCH.replace("URL", f"http://127.0.0.1:{server.server_port}/"))
-    yield space
-    server.shutdown()
-    server.server_close()
+    with serving(Counting) as url:
+        space.write("fetch.py", FETCH.replace("URL", url))
+        yield space
 
 
 def killed(space: Space, gate: Path, at: str, *words: str) -> None:

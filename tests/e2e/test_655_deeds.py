@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counting import serving
 from killing import killed, points
 
 from flowbuild.bundle.read import load_bundle
@@ -89,11 +90,8 @@ class Outside(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Outside)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serving(Outside) as address:
+        yield address
 
 
 def fresh(root: Path, url: str) -> Space:

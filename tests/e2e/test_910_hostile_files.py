@@ -248,3 +248,22 @@ def test_limits_of_this_process_are_not_the_childs() -> None:
     """The measure itself works: a child that takes memory is seen to have taken it."""
     hog = subprocess.run([sys.executable, "-c", "x = b'x' * (1 << 28)"], check=True)
     assert hog.returncode == 0 and resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 1 << 18
+
+
+def test_a_workspace_whose_directory_is_no_utf8_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    above = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        space = Space(above / "workspace")
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    space.write("BUILD.yaml", "targets: {a: {rule: exec, script: 'echo > ${{ outputs.o }}', outputs: {o: o}}}\n")
+    for words in (("//:a",), ("explain", "//:a"), ("lint",), ("list",), ("runs", "list"), ("cache", "stats")):
+        ran = space.run(*words)
+        assert (ran.code, ran.out) == (2, ""), (words, ran)
+        assert "the directory of the workspace is not UTF-8" in ran.err and r"caf\xe9/workspace" in ran.err, ran
+        assert "rename it" in ran.err
+    doctor = space.run("doctor")
+    assert doctor.code == 1 and "is not UTF-8" in doctor.out and "rename it" in doctor.out, doctor
+    assert sorted(path.name for path in space.root.iterdir()) == ["BUILD.yaml", "flowbuild.yaml"]
+    above.rename(tmp_path / "café")
+    assert Space(tmp_path / "café/workspace").run("//:a").code == 0

@@ -29,6 +29,7 @@ from flowbuild.run.start import check_start, start_run
 from flowbuild.run.story import Story, Told
 from flowbuild.store.cas import SEALED_NS, Cas
 from flowbuild.store.lock import Lock
+from flowbuild.store.tree import collect
 from flowbuild.testing import Space
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,6 +175,11 @@ def edited(place: Path) -> None:
     check_start(start._replace(op="b_run"), (), ())
 
 
+def linked(place: Path) -> None:
+    (place / "plot.txt").symlink_to("elsewhere")
+    collect(Cas(place / "cas"), place / "plot.txt")
+
+
 REAL: dict[str, Callable[[Path], None]] = {
     "rep_transport": talking,
     "rep_refused": refusing(1002, "unsupported step kind opcua.read"),
@@ -187,6 +193,7 @@ REAL: dict[str, Callable[[Path], None]] = {
     "store_conflict": locked,
     "not_committed": uncommitted,
     "engine_lost": broken,
+    "not_an_artifact": linked,
 }
 
 

@@ -13,7 +13,7 @@ from flowbuild.core.label import parse
 from flowbuild.graph.lower import lower
 from flowbuild.graph.scope import Scope, as_input, as_inputs, holds
 from flowbuild.graph.state import File, Input, Product, Source
-from flowbuild.load.types import Attribute
+from flowbuild.load.attribute import Attribute
 
 BUILD = {
     "targets": {

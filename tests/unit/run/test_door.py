@@ -195,6 +195,7 @@ def test_time_and_randomness_are_bound_to_state_and_ordinal(cas: Cas) -> None:
         ({"op": []}, "io_request_invalid"),
         ({}, "io_request_invalid"),
         ("call", "io_request_invalid"),
+        ({"op": "heartbeat"}, "io_request_invalid"),
         ({"op": "record_value", "fact_key": "k", "value": {"a": 1.0}}, "artifact_float_not_allowed"),
         ({"op": "record_value", "fact_key": "k", "value": {"api_key": "x"}}, "secrets_detected"),
         ({"op": "record_value", "fact_key": "k", "value": 2**60}, "io_request_invalid"),
