@@ -76,6 +76,7 @@ class Evaluation:
         # Few descriptors, which come and go with every state: poll(2) is told of them in the call that waits.
         self._selector = selectors.PollSelector()
         self._open: dict[int, _Open] = {}
+        self._begun: _Open | None = None  # the journal is being told of it, and then it may act
         self._stopping = False
         self._followers = Followers(self._states, wanted)
         self._ready = Ready(self._states, self._room)
@@ -110,7 +111,12 @@ class Evaluation:
 
     def _start_one(self) -> list[Event] | None:
         """Start another child or state, if one may. A signal counts at once: reusing a thousand takes time too."""
-        if not self._room.has_place or self._desk.signalled() is not None:
+        if self._desk.signalled() is not None:
+            return None
+        if self._begun is not None:
+            one, self._begun = self._begun, None
+            return self._advance(one, None)
+        if not self._room.has_place:
             return None
         child = self._fanouts.pop()
         if child is not None:
@@ -166,7 +172,8 @@ class Evaluation:
             events.append(Domain("action_bound", {**bound, "items": len(self._desk.children(state))}))
             return events + self._over(self._fanouts.begin(number, state, action))
         events.append(Domain("action_bound", bound))
-        return events + self._perform(_Open(number, action, number, self._desk.perform(state, action)))
+        self._begin(_Open(number, action, number, self._desk.perform(state, action)))
+        return events
 
     def _start_child(self, fan: Fanout, child: Child) -> list[Event]:
         """Take what is known of a child, or open its performance."""
@@ -175,12 +182,13 @@ class Evaluation:
             return events + self._over(fan)
         steps, job = self._desk.perform(child.state, child.action), next(self._jobs_of_children)
         one = _Open(fan.number, child.action, job, steps, (fan, child))
-        return [self._fanouts.bound(fan, child), *self._perform(one)]
+        self._begin(one)
+        return [self._fanouts.bound(fan, child)]
 
-    def _perform(self, one: _Open) -> list[Event]:
+    def _begin(self, one: _Open) -> None:
+        """Open a performance. Nothing of it happens before what was said so far is in the journal."""
         self._room.enter(self._states[one.number].pool)
-        self._open[one.job] = one
-        return self._advance(one, None)
+        self._open[one.job] = self._begun = one
 
     def _over(self, fan: Fanout) -> list[Event]:
         """What a fan-out came to, if that was the last of its children."""

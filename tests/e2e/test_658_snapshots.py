@@ -159,7 +159,10 @@ def test_each_policy_leaves_what_it_says(tmp_path: Path, policy: str) -> None:
     path = bundle(space)
     events = dict(kernel(path / "journal.jsonl", "next"))
     base = events["StateEntered"]["base_snapshot_id"]
-    of_success, of_failure = {"count": 2, "gone": True, "kept": None, "seen": ["b"]}, {"count": 2, "gone": True, "kept": None}
+    of_success, of_failure = (
+        {"count": 2, "gone": True, "kept": None, "seen": ["b"]},
+        {"count": 2, "gone": True, "kept": None},
+    )
     on_success, on_failure = LEAVES[policy]
     assert events["StateCompleted"]["context_snapshot_id"] == (digest(of_success) if on_success else base)
     assert events["StateFailed"]["failure_snapshot_id"] == (digest(of_failure) if on_failure else None)

@@ -56,14 +56,13 @@ def test_an_error_is_told_without_secrets(error: ErrorInfo, message: str, detail
         ("bearer of bad news", "error_redacted"),
         (VALUE, "error_redacted"),
         (f"x-{VALUE}", "error_redacted"),
-        (7, "7"),  # a handler may raise what it likes
     ],
 )
-def test_the_code_of_an_error_is_no_secret_either(said: Any, told: str) -> None:
+def test_the_code_of_an_error_is_no_secret_either(said: str, told: str) -> None:
     secrets = Secrets({"TOKEN": VALUE})
     secrets.know(["TOKEN"])
-    error = secrets.redacted(action(), Outcome(error=ErrorInfo(said, "no", category=said))).error
-    assert error is not None and (error.code, error.category) == (told, told.replace("error_redacted", "Unknown"))
+    error = secrets.redacted(action(), Outcome(error=ErrorInfo(said, "no"))).error
+    assert error is not None and error.code == told
 
 
 def test_last_words_lose_the_lines_that_look_secret_unless_excused() -> None:
