@@ -155,7 +155,9 @@ class RunDesk:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
-        """What may stand for an action: a record of the same inputs."""
+        """What may stand for an action: a record of the same inputs. Where the world outside is asked, nothing may."""
+        if state.asks and not state.remembers:
+            return None
         record = self._recorded(state, action)
         return record and idempotent.checked(state, action, record)
 
