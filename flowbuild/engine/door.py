@@ -23,7 +23,10 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class HandlerFailed(Exception):
-    """What a handler raises to say how it failed: a stable code, and whether another attempt may help."""
+    """What a handler raises to say how it failed: a stable code, and whether another attempt may help.
+
+    `category` is ParsingInput, OnChain, OffChain, Rpc, Storage, Context or Unknown; any other word counts as Unknown.
+    """
 
     __flowbuild_error__ = True
 

@@ -27,6 +27,7 @@ from flowbuild.engine.transport import Refused
 from flowbuild.graph.lower import Setting, lower, needs
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.child_runs import Birth, End
+from flowbuild.run.context import snapshot_of
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.result import Continue, Result
@@ -66,7 +67,9 @@ class ChildRun:
         self.is_new = told is None
         birth = birth._replace(initial=birth.initial or {})
         if told is not None:
-            birth = birth._replace(initial=json.loads(self._session.cas.read(self.initial_snapshot_id)))
+            birth = birth._replace(
+                initial=snapshot_of(self._session.cas.read(self.initial_snapshot_id), self.initial_snapshot_id)
+            )
             if isinstance(self._draft, Pipeline) and self.end is None:
                 self._draft.reopen()
         else:

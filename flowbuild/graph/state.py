@@ -23,6 +23,8 @@ from flowbuild.graph.step import Step
 
 APPLY = "apply_side_effect"
 """What a state says that changes the world outside. It has this tag then."""
+READ_ONLY_IO = "read_only_io"
+"""What a state says that reads from there: what it comes to does not follow from its inputs."""
 STANDARD_TAGS = ("config", "fetch_data", "compute", "execute", "report", APPLY, "impure")
 """Tags with a meaning that everybody shares."""
 
@@ -169,6 +171,7 @@ class State:
     title: str = ""
     accepts_missing: bool = False  # with --continue always it runs even if what it reads could not be made
     applies: bool = False  # it changes the world outside
+    asks: bool = False  # it says that it reads from there
     idempotency_key: str | None = None
     retry: Retry | None = None  # the run's own where it says nothing
     pool: str | None = None  # a scarce thing, of which there are only so many

@@ -22,7 +22,7 @@ from flowbuild.graph.inlined import check_inline
 from flowbuild.graph.kinds import KINDS, Common, handler_code, is_late, late, plain, rendered, template_text
 from flowbuild.graph.scope import FILES, Scope, as_inputs, holds
 from flowbuild.graph.spawned import check_spawns, spawns
-from flowbuild.graph.state import APPLY, Built, File, Input, Product, Source, State, seen_from
+from flowbuild.graph.state import APPLY, READ_ONLY_IO, Built, File, Input, Product, Source, State, seen_from
 from flowbuild.load.attributes import expressions, render_attribute
 from flowbuild.load.expression import render
 from flowbuild.load.rule import StateTemplate
@@ -121,6 +121,7 @@ def _state(
         retry=_retry(scope, template, names),
         pool=_pool(scope, template, names),
         applies=applies,
+        asks=rendered(scope, template.side_effects, names) == READ_ONLY_IO,
         idempotency_key=work.filled.idempotency_key,
         remembers=bool(rendered(scope, template.remember, names)),
         timeout_ms=_milliseconds(rendered(scope, template.timeout, names)),

@@ -36,6 +36,7 @@ from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.engine.transport import Refused, Replying
 from flowbuild.graph.state import StateGraph
 from flowbuild.run.child_request import AWAIT, INVALID, SPAWN, awaited, declared, named, spawn
+from flowbuild.run.context import snapshot_of
 from flowbuild.run.room import Room
 from flowbuild.store.cas import Cas
 
@@ -287,9 +288,9 @@ class ChildRuns:
         return (yield from self._born(action, found, key, (label, params, None)))
 
     def _snapshot(self, digest: Digest | None) -> Any:
-        if digest in (None, EMPTY_CONTEXT):
+        if digest is None or digest == EMPTY_CONTEXT:
             return None if digest is None else {}
-        return json.loads(self._cas.read(Digest(str(digest))))
+        return snapshot_of(self._cas.read(digest), digest)
 
 
 def _first(waits: Iterable[Wait]) -> Wait:

@@ -26,7 +26,7 @@ from flowbuild.core.canonical import EMPTY_CONTEXT, Digest, canonical, sha256
 from flowbuild.core.errors import BadAttribute, StoreCorrupt
 from flowbuild.core.event import Event
 from flowbuild.core.secrets import find_secret
-from flowbuild.core.structured import has_float
+from flowbuild.core.structured import has_float, structured
 from flowbuild.engine.engine import Performance, Ready, Wait
 from flowbuild.graph.state import SnapshotPolicy, State
 from flowbuild.store.tree import Artifact
@@ -159,6 +159,14 @@ class Contexts:
         said = f"context key {key!r}: {names[0].label} and {names[1].label} left different values, and neither is later"
         details = {"key": key, "states": [state.id for state in names]}
         return ErrorInfo("context_conflict", said, "Context", details=details)
+
+
+def snapshot_of(data: bytes, digest: Digest) -> dict[str, Any]:
+    """The values that a snapshot holds."""
+    found = structured(data, digest)
+    if not isinstance(found, dict):
+        raise StoreCorrupt(f"context_snapshot_not_object: the snapshot {digest} is no object", remedy="start a new run")
+    return found
 
 
 def joined(contexts: Iterable[Context]) -> Context:

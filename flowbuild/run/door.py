@@ -297,7 +297,7 @@ class Door:
 
     def _missing(self, key: str) -> Refused:
         message = f"the source run has no fact {key!r}"
-        return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable)
+        return Refused("missing_fact", message, "Rpc", retryable=self._missing_is_retryable, details={"key": key})
 
 
 def _canonical(value: Any) -> bytes:

@@ -116,7 +116,7 @@ class Memory:
         """Whether another run may reuse a result: not when it asked or changed the outside, unless that was said."""
         if state.applies:  # a fan-out may be kept if its children are
             return state.idempotency_key is not None or state.fan is not None
-        return state.remembers or action.own_id not in self._door.asked
+        return state.remembers or not (state.asks or action.own_id in self._door.asked)
 
     def _holds(self, artifacts: Mapping[str, Artifact]) -> bool:
         return all(intact(self._cas, artifact) for artifact in artifacts.values())

@@ -25,11 +25,10 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse
 from flowbuild.core.retry import Retry
 from flowbuild.core.run_config import from_doc
-from flowbuild.core.structured import structured
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
 from flowbuild.run.attempt import retried
-from flowbuild.run.context import OUTPUT, kept
+from flowbuild.run.context import OUTPUT, kept, snapshot_of
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
 from flowbuild.run.items import name as item_name
@@ -236,9 +235,7 @@ def rebuilt(told: Told, doc: Mapping[str, Any], cas: Cas) -> Action:
 def _context(told: Told, doc: Mapping[str, Any], cas: Cas) -> dict[str, Any]:
     """What a state reads of the snapshot that it began with."""
     asked = {key: sha for key, sha in doc.get("context", {}).items() if sha is not None}
-    snapshot = structured(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
-    if not isinstance(snapshot, dict):
-        raise StoreCorrupt(f"context_snapshot_not_object: {told.state_id}: the snapshot {told.base} is no object")
+    snapshot = snapshot_of(cas.read(Digest(told.base)), Digest(told.base)) if asked else {}
     for key, sha in asked.items():
         if key not in snapshot or digest(snapshot[key]) != sha:
             raise StoreCorrupt(f"{told.state_id}: the snapshot {told.base} does not hold the {key!r} that it read")

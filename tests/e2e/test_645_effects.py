@@ -115,6 +115,17 @@ def test_a_deed_is_done_in_every_build(space: Space) -> None:
     assert place.read_text() == "me\n" * 3
 
 
+@pytest.mark.parametrize(("effects", "performed"), [("pure", [1, 0]), ("read_only_io", [1, 1])])
+def test_what_reads_from_outside_is_performed_in_every_build(space: Space, effects: str, performed: list[int]) -> None:
+    deed(space)
+    space.write("BUILD.yaml", space.read("BUILD.yaml").replace("apply_side_effect", effects))
+    assert [space.run("//:deed").performed for _ in range(2)] == performed
+    space.write("BUILD.yaml", space.read("BUILD.yaml").replace(effects, "pure"))
+    assert space.run("//:deed").performed == performed[1]
+    space.write("BUILD.yaml", space.read("BUILD.yaml").replace("pure", "read_only_io"))
+    assert space.run("//:deed").performed == 1  # it was remembered when it was pure
+
+
 def test_a_deed_with_a_key_is_done_once_for_each(space: Space) -> None:
     place = deed(space, KEY)
     assert space.build("//:deed").performed == 1

@@ -104,3 +104,13 @@ def test_only_what_stands_before_counts(tmp_path: Path) -> None:
 def test_a_command_has_hints_too(tmp_path: Path) -> None:
     here = space(tmp_path, "latest")
     assert here.build("//:next").performed == 2  # three, which is the latest before it
+
+
+def test_what_changes_the_world_has_a_tag_by_that(tmp_path: Path) -> None:
+    here = space(tmp_path, "latest")
+    here.write(
+        "BUILD.yaml",
+        "targets:\n  deed: {rule: exec, script: 'echo > ${{ outputs.o }}', outputs: {o: o}, side_effects: apply_side_effect}\n"
+        "  told: {rule: exec, script: 'echo > ${{ outputs.o }}', outputs: {o: o}, depends_on: [apply_side_effect]}\n",
+    )
+    assert here.run("//:told").performed == 2

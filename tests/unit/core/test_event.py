@@ -55,6 +55,14 @@ def test_the_shape_of_seed_001() -> None:
         "Kernel": {"StateEntered": {"state_id": "a.b.c", "attempt": 0, "base_snapshot_id": "s"}}
     }
     assert to_doc(Domain("x", {"k": 1})) == {"Domain": {"name": "x", "payload": {"k": 1}, "payload_ref": None}}
+    assert to_doc(RunStarted("op", "m", "s")) == {
+        "Kernel": {"RunStarted": {"op_id": "op", "manifest_id": "m", "initial_snapshot_id": "s"}}
+    }
+    assert to_doc(StateCompleted("a.b.c", "s")) == {
+        "Kernel": {"StateCompleted": {"state_id": "a.b.c", "context_snapshot_id": "s"}}
+    }
+    failed = {"state_id": "a.b.c", "error": {"state_id": "a.b.c", "info": INFO}, "failure_snapshot_id": None}
+    assert to_doc(StateFailed("a.b.c", {"state_id": "a.b.c", "info": INFO})) == {"Kernel": {"StateFailed": failed}}
     assert to_doc(RunCompleted(RunStatus.COMPLETED, "s")) == {
         "Kernel": {"RunCompleted": {"status": "Completed", "final_snapshot_id": "s"}}
     }

@@ -131,6 +131,7 @@ def test_an_exception_is_told_from_the_handler_on(io: TinyIo, workers: Workers) 
     [
         ("", "handler_failed", "Unknown", False),
         ("code='busy', category='OffChain', retryable=True", "busy", "OffChain", True),
+        ("details={1, 2}", "handler_failed", "Unknown", False),
         ("code=5, category='Weather', retryable='no'", "handler_failed", "Unknown", False),
         ("code='', category=['Rpc'], retryable=1", "handler_failed", "Unknown", False),
     ],

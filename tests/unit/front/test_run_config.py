@@ -59,6 +59,14 @@ def test_the_nearer_place_wins(space: Workshop) -> None:
     assert found["skip_tags"] == ["impure", "report"]
 
 
+def test_tags_that_everybody_shares_may_be_skipped_though_nothing_has_them(space: Workshop) -> None:
+    tags = ["config", "fetch_data", "compute", "execute", "report", "apply_side_effect", "impure"]
+    space.write("BUILD.yaml", BUILD.replace(", skip_tags: [impure]", ""))
+    assert config(space, *(word for tag in tags for word in ("--skip-tag", tag)))["skip_tags"] == tags
+    with pytest.raises(BadFlag, match="nothing that is asked for has this tag"):
+        config(space, "--skip-tag", "reports")
+
+
 def test_what_nobody_says(space: Workshop) -> None:
     space.write("BUILD.yaml", BUILD.partition(", config")[0] + "}")
     assert config(space, "-j2") == {

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from workshop import Workshop, declare, lowered
+from workshop import Workshop, declare, lowered, target
 
 from flowbuild.core.errors import BadAttribute, BadExpression, BadRule, FlowError
 from flowbuild.core.label import parse
@@ -219,3 +219,19 @@ def test_a_rule_s_own_command_is_of_words(workshop: Workshop, command: str) -> N
     workshop.write("BUILD.yaml", "targets:\n  t: {rule: mine}\n")
     with pytest.raises(BadRule, match="rule mine: a word of its command is"):
         lowered(workshop)
+
+
+@pytest.mark.parametrize(
+    ("effects", "applies", "asks", "tags"),
+    [
+        ("pure", False, False, ()),
+        ("read_only_io", False, True, ()),
+        ("apply_side_effect", True, False, ("apply_side_effect",)),
+    ],
+)
+def test_what_a_state_does_to_the_world(
+    workshop: Workshop, effects: str, applies: bool, asks: bool, tags: tuple[str, ...]
+) -> None:
+    workshop.write("BUILD.yaml", declare({"a": target("a", side_effects=effects)}))
+    (one,) = lowered(workshop).states
+    assert (one.applies, one.asks, one.tags) == (applies, asks, tags)

@@ -79,6 +79,7 @@ def test_an_attempt_is_closed_before_the_next_is_entered() -> None:
     _, seen = run(Step("x", retry_max=1), Work(Outcome(error=BAD), Outcome()))
     kinds = [event.name if isinstance(event, Domain) else type(event).__name__ for event in seen]
     assert kinds == ["Wait", "Wait", "attempt_failed", "StateFailed", "StateEntered", "action_bound", "Wait", "Wait"]
+    assert seen[3] == StateFailed(ACTION.state_id, {"state_id": ACTION.state_id, "info": BAD.doc()})
 
 
 def test_what_an_executor_calls_final_is_final() -> None:

@@ -5,6 +5,8 @@ Seed 001: 001-07, 001-15.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.ids import StateId
 from flowbuild.core.label import Label
 from flowbuild.graph.state import State
-from flowbuild.run.context import Context, Contexts, joined, kept, written
+from flowbuild.run.context import Context, Contexts, joined, kept, refused, snapshot_of, written
 from flowbuild.store.tree import Artifact
 
 VALUES = st.one_of(st.none(), st.sampled_from([b"1", b"2"]))
@@ -105,8 +107,40 @@ def test_the_first_key_and_its_first_two_writers_are_to_blame() -> None:
     left = [{"l": 1}, {"k": 1, "l": 2}, {"k": 1}, {"k": 2}]
     data = {sha256(canonical(one)): canonical(one) for one in ({"write": write, "delete": []} for write in left)}
     products = {number: {"context": Artifact(sha, 0)} for number, sha in enumerate(data)}
-    states = [*map(writer, "abcd"), writer("e", after=(3, 2, 1, 0))]
-    found = Contexts(states, data.__getitem__).base(states[4], products)
+    passing = [writer("p", after=(3,)), writer("q", after=(2,)), writer("r", after=(0, 1))]
+    last = writer("e", after=(4, 5, 6))
+    found = Contexts([*map(writer, "abcd"), *passing, last], data.__getitem__).base(
+        last, {**products, 4: {}, 5: {}, 6: {}}
+    )
     assert found.conflict is not None and found.conflict.code == "context_conflict"
     assert found.conflict.details == {"key": "k", "states": ["b.main.x", "d.main.x"]}
     assert found.values == {}
+
+
+@pytest.mark.parametrize(
+    ("write", "delete", "code"),
+    [
+        ({"k": {"n": [1, None]}}, ["l"], None),
+        ({"other": 1}, [], "context_key_undeclared"),
+        ({}, ["other"], "context_key_undeclared"),
+        ({"k": [1.0]}, [], "context_serialize_failed"),
+        ({"k": 2**60}, [], "context_serialize_failed"),
+        ({"k": "\ud800"}, [], "context_serialize_failed"),
+        ({"k": {"api_key": 1}}, [], "secrets_detected"),
+    ],
+)
+def test_what_an_engine_says_was_written_is_looked_at(
+    write: dict[str, Any], delete: list[str], code: str | None
+) -> None:
+    error = refused(("k", "l"), {"write": write, "delete": delete})
+    assert (error and error.code) == code
+    assert error is None or error.category == "Context"
+
+
+def test_a_snapshot_is_an_object() -> None:
+    assert snapshot_of(b'{"k":1}', sha256(b'{"k":1}')) == {"k": 1}
+    for data in (b"7", b"[]", b"null"):
+        with pytest.raises(StoreCorrupt, match="^context_snapshot_not_object: "):
+            snapshot_of(data, sha256(data))
+    with pytest.raises(StoreCorrupt, match="^artifact_not_canonical: "):
+        snapshot_of(b'{"k": 1}', sha256(b'{"k": 1}'))

@@ -121,8 +121,8 @@ def test_a_replay_gives_facts_and_nothing_else(cas: Cas) -> None:
         "payload_id": live.facts["k"]
     }
     assert code(ask(replay, call("other"))[0]) == "missing_fact"
-    no_key = ask(replay, call(None))[0]["error"]
-    assert (no_key["code"], no_key["category"], no_key["retryable"]) == ("missing_fact_key", "ParsingInput", False)
+    keyless = ask(replay, call(None))[0]["error"]
+    assert (keyless["code"], keyless["category"], keyless["retryable"]) == ("missing_fact_key", "ParsingInput", False)
     assert code(ask(replay, {"op": "now_millis", "ordinal": 1})[0]) == "missing_fact"
     assert code(ask(replay, {"op": "random_bytes", "ordinal": 1, "size": 6})[0]) == "fact_payload_invalid"
     assert code(ask(replay, {"op": "record_value", "fact_key": "new", "value": 1})[0]) == "missing_fact"
@@ -131,7 +131,7 @@ def test_a_replay_gives_facts_and_nothing_else(cas: Cas) -> None:
 @pytest.mark.parametrize("is_retryable", [True, False])
 def test_a_missing_fact_may_be_retryable(cas: Cas, is_retryable: bool) -> None:
     info = ask(Door(cas, None, missing_is_retryable=is_retryable), call("k"))[0]["error"]
-    assert (info["retryable"], info["category"]) == (is_retryable, "Rpc")
+    assert (info["retryable"], info["category"], info["details"]) == (is_retryable, "Rpc", {"key": "k"})
 
 
 def test_a_value_is_recorded_once(cas: Cas) -> None:

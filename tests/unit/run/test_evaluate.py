@@ -1,6 +1,6 @@
 """Evaluate: order, reuse, failure, concurrency, cancellation; over graphs made by hand, with no workspace.
 
-Seed 001: 001-06, 001-07.
+Seed 001: 001-06, 001-07, 001-16.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,26 @@ def test_states_are_performed_in_order(scripted: tuple[Desk, ScriptedEngine]) ->
     assert set(result.status.values()) == {StateStatus.COMPLETED}
 
 
+def test_what_is_told_of_a_state_that_was_performed(scripted: tuple[Desk, ScriptedEngine]) -> None:
+    desk, _ = scripted
+    two = replace(state(0, []), declared={"p": "p", "o": "o"}, outputs={"p": "out/p", "o": "out/o"})
+    result, events = finish(Evaluation(StateGraph((two,), {}), [0], desk, room=Room(1)).run())
+    made, key, sha = result.products[0], result.keys[0], sha256(b"//:s0")
+    assert events == [
+        StateEntered(two.id, 0, EMPTY_CONTEXT),
+        Domain("action_bound", {"action": key, "label": "//:s0", "state_id": two.id}),
+        *(
+            Domain(
+                "artifact_written",
+                {"artifact": made[name].doc(), "artifact_id": sha, "name": name, "state_id": two.id},
+            )
+            for name in "op"
+        ),
+        Domain("outcome_recorded", {"action": key, "outputs": {"o": sha, "p": sha}, "state_id": two.id}),
+        StateCompleted(two.id, EMPTY_CONTEXT),
+    ]
+
+
 def test_what_is_remembered_is_reused(scripted: tuple[Desk, ScriptedEngine]) -> None:
     desk, engine = scripted
     first, _ = run(DIAMOND, desk)
@@ -209,6 +230,9 @@ def assert_is_envelope(events: Sequence[Event]) -> None:
     assert first.attempt == 0
     assert all(isinstance(event, Domain) for event in middle)
     assert isinstance(last, StateCompleted | StateFailed)
+    assert last.state_id == first.state_id
+    if isinstance(last, StateFailed):
+        assert last.error["state_id"] == last.state_id
 
 
 @settings(max_examples=40, deadline=None)
