@@ -261,8 +261,9 @@ def test_who_awaits_must_know_the_child(tmp_path: Path, born: list[Scripted]) ->
     assert said(children, "w", None, AWAIT, **{**named, "child_manifest_id": "b" * 64}) == "child_run_unknown"
     assert said(children, "w", None, AWAIT, **{**named, "child_run_id": str(PARENT)}) == "child_run_unknown"
     assert said(children, "w", None, AWAIT, **{**named, "child_run_id": "no"}) == "child_run_request_invalid"
-    assert said(children, "w", {"child_run_id": "other"}, AWAIT, **named) == "child_run_conflict"
     ended = {"child_run_id": reply["child_run_id"], "status": "Completed"}
+    assert said(children, "w", {**ended, "child_run_id": "other"}, AWAIT, **named) == "child_run_conflict"
+    assert said(children, "w", reply, AWAIT, **named) == "child_run_conflict"  # the fact of a spawn is no end
     assert said(children, "w", ended, AWAIT, **named) == ended
 
 
