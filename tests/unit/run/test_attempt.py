@@ -11,9 +11,10 @@ import pytest
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.canonical import Digest
 from flowbuild.core.event import Domain, StateEntered, StateFailed
+from flowbuild.core.retry import Retry
 from flowbuild.engine.engine import Performance, Wait
 from flowbuild.graph.step import Step
-from flowbuild.run.attempt import attempted
+from flowbuild.run.attempt import attempted, retried
 
 ACTION = Action(Digest("k" * 64), {"step_kind": "x", "with": {}}, "//a:f", "a.step.x", "")
 BAD = ErrorInfo("bad", "it broke")
@@ -35,7 +36,10 @@ class Work:
 
 
 def run(step: Step, work: Work, deadline: float | None = None) -> tuple[Outcome, list[object]]:
-    steps = attempted(step, ACTION, work, keep, deadline)
+    return pumped(attempted(step, ACTION, work, keep, deadline))
+
+
+def pumped(steps: Performance) -> tuple[Outcome, list[object]]:
     seen: list[object] = []
     ready = None
     while True:
@@ -118,3 +122,17 @@ def test_closing_closes_what_is_performed() -> None:
     next(steps)
     steps.close()
     assert work.closed == 1
+
+
+def test_what_is_gone_on_with_counts_on_and_waits_only_after_a_failure_of_its_own() -> None:
+    """The first attempt of this process is the second of the state: it begins at once, and one more is left."""
+    busy = Outcome(error=ErrorInfo("busy", "busy", retryable=True))
+    begun = time.monotonic()
+    steps = retried(Retry(3, delay_ms=60_000), ACTION, Work(busy), 1)
+    waits = [next(steps), steps.send(())]
+    assert [isinstance(one, Wait) and (one.deadline or 0) >= begun + 60 for one in waits] == [False, True]
+    steps.close()
+    work = Work(*[busy] * 4)
+    outcome, seen = pumped(retried(Retry(3), ACTION, work, 1))
+    assert (outcome, len(work.left)) == (busy, 2)
+    assert [event.attempt for event in seen if isinstance(event, StateEntered)] == [2]
