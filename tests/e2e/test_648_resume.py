@@ -46,6 +46,8 @@ def page(page, io, gate, limit):
 
 def loud(page, loud, io, gate):
     now = io.now_millis()
+    if os.path.exists(f"{gate}/other"):
+        io.call("http", {"url": "URLother"}, fact_key="page")
     wait(gate, "loud")
     loud.write_text(page.read_text().upper() + str(now))
 
@@ -166,6 +168,15 @@ def test_what_was_set_stays_set_of_states_that_had_not_begun_too(gated: Space, g
     states = json.loads((bundle(gated) / "summary.json").read_text())["states"]
     (loud,) = (row["outputs"] for key, row in states.items() if key.startswith("loud"))
     assert (bundle(gated) / "objects" / loud["loud"]).read_text().endswith("fancy")
+
+
+def test_what_facts_were_asked_for_is_known_still(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:report")
+    (gate / "go-page").touch()
+    (gate / "other").touch()
+    ran = gated.run("//:report")
+    assert (ran.code, "going on with" in ran.out, Counting.seen) == (1, True, 1), ran
+    assert "the fact 'page' is the answer to another request, of //:page" in ran.out
 
 
 def test_what_is_not_the_same_work_any_more_begins_anew(gated: Space, gate: Path) -> None:

@@ -81,6 +81,7 @@ def test_every_prefix_has_a_story() -> None:
         assert [one.state_id for one in found.states.values() if one.open] == [
             one for one in (A, B, "c.main.x") if _is_open(one, events[:count])
         ]
+        assert not [one for one in found.states.values() if one.open and one.completed]
 
 
 def _is_open(state_id: str, events: list[Event]) -> bool:
