@@ -102,6 +102,14 @@ def test_another_attempt_begins_anew() -> None:
     )
 
 
+def test_a_state_keeps_the_facts_and_the_items_of_its_attempts() -> None:
+    done = Domain("item_recorded", {"state_id": A, "action": "6" * 64, "item": "ada", "artifacts": {}})
+    facts = [Domain("fact_recorded", {"key": key, "payload_id": key, "meta": {"state_id": A}}) for key in "ab"]
+    failed = StateFailed(A, {"state_id": A, **INFO})
+    found = story(envelopes(*BEGUN[:3], facts[0], done, failed, StateEntered(A, 1, ""), facts[1])).states[A]
+    assert (found.facts, found.items["6" * 64].item) == ({"a": "a", "b": "b"}, "ada")
+
+
 def recorded(key: Any, payload_id: Any) -> Domain:
     return Domain("fact_recorded", {"key": key, "payload_id": payload_id, "meta": {}})
 
