@@ -47,6 +47,8 @@ def _writer(entry: Entry) -> int | None:
     """The process that holds a run's journal. It is alive, since its lock is, so the number is no other's."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         if entry.is_bundle:
-            return int(json.loads((entry.path / RUN_STATUS).read_bytes())["writer_pid"])
-        return int((entry.path / PID).read_text())
+            number = int(json.loads((entry.path / RUN_STATUS).read_bytes())["writer_pid"])
+        else:
+            number = int((entry.path / PID).read_text())
+        return number if number > 0 else None  # others mean groups of processes, or all that there are
     return None

@@ -153,8 +153,8 @@ class RunDesk:
         return state.label in self._forced
 
     def known(self, state: State, action: Action) -> Record | None:
-        """What may stand for an action: a record of the same inputs, and of a deed one that is known to be done. Where the
-        world outside is asked, nothing may."""
+        """What may stand for an action: a record of the same inputs, and of a deed one that is known to be done.
+        Nothing may where the world outside is asked."""
         if (state.asks and not state.remembers) or (state.applies and not self._is_done(state)):
             return None
         record = self._recorded(state, action)

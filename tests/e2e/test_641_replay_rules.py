@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from workshop import Workshop
 
-from flowbuild.core.canonical import digest
+from flowbuild.core.canonical import digest, sha256
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.transport import Router
@@ -99,6 +99,18 @@ def test_a_handler_may_catch_what_a_replay_lacks(space: Space) -> None:
     assert space.run("//:report").code == 0
     (row, _) = map(json.loads, space.run("runs", "replay", "//:report", "--json").out.splitlines())
     assert (row["found"], list(row["outputs"])) == ("differs", ["o"])
+
+
+def test_a_fact_is_not_recorded_twice_with_different_payloads(space: Space) -> None:
+    space.write("BUILD.yaml", ONE)
+    space.write("h.py", "def a(o, io):\n    for value in (1, 1, 2):\n        io.record_value('k', value)\n")
+    ran = space.run("//:report", "--json")
+    assert ran.code == 1
+    rows = [json.loads(line)["event"] for line in ran.out.splitlines() if '"event"' in line]
+    facts = [row["Domain"]["payload"] for row in rows if row.get("Domain", {}).get("name") == "fact_recorded"]
+    assert [(fact["key"], fact["payload_id"]) for fact in facts] == [("k", sha256(b"1"))]
+    errors = [row["Kernel"]["StateFailed"]["error"]["info"] for row in rows if "StateFailed" in row.get("Kernel", {})]
+    assert [error["code"] for error in errors] == ["fact_payload_conflict"]
 
 
 def last(space: Space) -> str:

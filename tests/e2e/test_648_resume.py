@@ -44,6 +44,8 @@ def page(page, io, gate, limit):
 
 def loud(page, loud, io, gate):
     now = io.now_millis()
+    if os.path.exists(f"{gate}/other"):
+        io.call("http", {"url": "URLother"}, fact_key="page")
     wait(gate, "loud")
     loud.write_text(page.read_text().upper() + str(now))
 
@@ -163,6 +165,15 @@ def test_what_was_set_stays_set_of_states_that_had_not_begun_too(gated: Space, g
     assert (bundle(gated) / "objects" / loud["loud"]).read_text().endswith("fancy")
 
 
+def test_what_facts_were_asked_for_is_known_still(gated: Space, gate: Path) -> None:
+    killed(gated, gate, "page", "//:report")
+    (gate / "go-page").touch()
+    (gate / "other").touch()
+    ran = gated.run("//:report")
+    assert (ran.code, "going on with" in ran.out, Counting.seen) == (1, True, 1), ran
+    assert "the fact 'page' is the answer to another request, of //:page" in ran.out
+
+
 def test_what_is_not_the_same_work_any_more_begins_anew(gated: Space, gate: Path) -> None:
     killed(gated, gate, "page", "//:report")
     (run_id,) = (path.name for path in (gated.root / "out/report").iterdir() if path.is_dir())
@@ -186,10 +197,19 @@ def test_two_who_go_on_with_one_run_do_not_write_over_each_other(gated: Space, g
         time.sleep(0.01)
     second = gated.run("runs", "resume", run_id)
     assert second.code == 5 and "is at work: its journal has a writer" in second.err
+    (gate / "page").unlink()
+    third = gated.start("//:report")  # which finds nothing to go on with, and begins anew
+    until = time.monotonic() + 60
+    while not (gate / "page").exists():
+        assert time.monotonic() < until and third.poll() is None, third.communicate()
+        time.sleep(0.01)
     (gate / "go-page").touch()
     (gate / "go-loud").touch()
     assert first.communicate()[1] == "" and first.returncode == 0
-    assert bundle(gated).name == run_id
+    assert "going on" not in third.communicate()[0] and third.returncode == 0
+    runs = {path.name for path in (gated.root / "out/report").iterdir() if path.is_dir()}
+    assert (len(runs), run_id in runs, Counting.seen) == (2, True, 2)
+    assert [gated.run("bundle", "validate", f"out/report/{name}").code for name in runs] == [0, 0]
 
 
 # Between what it reads of the run and its own first event, somebody else goes on with it to its end.

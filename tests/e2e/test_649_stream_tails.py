@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flowbuild.core.canonical import sha256
+from flowbuild.store.cas import Cas
 from flowbuild.testing import Space
 
 BUILD = """
@@ -28,7 +30,7 @@ from flowbuild.io import HandlerFailed
 def one(o, context, emit):
     emit("told", {"n": 1})
     context.write("n", 1)
-    o.write_text("one")
+    o.write_text(pathlib.Path("WORD").read_text())
 
 def two(given, o, context, trouble):
     if pathlib.Path(trouble).exists():
@@ -108,7 +110,8 @@ def recorded(space: Space, tmp_path: Path, trouble: str | None) -> Path:
     """A run's directory, after one that ended of itself."""
     path = tmp_path / "trouble"
     space.write("BUILD.yaml", BUILD.replace("TROUBLE", str(path)))
-    space.write("steps.py", STEPS)
+    space.write("steps.py", STEPS.replace("WORD", str(tmp_path / "word")))
+    (tmp_path / "word").write_text("one")
     if trouble is not None:
         path.write_text(trouble)
     space.run("//:report")
@@ -167,6 +170,41 @@ def test_the_try_after_an_orphan_is_made_by_whoever_comes_next(space: Space, tmp
     assert ran.code == 0, ran
     ones = [said for said, _ in told(journal) if f" {ONE}" in said]
     assert ones == [f"{ENTERED_ONE} 0", "failed one orphan_attempt_recovered", f"{ENTERED_ONE} 1", "completed one"]
+
+
+def lose(space: Space, data: bytes) -> None:
+    """The store loses an object."""
+    Cas(space.root / ".flowbuild/cas").discard(sha256(data))
+
+
+@pytest.mark.parametrize(
+    ("word", "appended"),
+    [
+        ("one", [f"{ENTERED_ONE} 1", "completed one", "run Completed"]),
+        ("other", [f"{ENTERED_ONE} 1", "completed one", f"{ENTERED_TWO} 1", "completed two", "run Completed"]),
+    ],
+)
+def test_what_the_store_has_lost_is_made_anew(space: Space, tmp_path: Path, word: str, appended: list[str]) -> None:
+    """And what follows from it only if it is another now."""
+    run = recorded(space, tmp_path, None)
+    journal = cut(space, run, "completed two")
+    lose(space, b"one")
+    (tmp_path / "word").write_text(word)
+    before = told(journal)
+    ran = space.run("runs", "resume", run.name)
+    assert ran.code == 0, ran
+    after = [said for said, _ in told(journal)[len(before) :] if not said.startswith("domain")]
+    assert after == appended
+
+
+def test_what_the_store_has_lost_of_a_run_that_has_ended_is_not(space: Space, tmp_path: Path) -> None:
+    run = recorded(space, tmp_path, None)
+    journal = cut(space, run, "run Completed")
+    lose(space, b"one")
+    before = journal.read_bytes()
+    ran = space.run("runs", "resume", run.name)
+    assert (ran.code, "the run has ended, and the store has lost what //:one left" in ran.err) == (1, True), ran
+    assert journal.read_bytes() == before
 
 
 def test_no_events_are_no_run(space: Space, tmp_path: Path) -> None:

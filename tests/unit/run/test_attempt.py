@@ -41,7 +41,10 @@ class Work:
 
 
 def run(step: Step, work: Work, deadline: float | None = None) -> tuple[Outcome, list[object]]:
-    steps = attempted(step, ACTION, work, keep, deadline)
+    return pumped(attempted(step, ACTION, work, keep, deadline))
+
+
+def pumped(steps: Performance) -> tuple[Outcome, list[object]]:
     seen: list[object] = []
     ready = None
     while True:
@@ -155,3 +158,17 @@ def test_before_each_other_attempt_it_waits_as_long_as_it_says(
             assert step.deadline is not None
             clock.now = max(clock.now, step.deadline)
     assert [after - before for before, after in pairwise(begun)] == pytest.approx(pauses)
+
+
+def test_what_is_gone_on_with_counts_on_and_waits_only_after_a_failure_of_its_own() -> None:
+    """The first attempt of this process is the second of the state: it begins at once, and one more is left."""
+    busy = Outcome(error=ErrorInfo("busy", "busy", retryable=True))
+    begun = time.monotonic()
+    steps = retried(Retry(3, delay_ms=60_000), ACTION, Work(busy), 1)
+    waits = [next(steps), steps.send(())]
+    assert [isinstance(one, Wait) and (one.deadline or 0) >= begun + 60 for one in waits] == [False, True]
+    steps.close()
+    work = Work(*[busy] * 4)
+    outcome, seen = pumped(retried(Retry(3), ACTION, work, 1))
+    assert (outcome, len(work.left)) == (busy, 2)
+    assert [event.attempt for event in seen if isinstance(event, StateEntered)] == [2]

@@ -159,6 +159,23 @@ def test_there_are_bounds(tmp_path: Path, born: list[Scripted]) -> None:
     assert replies[-1] == "child_run_too_many" and replies[-2] != "child_run_too_many"
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_only_a_new_child_is_told_of_and_its_parent_is_marked_before(tmp_path: Path, is_new: bool) -> None:
+    told: list[str] = []
+    children = ChildRuns(
+        PARENT,
+        StateGraph((), {}),
+        Room(1),
+        Cas(tmp_path / "cas"),
+        config=RunConfig(),
+        nursery=lambda birth: Scripted(birth, 1, is_new=is_new),
+        on_spawn=lambda: told.append("marked"),
+    )
+    for step in children.call(ACTION, SPAWN, {"op_id": ":b"}, "k", None):
+        told += [step.name] if isinstance(step, Domain) else []
+    assert told == ["marked", "child_run_spawned", "child_run_completed"][0 if is_new else 2 :]
+
+
 def performed(children: ChildRuns, keys: list[str], awaits: bool, ok: bool = True) -> Performance:
     replies = []
     for key in keys:
@@ -262,8 +279,9 @@ def test_who_awaits_must_know_the_child(tmp_path: Path, born: list[Scripted]) ->
     assert said(children, "w", None, AWAIT, **{**named, "child_manifest_id": "b" * 64}) == "child_run_unknown"
     assert said(children, "w", None, AWAIT, **{**named, "child_run_id": str(PARENT)}) == "child_run_unknown"
     assert said(children, "w", None, AWAIT, **{**named, "child_run_id": "no"}) == "child_run_request_invalid"
-    assert said(children, "w", {"child_run_id": "other"}, AWAIT, **named) == "child_run_conflict"
     ended = {"child_run_id": reply["child_run_id"], "status": "Completed"}
+    assert said(children, "w", {**ended, "child_run_id": "other"}, AWAIT, **named) == "child_run_conflict"
+    assert said(children, "w", reply, AWAIT, **named) == "child_run_conflict"  # the fact of a spawn is no end
     assert said(children, "w", ended, AWAIT, **named) == ended
 
 

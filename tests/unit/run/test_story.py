@@ -81,6 +81,7 @@ def test_every_prefix_has_a_story() -> None:
         assert [one.state_id for one in found.states.values() if one.open] == [
             one for one in (A, B, "c.main.x") if _is_open(one, events[:count])
         ]
+        assert not [one for one in found.states.values() if one.open and one.completed]
 
 
 def _is_open(state_id: str, events: list[Event]) -> bool:
@@ -99,6 +100,14 @@ def test_another_attempt_begins_anew() -> None:
         None,
         None,
     )
+
+
+def test_a_state_keeps_the_facts_and_the_items_of_its_attempts() -> None:
+    done = Domain("item_recorded", {"state_id": A, "action": "6" * 64, "item": "ada", "artifacts": {}})
+    facts = [Domain("fact_recorded", {"key": key, "payload_id": key, "meta": {"state_id": A}}) for key in "ab"]
+    failed = StateFailed(A, {"state_id": A, **INFO})
+    found = story(envelopes(*BEGUN[:3], facts[0], done, failed, StateEntered(A, 1, ""), facts[1])).states[A]
+    assert (found.facts, found.items["6" * 64].item) == ({"a": "a", "b": "b"}, "ada")
 
 
 def recorded(key: Any, payload_id: Any) -> Domain:
