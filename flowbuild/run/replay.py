@@ -4,7 +4,8 @@ Knows nothing of the workspace that the run came from: every input is an object 
 a fact of its journal, and no transport is ever made. What was applied to the world is taken as it was, not done again.
 
 Shapes:  yields a Verdict for each state in the journal's order; `EQUAL`, `DIFFERS`, `TAKEN`, `ABSENT`.
-Errors:  StoreCorrupt for an object that the journal names and the bundle lacks altogether.
+Errors:  StoreCorrupt for an object that the journal names and the bundle lacks altogether, and for one that is not what
+         its name says (seed 001's artifact_put_id_mismatch).
 Source:  DESIGN, section 1, policy `replay`; seed 001, replay rules.
 """
 
@@ -262,4 +263,6 @@ def fill(cas: Cas, objects: Path) -> None:
     for path in sorted(objects.iterdir()):
         found, _ = cas.put_file(path)
         if found != path.name:
-            raise StoreCorrupt(f"{path}: its bytes are not what its name says", remedy="the bundle is damaged")
+            code = "artifact_put_id_mismatch"
+            message = f"{code}: {path}: its bytes are those of {found}"
+            raise StoreCorrupt(message, remedy="the bundle is damaged: build its target again", details={"code": code})
