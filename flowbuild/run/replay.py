@@ -169,9 +169,8 @@ class Replay:
 def _secrets(story: Story, cas: Cas) -> Iterator[str]:
     """The secrets that any state of a run names: what one state has is known when another speaks, as it was then."""
     keys = {key for told in story.states.values() for key in (told.action, *told.items) if key is not None}
-    for key in sorted(keys):
-        data = cas.read(Digest(key))
-        if b'"secrets"' in data:
+    for key in sorted(key for key in keys if cas.intact(Digest(key))):
+        if b'"secrets"' in (data := cas.read(Digest(key))):
             yield from json.loads(data)["with"].get("secrets") or ()
 
 
