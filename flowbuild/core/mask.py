@@ -29,11 +29,15 @@ class Mask:
     """The values of one run. More may be added at any time, and count from then on."""
 
     def __init__(self) -> None:
+        self._values: set[str] = set()
         self._forms: set[bytes] = set()
         self.longest = 0
 
     def add(self, value: str) -> None:
         """A value to hide, as a whole; each longer line of several too."""
+        if value in self._values:  # it is told by each state that has it
+            return
+        self._values.add(value)
         for text in {value, value.strip(), *value.splitlines()}:
             if len(text) >= SHORTEST:
                 self._forms |= {form for one in _forms(text) if (form := one.translate(None, _BREAKS))}

@@ -56,7 +56,7 @@ def send(httpx: Any, asked: dict[str, Any]) -> dict[str, Any]:
     except httpx.NetworkError as error:  # its words are the system's
         return _error("http_refused", f"{type(error).__name__}: {error}")
     except httpx.HTTPError as error:  # its words hold parts of what the other side sent
-        return _error("http_refused", f"{type(error).__name__}: what came back is no HTTP, or not all of it")
+        return _error("http_refused", f"{type(error).__name__}: what came back is of no use")
 
 
 def _signer(url: Any) -> Callable[[Any], None]:

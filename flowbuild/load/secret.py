@@ -1,7 +1,8 @@
 """What looks like a secret in a target: refused where it stands, before anything of it is kept.
 
-Knows nothing of values that only a run sees. Looked at are variables, maps of values, parameters with their names, and
-in every text URLs with a password. Commands and scripts speak of passwords without holding any, and pass otherwise.
+Knows nothing of values that only a run sees. Looked at are variables, maps of values, parameters with their names,
+idempotency keys, and in every text URLs with a password. Commands and scripts speak of passwords without holding any,
+and pass otherwise.
 
 Shapes:  the tag `allow:secret-words` excuses a target; its actions say so.
 Errors:  as findings: SecretsDetected, whose message does not repeat what it found.
@@ -21,6 +22,7 @@ from flowbuild.load.rule import Rule
 ALLOW = "allow:"
 WORDS = "secret-words"
 REMEDY = f"pass it through by name, `secrets: [NAME]`; if it is none, tag the target `{ALLOW}{WORDS}`"
+_SAID = ("params", "idempotency_key")  # what manifests and events say as it is
 _VALUES = frozenset({"any", "env", "list", "map"})  # types of attributes whose values become part of a key as they are
 
 
@@ -41,7 +43,7 @@ def check_secrets(to: Checker, rule: Rule, spec: Mapping[str, Any], tags: Sequen
         to.fault((*pointer, "secrets"), f"{name!r} stands in `env` too, and its value would be told", "remove it there")
     for name, value in spec.items():
         attribute = rule.attributes.get(name)
-        is_value = name == "params" or (attribute is not None and attribute.type in _VALUES)
+        is_value = name in _SAID or (attribute is not None and attribute.type in _VALUES)
         for at, text in _texts(value, (*pointer, name)):
             if holds_password(text):
                 to.fault(at, "a URL with a password in it", REMEDY, SecretsDetected)

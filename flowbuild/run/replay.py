@@ -4,7 +4,8 @@ Knows nothing of the workspace that the run came from: every input is an object 
 a fact of its journal, and no transport is ever made. What was applied to the world is taken as it was, not done again.
 
 Shapes:  yields a Verdict for each state in the journal's order; `EQUAL`, `DIFFERS`, `TAKEN`, `ABSENT`.
-Errors:  StoreCorrupt for an object that the journal names and the bundle lacks altogether.
+Errors:  StoreCorrupt for an object that the journal names and the bundle lacks altogether, and for one that is not what
+         its name says (seed 001's artifact_put_id_mismatch).
 Source:  DESIGN, section 1, policy `replay`; seed 001, replay rules.
 """
 
@@ -185,9 +186,8 @@ class Replay:
 def _secrets(story: Story, cas: Cas) -> Iterator[str]:
     """The secrets that any state of a run names: what one state has is known when another speaks, as it was then."""
     keys = {key for told in story.states.values() for key in (told.action, *told.items) if key is not None}
-    for key in sorted(keys):
-        data = cas.read(Digest(key))
-        if b'"secrets"' in data:
+    for key in sorted(key for key in keys if cas.intact(Digest(key))):
+        if b'"secrets"' in (data := cas.read(Digest(key))):
             yield from json.loads(data)["with"].get("secrets") or ()
 
 
@@ -279,4 +279,6 @@ def fill(cas: Cas, objects: Path) -> None:
     for path in sorted(objects.iterdir()):
         found, _ = cas.put_file(path)
         if found != path.name:
-            raise StoreCorrupt(f"{path}: its bytes are not what its name says", remedy="the bundle is damaged")
+            code = "artifact_put_id_mismatch"
+            message = f"{code}: {path}: its bytes are those of {found}"
+            raise StoreCorrupt(message, remedy="the bundle is damaged: build its target again", details={"code": code})

@@ -29,6 +29,7 @@ from flowbuild.load.secret import excuses
 from flowbuild.run.child_request import meant
 
 LIMITS = frozenset({"max_bytes", "redirects", "timeout_ms"})
+_NAMES = frozenset({"credential"})  # what it says is a name, also where that looks like a secret's
 _PLACE = b"[run]"
 
 
@@ -91,10 +92,12 @@ class Requests:
 def _reduced(request: Any, excused: bool) -> Any:
     """The parts of a request that make it the question that it is."""
     try:
-        counting = request
-        if isinstance(request, dict):
-            counting = {name: value for name, value in request.items() if name not in LIMITS}
-        return counting if excused else _shown(counting)
+        if not isinstance(request, dict):
+            return request if excused else _shown(request)
+        counting = {name: value for name, value in request.items() if name not in LIMITS}
+        return (
+            counting if excused else {**_shown(counting), **{name: counting[name] for name in _NAMES & counting.keys()}}
+        )
     except RecursionError:
         raise Refused("io_request_invalid", "a request is nested too deeply") from None
 

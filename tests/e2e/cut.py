@@ -37,7 +37,7 @@ def prefix(way: str) -> list[str]:
 
 def refusal(way: str) -> str | None:
     """Why this host can't cut in this way."""
-    return _tried([*prefix(way), sys.executable, "-c", ""])
+    return tried([*prefix(way), sys.executable, "-c", ""])
 
 
 def run(way: str, words: Sequence[str], directory: Path, variables: Mapping[str, str]) -> Ran:
@@ -56,13 +56,14 @@ class Stranger:
 
     def refusal(self) -> str | None:
         """Why nobody can be such a user here."""
-        return _tried([*self._words, "-c", f"import sys; sys.path[:0] = {self._path.split(':')}; import flowbuild.io"])
+        return tried([*self._words, "-c", f"import sys; sys.path[:0] = {self._path.split(':')}; import flowbuild.io"])
 
     def run(self, words: Sequence[str], directory: Path, variables: Mapping[str, str]) -> Ran:
         return _run([*self._words, *words], directory, {**variables, "PYTHONPATH": self._path})
 
 
-def _tried(words: Sequence[str]) -> str | None:
+def tried(words: Sequence[str]) -> str | None:
+    """Why a command does not work here, if it doesn't."""
     if shutil.which(words[0]) is None:
         return f"{words[0]} is not installed"
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd="/")

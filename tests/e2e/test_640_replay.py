@@ -128,6 +128,20 @@ def test_a_large_input_is_external_and_named(report: Space) -> None:
     assert ran.code == 1 and "absent   //:c  the bundle does not hold big.txt" in ran.out
 
 
+def test_an_object_under_another_name_is_found_when_it_is_taken_in(report: Space) -> None:
+    """A whole bundle, as far as its index can tell: each file has the digest of its row, and one has a wrong name."""
+    assert report.run("//:report").code == 0
+    path = bundle(report)
+    (mine,) = (row["payload_id"] for row in events(path, "fact_recorded") if row["key"] == "page")
+    wrong = "0" * 64
+    (path / "objects" / mine).rename(path / "objects" / wrong)
+    index = path / "artifact_index.json"
+    index.write_text(index.read_text().replace(f"objects/{mine}", f"objects/{wrong}"))
+    ran = report.run("runs", "replay", str(path))
+    assert ran.code == 5 and "artifact_put_id_mismatch: " in ran.err and f"are those of {mine}" in ran.err, ran
+    assert "build its target again" in ran.err
+
+
 def test_an_up_to_date_run_of_targets_makes_no_new_bundle(report: Space) -> None:
     report.write("fetch.py", "def page(page): page.write_text('same')\n")
     assert report.run("//:report").performed == 2

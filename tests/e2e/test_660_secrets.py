@@ -168,6 +168,7 @@ REFUSED = {
     "a command": "params: {x: 'ftp://me:SECRET@example.org/'}",
     "a parameter by its name": "params: {password: SECRET}",
     "a parameter's value": "params: {x: 'password=SECRET'}",
+    "an idempotency key": "idempotency_key: 'once with password=SECRET'",
     "a long parameter": "params: {x: {type: string, default: 'bearer SECRET'}}",
 }
 

@@ -147,6 +147,12 @@ def test_limits_and_secret_values_are_no_part_of_a_question(cas: Cas, first: Any
     assert outside.calls == [first]
 
 
+def test_credentials_count_by_name_whatever_that_looks_like(cas: Cas) -> None:
+    door = Door(cas, Outside())
+    ask(door, {"url": "u", "credential": "forge_api_key"}, ONE)
+    assert code(ask(door, {"url": "u", "credential": "other_api_key"}, TWO)) == "fact_request_conflict"
+
+
 def test_words_that_an_excused_target_says_are_no_secrets(cas: Cas) -> None:
     door = Door(cas, Outside())
     ask(door, {"body": "reset the password of a"}, EXCUSED)
