@@ -147,10 +147,11 @@ def test_a_lost_memo_loses_no_deed(deeds: Space) -> None:
     assert (ran.code, told()) == (2, []) and "was used with other inputs" in ran.err, ran
 
 
-def test_a_deed_that_was_killed_between_memo_and_journal_is_not_lost_with_the_memo(deeds: Space) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_deed_that_was_killed_between_memo_and_journal_is_not_lost_with_the_memo(deeds: Space, which: int) -> None:
     built(deeds.run("//:report", "-j1"))
     (journal,) = deeds.root.glob("out/report/*/journal.jsonl")
-    number = next(n for n, line in enumerate(journal.read_text().splitlines(), 1) if '"item_recorded"' in line)
+    number = [n for n, line in enumerate(journal.read_text().splitlines(), 1) if '"item_recorded"' in line][which]
     for place in ("out", ".flowbuild"):
         shutil.rmtree(deeds.root / place)
     told()
