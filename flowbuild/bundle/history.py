@@ -115,11 +115,12 @@ def told(entry: Entry) -> Story:
 
 def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     """What reads the documents that a run's journal names: from its bundle, else from the store."""
+    held = Held(entry.path)  # opened for each, and its names are read once
 
     def taken(digest: Digest) -> bytes:
         if entry.is_bundle:
             try:
-                with Held(entry.path) as held:
+                with held:
                     path = f"{layout.OBJECTS}/{digest}"
                     found = held.artifact(path)
                     if found.sha256 == digest:

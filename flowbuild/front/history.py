@@ -149,7 +149,8 @@ def _inline(documents: Documents) -> Callable[[Told], bool]:
         key, item = next(iter(state.items.items()), (state.action, None))
         noted = state.document if item is None else item.document  # the key of a deed is that of a shorter document
         doc = documents.document(noted["sha256"] if noted else key)
-        return doc is not None and doc.get("with", {}).get("inline") is True
+        with_ = doc.get("with") if doc is not None else None
+        return isinstance(with_, dict) and with_.get("inline") is True
 
     return is_inline
 

@@ -165,6 +165,9 @@ class RunDesk:
         so that a key that was used with other inputs is refused before anything is done."""
         if state.fan is None:
             return state.idempotency_key is not None
+        told = self._told.get(state.id)
+        if told is not None and told.deed:  # begun before the kill: the journal is to tell of each
+            return False
         return all([self.known(one.state, one.action) is not None for one in self.children(state)])
 
     def _recorded(self, state: State, action: Action) -> Record | None:

@@ -63,10 +63,12 @@ def _channel(story: Story, cas: Cas) -> ChannelName:
 
 
 def _items(told: Told, run_id: str, channel: ChannelName) -> Iterator[Record]:
-    """The children of a fan-out, but for deeds of which an earlier version did not say what each was."""
+    """The children of a fan-out, but for deeds of which an earlier version did not say what each was. A deed that was
+    killed between the memo and the journal is told of as reused, and by nobody else."""
     for key, item in told.items.items():
+        is_known = item.completed if item.document is not None else item.how == PERFORMED and not told.deed
         with suppress(StoreError):
-            if item.how == PERFORMED and item.remembered and (item.document is not None or not told.deed):
+            if is_known and item.remembered:
                 outputs = item.outputs | _noted(item.document)
                 yield Record(Digest(key), channel, outputs, run_id, 0)
 

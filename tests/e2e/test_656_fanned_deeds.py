@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
 from counting import Told, serving
+from killing import killed
 
 from flowbuild.testing import Ran, Space
 
@@ -143,3 +145,20 @@ def test_a_lost_memo_loses_no_deed(deeds: Space) -> None:
     (deeds.root / ".flowbuild/memo").unlink()
     ran = deeds.run("//:tell", "--set", "word=hi")
     assert (ran.code, told()) == (2, []) and "was used with other inputs" in ran.err, ran
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_deed_that_was_killed_between_memo_and_journal_is_not_lost_with_the_memo(deeds: Space, which: int) -> None:
+    built(deeds.run("//:report", "-j1"))
+    (journal,) = deeds.root.glob("out/report/*/journal.jsonl")
+    number = [n for n, line in enumerate(journal.read_text().splitlines(), 1) if '"item_recorded"' in line][which]
+    for place in ("out", ".flowbuild"):
+        shutil.rmtree(deeds.root / place)
+    told()
+    assert killed(deeds, "before", number, "//:report", "-j1").returncode == -signal.SIGKILL
+    ran = deeds.run("//:report", "-j1")
+    assert "going on with run" in ran.out and built(ran) == 1, ran
+    shutil.rmtree(deeds.root / ".flowbuild/null")
+    (deeds.root / ".flowbuild/memo").unlink()
+    assert built(deeds.run("//:report", "-j1")) == 0
+    assert told() == ALL
