@@ -31,6 +31,8 @@ from flowbuild.store.cas import Cas
 from flowbuild.store.journal import is_live, read
 
 Doc = Mapping[str, Any]
+Check = Callable[[Path, str], object]
+"""Reads the journal of a killed run; `recorded` refuses one that is damaged."""
 
 # What an evaluation that ended is called, in the words of bundles.
 _ENDED: Mapping[str, str] = {RunStatus.COMPLETED: "ok", RunStatus.FAILED: "failed", RunStatus.CANCELLED: "cancelled"}
@@ -69,12 +71,12 @@ class Entry(NamedTuple):
         return str(self.asked.get("policy") or "")
 
 
-def history(root: Path, cas: Cas, out: str = "out") -> list[Entry]:
-    """Every run of a workspace, oldest first. A journal without an end is read whole: all that it is good for is that
-    somebody goes on with it."""
-    bundles = list(_bundles(root / out, cas))
+def history(root: Path, cas: Cas, out: str = "out", check: Check = recorded) -> list[Entry]:
+    """Every run of a workspace, oldest first. A journal without an end is read whole by `check`: all that it is good
+    for is that somebody goes on with it."""
+    bundles = list(_bundles(root / out, cas, check))
     known = {entry.run_id for entry in bundles}
-    evaluations = [entry for entry in _evaluations(root, cas) if entry.run_id not in known]
+    evaluations = [entry for entry in _evaluations(root, cas, check) if entry.run_id not in known]
     return sorted([*bundles, *evaluations], key=lambda entry: (entry.started_ms or 0, entry.run_id, entry.path))
 
 
@@ -132,7 +134,7 @@ def reader(entry: Entry, cas: Cas) -> Callable[[Digest], bytes]:
     return taken
 
 
-def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
+def _bundles(out: Path, cas: Cas, check: Check) -> Iterator[Entry]:
     for top, names, files in os.walk(out):
         names.sort()
         if Path(top) == out:
@@ -140,10 +142,10 @@ def _bundles(out: Path, cas: Cas) -> Iterator[Entry]:
         path = Path(top)
         if layout.RUN_STATUS in files and layout.is_run_id(path.name):
             names.clear()
-            yield _bundle(path, out, cas)
+            yield _bundle(path, out, cas, check)
 
 
-def _bundle(path: Path, out: Path, cas: Cas) -> Entry:
+def _bundle(path: Path, out: Path, cas: Cas, check: Check) -> Entry:
     state, problem = layout.state(path), ""
     status, asked = _STATES.get(state, "damaged"), _status_of(path)
     try:
@@ -153,7 +155,7 @@ def _bundle(path: Path, out: Path, cas: Cas) -> Entry:
             asked = dict(docs[layout.MANIFEST]["input_params"]) if layout.MANIFEST in docs else asked
         else:
             asked = _asked(path / layout.JOURNAL, cas) or asked
-            recorded(path / layout.JOURNAL, path.name)
+            check(path / layout.JOURNAL, path.name)
     except (StoreError, ValueError, KeyError, TypeError) as error:
         status, problem = "damaged", str(error) or type(error).__name__
     label = str(asked.get("label") or _label(path.parent.relative_to(out).as_posix()))
@@ -188,21 +190,21 @@ def _label(directory: str) -> str:
     return str(Label(package, name))
 
 
-def _evaluations(root: Path, cas: Cas) -> Iterator[Entry]:
+def _evaluations(root: Path, cas: Cas, check: Check) -> Iterator[Entry]:
     home = root / ".flowbuild" / "runs"
     for run in layout.runs(home):
         journal = run.path / layout.JOURNAL
         if journal.is_file():
-            yield _evaluation(run.path, journal, cas)
+            yield _evaluation(run.path, journal, cas, check)
 
 
-def _evaluation(path: Path, journal: Path, cas: Cas) -> Entry:
+def _evaluation(path: Path, journal: Path, cas: Cas, check: Check) -> Entry:
     asked, problem = _asked(journal, cas), ""
     try:
         _opening(journal)
         status = _ENDED.get(_ending(journal) or "") or ("in progress" if is_live(journal) else "killed")
         if status == "killed":
-            recorded(journal, path.name)
+            check(journal, path.name)
     except StoreError as error:
         status, problem = "damaged", str(error)
     label = str(asked.get("label") or "")

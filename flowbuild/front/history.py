@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.bundle import layout
-from flowbuild.bundle.history import Entry, find, history, reader, told
+from flowbuild.bundle.history import Check, Entry, find, history, reader, told
 from flowbuild.bundle.read import RunBundle, load_bundle
 from flowbuild.core.errors import StoreCorrupt
 from flowbuild.core.label import parse_pattern
@@ -21,6 +21,7 @@ from flowbuild.front.console import Console, console
 from flowbuild.front.report import MOST
 from flowbuild.load.workspace import find_root, open_workspace
 from flowbuild.run.story import FAILED, HOW, PERFORMED, Story, Told
+from flowbuild.run.unfinished import recorded
 from flowbuild.run.why import Documents
 from flowbuild.store.cas import Cas
 
@@ -28,11 +29,11 @@ from flowbuild.store.cas import Cas
 class Runs:
     """The runs that a request is about."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, check: Check = recorded) -> None:
         self.here = start(request.directory)
         self.root = find_root(self.here)
         self.cas = Cas(open_workspace(self.root).config.cache_dir / "cas")
-        self.entries = history(self.root, self.cas, request.out or "out")
+        self.entries = history(self.root, self.cas, request.out or "out", check)
 
     @property
     def package(self) -> str:

@@ -9,10 +9,10 @@ import gc
 import json
 from functools import cached_property
 
-from flowbuild.core.label import Label, parse_pattern
+from flowbuild.core.label import Label, Pattern, parse_pattern
 from flowbuild.front.arguments import Request
 from flowbuild.front.settings import settings
-from flowbuild.graph.lower import lower
+from flowbuild.graph.lower import Setting, lower
 from flowbuild.graph.state import StateGraph
 from flowbuild.load.catalog import Catalog
 from flowbuild.run.kept import KeptGraphs, Lowered
@@ -34,7 +34,7 @@ class Lowering:
         """The targets asked for. Tests are built when they are named, and by `flowbuild test`."""
         if self._kept is not None:
             return self._kept.labels
-        patterns = [parse_pattern(text, self._package) for text in self._request.patterns]
+        patterns = self._patterns
         named = {Label(one.package, one.name) for one in patterns if one.name is not None}
         is_test = self._request.command == "test"
         rules = self._catalog.rules
@@ -47,17 +47,33 @@ class Lowering:
         if self._kept is not None:
             graph = self._kept.graph
         else:
-            graph = lower(self._catalog, self.labels, list(settings(self._request.sets, self._package)))
-            self._graphs.put(self._key, self._looks, Lowered(self.labels, graph))
+            graph = lower(self._catalog, self.labels, self._settings)
+            made = Lowered(self.labels, graph)
+            self._graphs.put(self._looks, self._targets(self.labels), self._asked, made)
         gc.freeze()
         return graph
 
     @cached_property
     def _kept(self) -> Lowered | None:
-        return self._graphs.get(self._key, self._looks)
+        names = [Label(one.package, one.name) for one in self._patterns if one.name is not None and not one.negative]
+        targets = self._targets(list(dict.fromkeys(names))) if len(names) == len(self._patterns) else None
+        return self._graphs.get(self._looks, targets, self._asked)
+
+    @cached_property
+    def _patterns(self) -> list[Pattern]:
+        return [parse_pattern(text, self._package) for text in self._request.patterns]
+
+    @cached_property
+    def _settings(self) -> list[Setting]:
+        return list(settings(self._request.sets, self._package))
+
+    def _targets(self, labels: list[Label]) -> str:
+        """All that the graph of some targets depends on beside what is read for it."""
+        sets = [(label and str(label), name, text) for label, name, text in self._settings]
+        return json.dumps([str(self._catalog.workspace.root), list(map(str, labels)), sets])
 
     @property
-    def _key(self) -> str:
-        """All that a graph depends on beside what is read for it."""
+    def _asked(self) -> str:
+        """All that the targets of a request depend on, and their graph."""
         request, root = self._request, str(self._catalog.workspace.root)
         return json.dumps([root, self._package, request.command == "test", request.patterns, request.sets])

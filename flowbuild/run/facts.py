@@ -64,28 +64,29 @@ class HostFacts:
         found = self._sources.get(path)
         if found is None:
             self._seen.file(path)  # before the digest: a change in between is then seen next time
-            place = self._root / path
-            if not place.is_file():
-                what = "a directory; a directory as an input is written with `glob`" if place.is_dir() else "not there"
+            place = os.path.join(self._root, path)
+            if not os.path.isfile(place):
+                is_directory = os.path.isdir(place)
+                what = "a directory; a directory as an input is written with `glob`" if is_directory else "not there"
                 raise BadPath(f"{path} is {what}")
             if not os.path.isabs(path) and self._leaves(place):
                 raise BadPath(f"{path} is a link that leaves the workspace", remedy="copy the file into the workspace")
             found = self._sources[path] = self._stamps.digest(place)
         return found
 
-    def _leaves(self, place: Path) -> bool:
+    def _leaves(self, place: str) -> bool:
         """Whether a source is reached through a link that leads out of the workspace."""
-        directory = str(place.parent)
+        directory = os.path.dirname(place)
         if directory not in self._directories:
             self._directories[directory] = _is_below(os.path.realpath(directory), self._real_root)
         return not self._directories[directory] or (
-            place.is_symlink() and not _is_below(os.path.realpath(place), self._real_root)
+            os.path.islink(place) and not _is_below(os.path.realpath(place), self._real_root)
         )
 
     def moved(self, paths: list[str]) -> list[str]:
         """Which of these files changed since they were hashed."""
         seen = {path: Seen(*self._sources[path]) for path in paths if path in self._sources}
-        moved = [path for path, saw in seen.items() if self._stamps.moved(self._root / path, saw)]
+        moved = [path for path, saw in seen.items() if self._stamps.moved(os.path.join(self._root, path), saw)]
         for path in moved:
             del self._sources[path]
         return moved

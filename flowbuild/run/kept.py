@@ -4,8 +4,12 @@ Knows nothing of what lowering reads, or of what states mean. A graph is kept un
 flowbuild's own code and the version of Python, and believed while all that it was made of still stands (`looks.py`).
 One that holds something else than plain values and the classes below, such as a fan-out, is not kept.
 
-Shapes:  .flowbuild/graphs/<XXH3 of the request>: a line of version and checksum, then marshal of the request, the looks
-         and a pickle of labels and graph. What does not fit is no graph: it is derived.
+A graph lies under the targets that it is of, so that whoever goes on with a run finds that of the patterns which began
+it. Patterns lead to the very graph that was made for them: one of the same targets, asked for by name, looked at less.
+
+Shapes:  each file is a line of version and checksum, then values in marshal's form. .flowbuild/graphs/<XXH3 of the
+         targets>: the looks, and a pickle of labels and graph. <XXH3 of the request>: the targets, and the first line
+         of their graph. What does not fit is no graph: it is derived.
 Errors:  none.
 """
 
@@ -34,8 +38,8 @@ from flowbuild.run.looks import Looks
 from flowbuild.store.files import atomic_write, ensure_directory
 from flowbuild.version import __version__
 
-KEPT = 4
-"""How many graphs a workspace keeps: about as many as there are requests that somebody goes back and forth between."""
+KEPT = 8
+"""How many files a workspace keeps: four graphs, about as many as somebody goes back and forth between."""
 
 _STATE = (state.Source, state.Product, state.Held, state.Input, state.Code, state.State, state.Golden, state.Fold)
 _KNOWN = frozenset((*_STATE, state.Built, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str))
@@ -56,19 +60,20 @@ class KeptGraphs:
         self._directory = directory
         self._unsaved: dict[Path, bytes] = {}
 
-    def get(self, request: str, looks: Looks) -> Lowered | None:
-        """The graph of a request, if there is one that still stands."""
+    def get(self, looks: Looks, labels: str | None, request: str) -> Lowered | None:
+        """The graph of a request, if there is one that still stands. `labels` are the targets that it asks for, where
+        it names each."""
         with suppress(OSError, ValueError, EOFError, TypeError, LookupError, AttributeError, pickle.UnpicklingError):
-            head, _, body = self._place(request).read_bytes().partition(b"\n")
-            if head == _head(body):
-                of, doc, data = marshal.loads(body)
-                if of == request and looks.take(doc):
-                    with no_collection():
-                        labels, graph = _Unpickler(io.BytesIO(data)).load()
-                        return Lowered(labels, graph)
+            made = None
+            if labels is None:
+                labels, made = self._read(request)[1]
+            head, (doc, data) = self._read(labels)
+            if head == (made or head) and looks.take(doc):
+                with no_collection():
+                    return Lowered(*_Unpickler(io.BytesIO(data)).load())
         return None
 
-    def put(self, request: str, looks: Looks, lowered: Lowered) -> None:
+    def put(self, looks: Looks, labels: str, request: str, lowered: Lowered) -> None:
         """Keep a graph, unless something that it was made of moved meanwhile, or it can't be written down."""
         doc = looks.doc(_sources(lowered.graph), _modules(lowered.graph))
         if not looks.stand(doc):
@@ -79,14 +84,16 @@ class KeptGraphs:
                 _Pickler(into, pickle.HIGHEST_PROTOCOL).dump(tuple(lowered))
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
             return
-        self._unsaved[self._place(request)] = marshal.dumps((request, doc, into.getvalue()))
+        made = _sealed((doc, into.getvalue()))
+        self._unsaved[self._place(request)] = _sealed((labels, made.partition(b"\n")[0]))
+        self._unsaved[self._place(labels)] = made
 
     def save(self) -> None:
         """Write what was put."""
         while self._unsaved:
-            place, body = self._unsaved.popitem()
+            place, data = self._unsaved.popitem()
             ensure_directory(self._directory)
-            atomic_write(place, _head(body) + b"\n" + body)
+            atomic_write(place, data)
             for old in self._all()[KEPT:]:
                 old.unlink(missing_ok=True)
 
@@ -96,8 +103,15 @@ class KeptGraphs:
         for one in self._all():
             one.unlink(missing_ok=True)
 
-    def _place(self, request: str) -> Path:
-        return self._directory / xxhash.xxh3_64_hexdigest(request.encode("utf-8", "surrogatepass"))
+    def _read(self, name: str) -> tuple[bytes, Any]:
+        """The first line of a file, and what follows. One that is not what was written is a ValueError."""
+        head, _, body = self._place(name).read_bytes().partition(b"\n")
+        if head != _head(body):
+            raise ValueError(name)
+        return head, marshal.loads(body)
+
+    def _place(self, name: str) -> Path:
+        return self._directory / xxhash.xxh3_128_hexdigest(name.encode("utf-8", "surrogatepass"))
 
     def _all(self) -> list[Path]:
         """The newest first."""
@@ -134,6 +148,11 @@ def _sources(graph: StateGraph) -> Iterator[str]:
 def _modules(graph: StateGraph) -> Iterator[str]:
     """The installed modules whose handlers it calls."""
     return (one.code.module for one in graph.states if one.code is not None and one.code.module is not None)
+
+
+def _sealed(values: Any) -> bytes:
+    body = marshal.dumps(values)
+    return _head(body) + b"\n" + body
 
 
 def _head(body: bytes) -> bytes:

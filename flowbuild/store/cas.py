@@ -54,9 +54,10 @@ class Cas:
 
     def path(self, digest: Digest) -> Path:
         """Where an object lies, or would lie."""
-        return Path(self._place(digest))
+        return Path(self.place(digest))
 
-    def _place(self, digest: Digest) -> str:
+    def place(self, digest: Digest) -> str:
+        """The same as text, which is cheaper."""
         if not _DIGEST.fullmatch(digest):
             raise StoreCorrupt(f"{digest[:80]!r} is no SHA-256 digest", remedy=_AGAIN)
         return f"{self._root}/{digest[:2]}/{digest}"
@@ -67,7 +68,7 @@ class Cas:
         """Whether an object is here, untouched since it was stored. By stat alone."""
         if not self._is_settled:
             self._settle()
-        place = self._place(digest)
+        place = self.place(digest)
         try:
             found = os.stat(place, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -79,7 +80,7 @@ class Cas:
 
     def verify(self, digest: Digest) -> bool:
         """Whether an object is here and has its digest: reads all of it, removes nothing."""
-        place = self._place(digest)
+        place = self.place(digest)
         with refused(place):
             try:
                 descriptor = _open(place)
@@ -143,7 +144,7 @@ class Cas:
 
     def _install(self, draft: Draft, digest: Digest) -> None:
         """Seal a draft, and give it its name, healing what is damaged there."""
-        place = self._place(digest)
+        place = self.place(digest)
         if not os.path.isdir(os.path.dirname(place)):
             with refused(self._root):
                 os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -157,7 +158,7 @@ class Cas:
 
     def flush_object(self, digest: Digest) -> None:
         """One object is on the disk, under its name."""
-        place = self._place(digest)
+        place = self.place(digest)
         flush_file(place)
         flush_directory(os.path.dirname(place))
 
@@ -170,7 +171,7 @@ class Cas:
 
     def read(self, digest: Digest) -> bytes:
         """The bytes of an object, checked."""
-        place = self._place(digest)
+        place = self.place(digest)
         with refused(place):
             descriptor = self._open(digest)
             try:
@@ -183,7 +184,7 @@ class Cas:
 
     def copy_into(self, digest: Digest, target: Path | str, *, executable: bool) -> None:
         """As `copy_to`, where nothing is and nobody else looks: the file is written in place, which is cheaper."""
-        with refused(self._place(digest)):
+        with refused(self.place(digest)):
             descriptor = self._open(digest)
             try:
                 with created(target, 0o755 if executable else 0o644) as writing:
@@ -198,7 +199,7 @@ class Cas:
 
         The bytes are hashed as they leave. `verify=False` is for callers that hash them anyway.
         """
-        with refused(self._place(digest)):
+        with refused(self.place(digest)):
             descriptor = self._open(digest)
             try:
                 with Draft(os.path.dirname(target), target) as draft:
@@ -214,7 +215,7 @@ class Cas:
                 os.close(descriptor)
 
     def _open(self, digest: Digest) -> int:
-        place = self._place(digest)
+        place = self.place(digest)
         try:
             return _open(place)
         except FileNotFoundError:
@@ -239,7 +240,7 @@ class Cas:
     def _discard_this(self, digest: Digest, descriptor: int) -> None:
         """Remove an object only if it is still the file that was read: somebody may have healed it meanwhile."""
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(self._place(digest), follow_symlinks=False)):
+            if os.path.samestat(os.fstat(descriptor), os.stat(self.place(digest), follow_symlinks=False)):
                 self.discard(digest)
 
     def _settle(self) -> None:
@@ -254,7 +255,7 @@ class Cas:
         self._is_settled = True
 
     def _check(self, digest: Digest, since_ns: int) -> None:
-        place = self._place(digest)
+        place = self.place(digest)
         with refused(place), suppress(FileNotFoundError):
             found = os.stat(place, follow_symlinks=False)
             if not _is_sealed(found) or found.st_ctime_ns < since_ns:

@@ -99,7 +99,7 @@ class Stamps:
                 pass
         return cls(path, {})
 
-    def digest(self, file: Path) -> Seen:
+    def digest(self, file: Path | str) -> Seen:
         """A file's digest and executable bit, reading it only if something about it moved."""
         key = os.fspath(file)
         row = self._rows.get(key)
@@ -112,7 +112,7 @@ class Stamps:
         self._seen.add(key)
         return row.seen
 
-    def moved(self, file: Path, saw: Seen | None = None) -> bool:
+    def moved(self, file: Path | str, saw: Seen | None = None) -> bool:
         """Whether a file is other than what this session saw last, or than `saw`. One that is gone has moved."""
         key = os.fspath(file)
         if saw is None:
@@ -125,7 +125,7 @@ class Stamps:
         except BadPath:
             return True
 
-    def _hash(self, file: Path) -> _Row:
+    def _hash(self, file: Path | str) -> _Row:
         """Hash a file, again if it is written to meanwhile; what is still moving after that is not settled."""
         with refused(file):
             descriptor = _open(file)
@@ -189,7 +189,7 @@ class Stamps:
                 del self._rows[path]
 
 
-def _stat(file: Path) -> os.stat_result:
+def _stat(file: Path | str) -> os.stat_result:
     with refused(file):
         try:
             return os.stat(file)
@@ -197,7 +197,7 @@ def _stat(file: Path) -> os.stat_result:
             raise BadPath(f"{file} does not exist") from None
 
 
-def _open(file: Path) -> int:
+def _open(file: Path | str) -> int:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):

@@ -165,6 +165,19 @@ def test_another_request_has_another_graph(space: Workshop) -> None:
     assert found.graph.targets[found.labels[0]].params == {"limit": 3}
 
 
+def test_the_graph_of_a_pattern_is_that_of_its_targets(space: Workshop) -> None:
+    found = read(space, "//...", is_kept=True)
+    assert read(space, *map(str, found.labels), is_kept=True) == found
+
+
+def test_a_pattern_takes_no_graph_that_was_made_by_name(space: Workshop) -> None:
+    names = [str(label) for label in read(space, "//...", is_kept=True).labels]
+    same_second(space, "more/BUILD.yaml", "text: ab", "text: cd")
+    read(space, *names, is_kept=False)
+    space.write("new/BUILD.yaml", "targets: {new: {rule: group, targets: []}}\n")
+    assert len(read(space, "//...", is_kept=False).labels) == len(names) + 1
+
+
 def test_only_the_last_ones_are_kept(space: Workshop) -> None:
     for limit in range(KEPT + 1):
         read(space, "//words:top", "--set", f"limit={limit}", is_kept=False)
@@ -203,10 +216,10 @@ def test_what_moved_while_it_was_read_is_not_kept(space: Workshop) -> None:
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "version"])
 def test_a_bad_table_is_none(space: Workshop, damage: str) -> None:
     anew(space, "//...")
-    (place,) = (space.root / ".flowbuild/graphs").iterdir()
-    data = place.read_bytes()
-    flipped = data[:-300] + bytes([data[-300] ^ 1]) + data[-299:]
-    place.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b"", "version": b"x" + data}[damage])
+    for place in (space.root / ".flowbuild/graphs").iterdir():
+        data = place.read_bytes()
+        flipped = data[:-30] + bytes([data[-30] ^ 1]) + data[-29:]
+        place.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b"", "version": b"x" + data}[damage])
     read(space, "//...", is_kept=False)
     read(space, "//...", is_kept=True)
 
