@@ -25,8 +25,9 @@ targets:
   ask: {rule: python, handler: "h.py:ask", inputs: {i: in.txt}, outputs: {o: o}, reads: [x], writes: [z],
         after: [":one", ":two"], snapshot: always, retry: {attempts: 2}}
   three: {rule: python, handler: "h.py:three", outputs: {o: o}, writes: [w]}
+  more: {rule: python, handler: "h.py:more", inputs: {i: in.txt}, outputs: {o: o}, writes: [v], after: [":two", ":three"]}
   left: {rule: python, handler: "h.py:one", outputs: {o: o}, writes: [x], after: [":one", ":three"], tags: [night]}
-  run: {rule: run, targets: [":ask", ":left"]}
+  run: {rule: run, targets: [":ask", ":more", ":left"]}
 """
 HANDLERS = """
 from flowbuild.io import HandlerFailed
@@ -41,6 +42,10 @@ def two(o, context):
 
 def three(o, context):
     context.write("w", 3)
+    o.write_text("")
+
+def more(i, o, context):
+    context.write("v", 4)
     o.write_text("")
 
 def ask(i, o, io, context):
@@ -79,6 +84,12 @@ def named(bundle: Path) -> set[str]:
     return {one.artifact_id for one in artifacts(read(bundle / "journal.jsonl"))}
 
 
+def unstored(space: Space) -> list[str]:
+    """What the one journal names and the store does not have; an empty snapshot is known to everybody."""
+    stored = Cas(space.root / ".flowbuild/cas")
+    return [one for one in named(bundle(space)) - {EMPTY_CONTEXT} if not stored.verify(Digest(one))]
+
+
 def last(bundle: Path, name: str) -> int:
     """The number of the last event of this name."""
     return max(one["seq"] for one in read(bundle / "journal.jsonl") if f'"{name}"' in json.dumps(one["event"]))
@@ -92,9 +103,9 @@ def test_what_a_killed_run_named_is_there(tmp_path: Path, text: str, name: str) 
     undisturbed, space = fresh(tmp_path / "undisturbed", text), fresh(tmp_path / "killed", text)
     code = undisturbed.run(*WORDS).code
     assert killed(space, "after", last(bundle(undisturbed), name), *WORDS).returncode == -signal.SIGKILL
-    stored = Cas(space.root / ".flowbuild/cas")
-    assert [one for one in named(bundle(space)) - {EMPTY_CONTEXT} if not stored.verify(Digest(one))] == []
+    assert unstored(space) == []
     again = space.run(*WORDS)
     assert (again.code, "going on with run" in again.out) == (code, True)
     assert named(bundle(space)) >= {digest({"x": 1}), digest({"y": 2})}
+    assert unstored(space) == []
     assert named(bundle(space)) <= {path.name for path in (bundle(space) / "objects").iterdir()}
