@@ -195,6 +195,8 @@ def test_a_build_of_the_same_begins_anew_and_says_why(space: Space, kind: str) -
     if kind != "no whole event":
         assert said in ran.err + ran.out, ran
     assert space.read("out/report/LATEST").strip() != run.name
+    again = space.run("//:report")  # it was said once
+    assert (again.code, run.name[:8] in again.out + again.err) == (0, False), again
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

@@ -165,6 +165,26 @@ def test_killed_between_the_deed_and_its_fact_it_is_told_twice_and_done_once(tmp
     assert (space.run("//:report").code, Outside.told) == (0, 2)
 
 
+DEED = """
+import os, pathlib, signal
+
+def deed(receipt):
+    if not os.path.exists("GATE"):
+        pathlib.Path("GATE").touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+    receipt.write_text("done")
+"""
+
+
+def test_a_run_that_was_killed_in_a_deed_that_asks_nobody_is_gone_on_with(space: Space, tmp_path: Path) -> None:
+    deed = "{rule: python, handler: steps.py:deed, outputs: {receipt: r.txt}, side_effects: apply_side_effect}"
+    space.write("BUILD.yaml", f"targets:\n  deed: {deed}\n")
+    space.write("steps.py", DEED.replace("GATE", str(tmp_path / "gate")))
+    assert space.run("//:deed").code == -signal.SIGKILL
+    ran = space.run("//:deed")
+    assert (ran.code, "going on with run" in ran.out) == (0, True), ran
+
+
 def test_where_the_outside_does_not_honour_the_key_it_is_done_twice(tmp_path: Path, url: str) -> None:
     """The limit: between a deed and the record of it nobody here can know that it was done."""
     space = fresh(tmp_path / "workspace", url)

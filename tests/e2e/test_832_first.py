@@ -81,6 +81,9 @@ def test_another_answer_of_the_outside_is_named_with_both_sides(report: Space) -
     journal = (report.root / "out/report" / new / "journal.jsonl").read_text().splitlines()
     event = json.loads(journal[found["new"]["event"]["seq"] - 1])["event"]["Domain"]
     assert event["payload"]["outputs"] == found["new"]["outputs"]
+    report.write("steps.py", report.read("steps.py") + "# edited\n")
+    ran = report.run("runs", "diff", new, latest(report), "--first")
+    assert '"answer 2" → "answer 3"' in ran.out and "from the same action" not in ran.out
 
 
 def test_another_action_is_named_although_it_comes_to_the_same(report: Space) -> None:
@@ -92,6 +95,7 @@ def test_another_action_is_named_although_it_comes_to_the_same(report: Space) ->
     report.write("BUILD.yaml", BUILD.replace("> /dev/null", "> /dev/zero"))
     found = first(report, old, latest(report))
     assert (found["label"], found["outputs"], found["facts"]) == ("//:page", {}, {})
+    assert found["is_same_action"] is False
     assert [row["field"] for row in found["action"]] == ["handler.source"]
 
 

@@ -103,11 +103,12 @@ def test_flushing_takes_a_tenth_of_the_time_where_it_is_slow(
     assert abs(flushed - flushes) <= 2
 
 
-def test_a_barrier_is_flushed_whenever_it_comes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["fact_recorded", "effect_intended", "child_run_spawned"])
+def test_a_barrier_is_flushed_whenever_it_comes(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     flushed: list[int] = []
     monkeypatch.setattr(Journal, "flush", lambda journal: flushed.append(journal.head) or True)
     record = begun(place)
     record.begin()
     for _ in range(3):
-        record.append([Domain("fact_recorded", {})])
+        record.append([Domain(name, {})])
     assert flushed == [1, 2, 3]
