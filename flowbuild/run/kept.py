@@ -21,6 +21,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ KEPT = 8
 """How many files a workspace keeps: four graphs, about as many as somebody goes back and forth between."""
 
 _STATE = (state.Source, state.Product, state.Held, state.Input, state.Code, state.State, state.Golden, state.Fold)
-_KNOWN = frozenset((*_STATE, state.Built, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str))
+_OTHER = (state.Built, state.SnapshotPolicy, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str)
+_KNOWN = frozenset((*_STATE, *_OTHER))
 _BY_NAME = {(one.__module__, one.__name__): one for one in _KNOWN}
 
 
@@ -124,9 +126,13 @@ class _Pickler(pickle.Pickler):
     """Takes the classes of a graph only, so that nothing is written that would not be read."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Enum) and type(obj) in _KNOWN:
+            return type(obj), (obj.value,)  # some versions of Python write a call of getattr
         if (obj if isinstance(obj, type) else type(obj)) in _KNOWN:
             return NotImplemented
-        if isinstance(obj, str):  # a path that an expression gave: nobody asks it for more than its text any more
+        if isinstance(obj, str) and not isinstance(
+            obj, Enum
+        ):  # a path that an expression gave: nobody asks it for more than its text any more
             return str, (str(obj),)
         raise pickle.PicklingError(f"{type(obj)} is no part of a graph")
 

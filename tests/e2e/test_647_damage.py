@@ -65,7 +65,7 @@ def run_of(space: Space) -> Path:
 
 
 # Tables that only save work: begun by whatever reads a BUILD.yaml.
-TABLES = (".flowbuild/memo", ".flowbuild/packages")
+TABLES = tuple(f".flowbuild/{name}" for name in ("graphs", "memo", "packages", "stamps"))
 
 
 def tree(space: Space, *, but: tuple[str, ...] = ()) -> dict[str, bytes | None]:
@@ -74,7 +74,7 @@ def tree(space: Space, *, but: tuple[str, ...] = ()) -> dict[str, bytes | None]:
     for path in space.root.rglob("*"):
         data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[path.relative_to(space.root).as_posix()] = data
-    return {name: data for name, data in found.items() if name not in but}
+    return {name: data for name, data in found.items() if not name.startswith(but)}
 
 
 def rewrite(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Space, Path], None]:
