@@ -201,6 +201,7 @@ class RunDesk:
             lambda: self._attempt(action, engine),
             self._keep,
             deadline,
+            self.attempt(state),
         )
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
