@@ -61,7 +61,7 @@ class RunIo:
 
     def scrub(self, action: Action) -> None:
         """Remove what holds the value of a secret from what is left of an action."""
-        for path in list(leaks(self.mask, Path(self._scratch(action)))):
+        for path in list(leaks(self.mask, Path(self._scratch(action)))) if self.mask else ():
             remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:
