@@ -79,6 +79,13 @@ def halves(out, context: Context):
     Path("left").write_text(T)
     context.write("session", 0.5)
 
+def buries(out):
+    for _ in range(25):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    Path("left").write_text(T)
+    raise ValueError("too deep for a path")
+
 def seals(out, io: Io):
     cookie = "-".join(["brand", "new", "cookie", "31337"])
     io.record_secret("session", {"cookie": cookie})
@@ -102,6 +109,7 @@ FAILING = (
     "hides",
     "hands_on",
     "halves",
+    "buries",
 )
 
 
