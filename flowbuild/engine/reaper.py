@@ -79,6 +79,12 @@ class Reaper:
         self._sees_all = False
         self._has_left = False
 
+    def prepare(self) -> None:
+        """Have orphans come to us, before anybody may leave one."""
+        if not self._ready:
+            self._sees_all = _prepare() and children() is not None
+            self._ready = True
+
     def start(self, start: Start) -> Child:
         """Start a program, in a session of its own, with no descriptor but the named ones."""
         try:
@@ -90,9 +96,7 @@ class Reaper:
                 raise
 
     def _start(self, start: Start) -> Child:
-        if not self._ready:
-            self._sees_all = _prepare() and children() is not None
-            self._ready = True
+        self.prepare()
         if self._pipe is None:
             self._watch()
         out, err = os.pipe(), os.pipe()

@@ -117,7 +117,9 @@ class Workers:
         request = _Asked(place.scratch, json.dumps(asked))
         captures = streams(action, io)
         if action.with_.get("inline"):
+            self._reaper.prepare()
             called = yield from _inline(action, io, asked, environment, captures)
+            called = called._replace(lingers=called.lingers or not self._reaper.is_alone)
         else:
             if self._is_clean:
                 key, worker = None, Worker(self._reaper, environment, clean.for_python(place, io, sys.path))

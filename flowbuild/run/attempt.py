@@ -35,9 +35,13 @@ def attempted(
     perform: Callable[[], Performance],
     keep: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     deadline: float | None,
+    first: int = 0,
 ) -> Performance:
-    """Perform a step as often as it may be. `keep` takes a document into the store; `deadline` is the flow's."""
-    number = 0
+    """Perform a step as often as it may be. `keep` takes a document into the store; `deadline` is the flow's.
+
+    `first` is the number of the first attempt.
+    """
+    number = first
     while True:
         outcome = yield from before(deadline, perform())
         if outcome is None:
@@ -52,10 +56,17 @@ def attempted(
         number += 1
     if outcome.error is None or not step.catches:
         return outcome
-    document = {"error": outcome.error.doc()}
-    yield Domain("step_failed", {"label": action.label, "state_id": action.state_id, "step": step.name, **document})
-    # A failure is never remembered, and neither is what stands for one.
-    return Outcome({ERROR: keep(document)}, stderr_tail=outcome.stderr_tail, log=outcome.log, remember=False)
+    said = {"error": outcome.error.doc()}
+    yield Domain("step_failed", {"label": action.label, "state_id": action.state_id, "step": step.name, **said})
+    return caught(outcome, keep)
+
+
+def caught(outcome: Outcome, keep: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Outcome:
+    """A failure that leads on: its error is the output. A failure is never remembered, nor what stands for one."""
+    if outcome.error is None:
+        return outcome
+    made = {ERROR: keep({"error": outcome.error.doc()})}
+    return Outcome(made, stderr_tail=outcome.stderr_tail, log=outcome.log, remember=False)
 
 
 def retried(

@@ -201,6 +201,7 @@ class RunDesk:
             lambda: self._attempt(action, engine),
             self._keep,
             deadline,
+            self.attempt(state),
         )
 
     def _steps(self, state: State, action: Action, perform: Callable[[], Performance]) -> Performance:
@@ -226,6 +227,8 @@ class RunDesk:
 
     def _once(self, state: State, action: Action, steps: Performance) -> Performance:
         outcome = yield from kept(state.writes, steps, self._keep) if state.writes else steps
+        if not outcome.ok and state.writes:  # for what it wrote, it may be, which no engine knows of
+            self._io.scrub(action)
         if outcome.ok or outcome.context is None:
             return outcome
         snapshot = self.contexts.failed(action.base, outcome.context)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbuild.core.action import Action, Staged
+from flowbuild.core.errors import DiskRefused
 from flowbuild.core.mask import Mask
 from flowbuild.engine.engine import Answering
 from flowbuild.engine.leak import leaks
@@ -60,8 +61,15 @@ class RunIo:
             self._pool.remove(name)
 
     def scrub(self, action: Action) -> None:
-        """Remove what holds the value of a secret from what is left of an action."""
-        for path in list(leaks(self.mask, Path(self._scratch(action)))):
+        """Remove what holds the value of a secret from what is left of an action; all where that can't be told."""
+        if not self.mask:
+            return
+        try:
+            found = list(leaks(self.mask, Path(self._scratch(action))))
+        except (OSError, DiskRefused):  # a directory that the action locked
+            self._pool.remove(_place(action))
+            return
+        for path in found:
             remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def stage(self, staged: tuple[Staged, ...], root: Path) -> None:

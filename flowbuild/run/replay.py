@@ -28,7 +28,8 @@ from flowbuild.core.retry import Retry
 from flowbuild.core.run_config import from_doc
 from flowbuild.engine.engine import Engine, Performance, Ready, Wait
 from flowbuild.engine.process import drive
-from flowbuild.run.attempt import retried
+from flowbuild.graph.step import ERROR
+from flowbuild.run.attempt import caught, retried
 from flowbuild.run.context import OUTPUT, kept, snapshot_of
 from flowbuild.run.door import Door
 from flowbuild.run.io import RunIo
@@ -74,7 +75,7 @@ class Replay:
         secrets, directory = Secrets(os.environ, run_id=story.run_id), root / ".flowbuild"
         secrets.know(_secrets(story, cas))
         config = from_doc(manifest_of(story, cas)["run_config"])
-        door = Door(
+        self._door = Door(
             cas,
             None,
             story.facts,
@@ -85,7 +86,7 @@ class Replay:
         )
         self._attempts = config.retry.attempts
         self._secrets = secrets
-        self._io = RunIo(root, search_path, cas, directory, door)
+        self._io = RunIo(root, search_path, cas, directory, self._door)
 
     def run(self) -> Iterator[Verdict]:
         """Every state, in the order in which the run entered them."""
@@ -112,6 +113,9 @@ class Replay:
         """What an action comes to now, or why it can't be performed here."""
         if doc["with"].get("stage") is False:
             return Verdict(told, Found.ABSENT, "it ran in place, where its inputs were is not recorded")
+        if not self._is_ours(doc):
+            why = f"the bundle does not hold what performs {doc['step_kind']}"
+            return Verdict(told, Found.ABSENT, why)
         missing = [name for name, sha in inputs(doc) if not self._cas.intact(sha)]
         if missing:
             return Verdict(told, Found.ABSENT, f"the bundle does not hold {', '.join(missing)}")
@@ -121,6 +125,7 @@ class Replay:
         writes = doc["with"]["writes"] if OUTPUT in told.outputs and OUTPUT not in doc["outputs"] else None
 
         def perform() -> Performance:
+            self._door.begin(action)
             steps = self._secrets.performed(action, self._engine, self._io)
             return steps if writes is None else kept(writes, steps, self._keep)
 
@@ -128,7 +133,13 @@ class Replay:
         outcome = drive(_waits(retried(retry, action, perform)))
         if outcome.error is not None and outcome.error.code == "secret_missing":
             return Verdict(told, Found.ABSENT, outcome.error.message)
-        return outcome
+        return caught(outcome, self._keep) if ERROR in told.outputs else outcome
+
+    def _is_ours(self, doc: Mapping[str, Any]) -> bool:
+        """Whether the engine can perform an action by its document, which doesn't name the handler of a step."""
+        ours, kind = self._engine.capabilities, doc["step_kind"]
+        is_own = "handler" in doc and kind != "python"
+        return doc["engine"]["name"] == ours.name and kind in ours.step_kinds and not is_own
 
     def _each(self, told: Told, doc: Mapping[str, Any]) -> Verdict:
         """A fan-out: its children performed again, and joined. Of one that failed, the children that failed."""

@@ -95,7 +95,7 @@ class ScratchPool:
 
 
 def _look(directory: str) -> _Look:
-    """What an action could have changed of a directory. Attributes are only told apart where the system lists them."""
+    """What an action could have changed of a directory."""
     found = os.lstat(directory)
     names = os.listxattr(directory, follow_symlinks=False)
     attributes = tuple([(name, os.getxattr(directory, name)) for name in names])

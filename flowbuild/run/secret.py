@@ -81,12 +81,12 @@ class Secrets:
             return Outcome(error=refused)
         is_whole = False
         try:
-            outcome = yield from engine.perform(action, io)
+            outcome = self.redacted(action, (yield from engine.perform(action, io)))
             is_whole = outcome.ok
         finally:
-            if not is_whole and self.mask:
+            if not is_whole:
                 io.scrub(action)
-        return self.redacted(action, outcome)
+        return outcome
 
     def redacted(self, action: Action, outcome: Outcome) -> Outcome:
         """An outcome without secrets: those known, and texts that look like some unless its target is excused."""

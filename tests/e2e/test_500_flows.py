@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from flowbuild.run.story import story
+from flowbuild.store.journal import read
 from flowbuild.testing import Ran, Space
 
 MONITOR = """
@@ -154,6 +156,43 @@ def test_a_step_is_tried_again_as_often_as_it_says(plant: Space) -> None:
     attempts = [one["Kernel"]["StateEntered"]["attempt"] for one in events if "StateEntered" in one.get("Kernel", {})]
     assert attempts[:3] == [0, 1, 2]
     assert sum("StateFailed" in one.get("Kernel", {}) for one in events) == 2
+
+
+KILLED = """
+import os, signal, time
+from pathlib import Path
+
+def step(place):
+    with Path(place).open("a+") as count:
+        count.write("x")
+        tries = count.tell()
+    if tries == 1:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    if tries == 2:
+        raise ValueError("busy")
+    return {}
+
+def ask(o, io):
+    o.write_text(str(io.now_millis()))
+"""
+
+
+def test_a_step_that_a_kill_cut_off_counts_on(plant: Space) -> None:
+    steps = f"try: {{type: own.step, with: {{place: '{plant.root / 'count'}'}}, retry: {{max: 2}}}}"
+    flow(plant, steps, handlers=KILLED)
+    more = """
+      ask: {rule: python, handler: "steps.py:ask", outputs: {o: o.txt}}
+      report: {rule: run, targets: [":ask", ":f"]}
+    """
+    text = plant.read("plant/BUILD.yaml").replace("own.other: steps.py:other", "").replace(", }", "}")
+    plant.write("plant/BUILD.yaml", text + "".join(f"  {line.strip()}\n" for line in more.strip().splitlines()))
+    assert plant.run("//plant:report", "-j1").code == -signal.SIGKILL
+    ran = plant.run("//plant:report", "-j1")
+    assert ran.code == 0 and "going on with run" in ran.out, ran
+    (journal,) = plant.root.glob("out/plant/report/*/journal.jsonl")
+    told = story(read(journal))  # one that contradicts itself tells none
+    assert [one.attempt for one in told.states.values() if one.state_id.endswith(".try")] == [2]
 
 
 def test_a_step_is_tried_no_more_often_than_it_says(plant: Space) -> None:

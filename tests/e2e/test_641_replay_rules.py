@@ -179,6 +179,54 @@ def test_a_replay_makes_as_many_attempts_as_the_run(space: Space, tmp_path: Path
     assert (ran.code, "1 equal" in ran.out, count.read_text()) == (0, True, "xxxx"), ran
 
 
+def test_a_later_attempt_of_a_replay_may_ask_in_other_words_too(space: Space, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    space.write("BUILD.yaml", ONE.replace("outputs:", "retry: {attempts: 2}, outputs:"))
+    space.write(
+        "h.py",
+        f"""
+        from flowbuild.io import HandlerFailed
+
+        def a(o, io):
+            with open({str(count)!r}, "a+") as file:
+                file.write("x")
+                first = file.tell() % 2
+            said = io.call("env", {{"name": "LANG" if first else "LC_ALL"}}, fact_key="k").response
+            if first:
+                raise HandlerFailed("busy", retryable=True)
+            o.write_text(str(said))
+        """,
+    )
+    assert space.run("//:report").code == 0
+    ran = space.run("runs", "replay", "//:report")
+    assert (ran.code, "1 equal" in ran.out, count.read_text()) == (0, True, "xxxx"), ran
+
+
+FLOW = """
+targets:
+  f:
+    rule: flow
+    handlers: {own.step: "h.py:step", task: "h.py:step"}
+    inputs: {k: {type: string, default: "2"}}
+    steps:
+      which: {type: switch, key: $input.k, cases: {"1": own}, on_failure: own}
+      own: {type: own.step, with: {}, next: named}
+      named: {type: task, with: {}, next: done}
+      done: {type: finish}
+  report: {rule: run, targets: [":f"]}
+"""
+
+
+def test_a_flow_is_replayed_but_for_what_its_own_handlers_did(space: Space) -> None:
+    """The error of a step that leads on is an output like any other; of a handler the bundle does not tell the place."""
+    space.write("BUILD.yaml", FLOW)
+    space.write("h.py", "def step():\n    return {}\n")
+    assert space.run("//:report").code == 0
+    ran = space.run("runs", "replay", "//:report")
+    assert (ran.code, "3 equal, 2 absent" in ran.out) == (1, True), ran
+    assert "absent   //:f  the bundle does not hold what performs own.step" in ran.out
+
+
 @pytest.mark.parametrize("snapshot", [b"7", b"[]", b"{}", b'{"k":2}'])
 def test_a_snapshot_that_does_not_say_what_was_read_is_damage(tmp_path: Path, snapshot: bytes) -> None:
     cas = Cas(tmp_path)

@@ -71,7 +71,20 @@ def hides(out):
 
 def hands_on(out, context: Context):
     out.write_text("made\\n")
+    Path("left").write_text(T)
     context.write("session", {"cookie": T})
+
+def halves(out, context: Context):
+    out.write_text("made\\n")
+    Path("left").write_text(T)
+    context.write("session", 0.5)
+
+def buries(out):
+    for _ in range(25):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    Path("left").write_text(T)
+    raise ValueError("too deep for a path")
 
 def seals(out, io: Io):
     cookie = "-".join(["brand", "new", "cookie", "31337"])
@@ -95,6 +108,8 @@ FAILING = (
     "writes",
     "hides",
     "hands_on",
+    "halves",
+    "buries",
 )
 
 
@@ -113,7 +128,8 @@ def planted(space: Space) -> Space:
         }
         for name, path in names.items()
     }
-    targets["hands_on"]["writes"] = ["session"]
+    for name in ("hands_on", "halves"):
+        targets[name]["writes"] = ["session"]
     shell = {"rule": "exec", "secrets": ["TOKEN"], "outputs": {"o": "shell"}}
     targets["shell"] = {**shell, "script": 'echo "$TOKEN"; echo "$TOKEN" | base64 -w 7 >&2; env > dump; exit 4'}
     targets["traced"] = {**shell, "script": 'set -x; : "$TOKEN" > ${{ outputs.o }}', "outputs": {"o": "traced"}}

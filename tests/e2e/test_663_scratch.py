@@ -39,8 +39,8 @@ def spoils(source, o):
 
 def daemon(source, o):
     script = "import os, time\\nif os.fork(): os._exit(0)\\nos.setsid()\\nif os.fork(): os._exit(0)\\n"
-    subprocess.run([sys.executable, "-c", script + WAIT], check=True)
-    o.write_text("left")
+    script += "print(os.getpid(), flush=True)\\nos.close(1)\\n"
+    o.write_text(subprocess.run([sys.executable, "-c", script + WAIT], check=True, stdout=-1, text=True).stdout)
 
 def child(source, o):
     o.write_text(str(subprocess.Popen([sys.executable, "-c", "import time\\n" + WAIT]).pid))
@@ -110,6 +110,5 @@ def test_a_directory_serves_again(space: Space, road: str) -> None:
 def test_who_was_left_behind_does_not_reach_the_next(space: Space, road: str, left: str) -> None:
     build(space, road, left, "sees")
     assert "late" not in output(space, 1)
-    if left == "child":
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(output(space, 0)), 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(output(space, 0)), 0)

@@ -78,6 +78,13 @@ def test_it_is_tried_as_often_as_it_says(retry_max: int, left: int) -> None:
     assert sum(isinstance(event, StateFailed) for event in seen) == retry_max
 
 
+def test_a_step_counts_on_from_the_attempt_that_was_killed() -> None:
+    work = Work(*[Outcome(error=BAD)] * 4)
+    _, seen = pumped(attempted(Step("x", retry_max=3), ACTION, work, keep, None, first=2))
+    assert [event.attempt for event in seen if isinstance(event, StateEntered)] == [3]
+    assert len(work.left) == 2
+
+
 def test_an_attempt_is_closed_before_the_next_is_entered() -> None:
     _, seen = run(Step("x", retry_max=1), Work(Outcome(error=BAD), Outcome()))
     kinds = [event.name if isinstance(event, Domain) else type(event).__name__ for event in seen]
