@@ -229,6 +229,7 @@ class Wood:
     def path(self, *entries: str) -> None:
         rest = [one for one in sys.path if not one.startswith(str(self.base))]
         self.monkeypatch.setattr(sys, "path", [*entries, *rest])
+        self.monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entries))
 
     @staticmethod
     def write(place: Path, text: str) -> None:
