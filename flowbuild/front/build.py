@@ -43,7 +43,6 @@ from flowbuild.load.catalog import Catalog
 from flowbuild.load.workspace import find_root
 from flowbuild.run.channel import resolve
 from flowbuild.run.explain import Verdict
-from flowbuild.run.looks import Looks
 from flowbuild.run.manifest import Asked
 from flowbuild.run.policy import Policy
 from flowbuild.run.remark import remarks
@@ -75,7 +74,7 @@ class Build:
         self.workspace = self.session.workspace
         open_steps(self.session, self.start, request)
         self.experiment = Experiment(self.session, request.only_profile, request.only_scenario)
-        looks = Looks(self.workspace.root, self.session.seen, self.session.stamps, self.session.distributions)
+        looks = self.session.looks()
         self.catalog = Catalog(self.workspace, looks, self.session.parsed, looks)
         self._lowering = Lowering(self.session.graphs, self.catalog, looks, request, self.package)
         self._compared = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 from functools import cached_property
+from typing import Any
 
 from flowbuild.core.label import Label, Pattern, parse_pattern
 from flowbuild.front.arguments import Request
@@ -70,10 +71,16 @@ class Lowering:
     def _targets(self, labels: list[Label]) -> str:
         """All that the graph of some targets depends on beside what is read for it."""
         sets = [(label and str(label), name, text) for label, name, text in self._settings]
-        return json.dumps([str(self._catalog.workspace.root), list(map(str, labels)), sets])
+        return json.dumps([*self._where, list(map(str, labels)), sets])
 
     @property
     def _asked(self) -> str:
         """All that the targets of a request depend on, and their graph."""
-        request, root = self._request, str(self._catalog.workspace.root)
-        return json.dumps([root, self._package, request.command == "test", request.patterns, request.sets])
+        request = self._request
+        return json.dumps([*self._where, self._package, request.command == "test", request.patterns, request.sets])
+
+    @property
+    def _where(self) -> list[Any]:
+        """The workspace, and what it leaves out: where its cache is, HOME may decide."""
+        workspace = self._catalog.workspace
+        return [str(workspace.root), workspace.config.ignore]

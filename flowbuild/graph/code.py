@@ -65,8 +65,11 @@ def _module(scope: Scope, file: File) -> Module:
 
 def _read(scope: Scope, path: str, attribute: str) -> str:
     scope.catalog.seen.file(path)
+    place = scope.catalog.workspace.root / path
+    if place.is_fifo():  # opening it would wait for its writer
+        raise scope.fault(BadPath(f"{path} is not a file"), attribute)
     try:
-        return (scope.catalog.workspace.root / path).read_text(encoding="utf-8")
+        return place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"can't be read: {error.strerror}"
         raise scope.fault(BadPath(f"{path} {why}"), attribute) from None

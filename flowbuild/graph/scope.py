@@ -103,6 +103,8 @@ class Scope:
             problem = "is a directory, and a file is needed here" if is_directory else "is not there"
             remedy = 'write {glob: "' + path.rstrip("/").rpartition("/")[2] + '/**"}' if is_directory else ""
             raise self.fault(BadPath(f"{path} {problem}", remedy=remedy), *pointer)
+        if not self.may_miss:
+            self.catalog.seen.source(path)
         return File(Source(path), self.package)
 
     def _flat(self, values: Sequence[Any], pointer: tuple[str | int, ...]) -> list[File]:

@@ -142,8 +142,12 @@ class _Walk:
         return self.exclude.matches(inside + slash)
 
     def _is_file(self, path: str, entry: os.DirEntry[str]) -> bool:
-        if not entry.is_file() or entry.name == BUILD_FILE:
-            return False  # a link to nothing, as editors leave for locks, is no file either
+        if entry.name == BUILD_FILE:
+            return False
+        if not (os.path.isfile(entry) if entry.is_symlink() else entry.is_file()):
+            if not os.path.exists(entry):  # a link to nothing yet, as editors leave for locks
+                self.visited(path)
+            return False
         inside = path[len(self.package) + 1 :] if self.package else path
         if inside.startswith("-"):
             raise BadPath(f"the file {path!r} begins with '-', like an option of a command", remedy="rename it")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -140,7 +141,9 @@ def tree(source: str, path: str) -> ast.Module | FlowError:
 # Thousands of targets may have one handler file: it is read as Python once.
 @lru_cache(maxsize=256)
 def _parsed(source: str) -> ast.Module:
-    return ast.parse(source)
+    with warnings.catch_warnings():  # whether it is Python is not for -W to say
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 @lru_cache(maxsize=256)

@@ -106,7 +106,10 @@ def load_rules(
 
 def load_rule(file: RuleFile, cache: ParsedFiles | None = None) -> Rule:
     """The rule that one file says."""
-    parsed = parse_file(file.path, file.shown, cache)
+    try:
+        parsed = parse_file(file.path, file.shown, cache)
+    except FileNotFoundError:
+        raise BadRule(f"{file.shown} is a link to nothing", remedy="remove it, or mend it") from None
     reading = _Reading(file.path.name.removesuffix(RULE_SUFFIX))
     rule = reading.rule(parsed, file.shown)
     raise_found(reading.to.findings, file.path, file.shown)

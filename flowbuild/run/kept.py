@@ -7,9 +7,9 @@ One that holds something else than plain values and the classes below, such as a
 A graph lies under the targets that it is of, so that whoever goes on with a run finds that of the patterns which began
 it. Patterns lead to the very graph that was made for them: one of the same targets, asked for by name, looked at less.
 
-Shapes:  each file is a line of version and checksum, then values in marshal's form. .flowbuild/graphs/<XXH3 of the
-         targets>: the looks, and a pickle of labels and graph. <XXH3 of the request>: the targets, and the first line
-         of their graph. What does not fit is no graph: it is derived.
+Shapes:  each file is a line of version and checksum, then values in marshal's form, first what its name is the XXH3 of.
+         .flowbuild/graphs/<XXH3 of the targets>: the looks, and a pickle of labels and graph. <XXH3 of the request>:
+         the targets, and the first line of their graph. What does not fit is no graph: it is derived.
 Errors:  none.
 """
 
@@ -37,15 +37,22 @@ from flowbuild.load.source import no_collection
 from flowbuild.load.workspace import builtin_rules
 from flowbuild.run.looks import Looks
 from flowbuild.store.files import atomic_write, ensure_directory
+from flowbuild.store.refusal import refused
 from flowbuild.version import __version__
 
 KEPT = 8
 """How many files a workspace keeps: four graphs, about as many as somebody goes back and forth between."""
 
 _STATE = (state.Source, state.Product, state.Held, state.Input, state.Code, state.State, state.Golden, state.Fold)
-_OTHER = (state.Built, state.SnapshotPolicy, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str)
+_OTHER = (state.Built, state.SnapshotPolicy, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry)
 _KNOWN = frozenset((*_STATE, *_OTHER))
-_BY_NAME = {(one.__module__, one.__name__): one for one in _KNOWN}
+_BY_NAME: dict[tuple[str, str], Any] = {(one.__module__, one.__name__): one for one in _KNOWN}
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
+    pickle.UnpicklingError,
+)
 
 
 class Lowered(NamedTuple):
@@ -65,7 +72,7 @@ class KeptGraphs:
     def get(self, looks: Looks, labels: str | None, request: str) -> Lowered | None:
         """The graph of a request, if there is one that still stands. `labels` are the targets that it asks for, where
         it names each."""
-        with suppress(OSError, ValueError, EOFError, TypeError, LookupError, AttributeError, pickle.UnpicklingError):
+        with suppress(*_UNREADABLE):
             made = None
             if labels is None:
                 labels, made = self._read(request)[1]
@@ -86,8 +93,8 @@ class KeptGraphs:
                 _Pickler(into, pickle.HIGHEST_PROTOCOL).dump(tuple(lowered))
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
             return
-        made = _sealed((doc, into.getvalue()))
-        self._unsaved[self._place(request)] = _sealed((labels, made.partition(b"\n")[0]))
+        made = _sealed((labels, doc, into.getvalue()))
+        self._unsaved[self._place(request)] = _sealed((request, labels, made.partition(b"\n")[0]))
         self._unsaved[self._place(labels)] = made
 
     def save(self) -> None:
@@ -96,21 +103,26 @@ class KeptGraphs:
             place, data = self._unsaved.popitem()
             ensure_directory(self._directory)
             atomic_write(place, data)
-            for old in self._all()[KEPT:]:
-                old.unlink(missing_ok=True)
+            with refused(self._directory):
+                for old in self._all()[KEPT:]:
+                    old.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Forget every graph."""
         self._unsaved.clear()
-        for one in self._all():
-            one.unlink(missing_ok=True)
+        with refused(self._directory):
+            for one in self._all():
+                one.unlink(missing_ok=True)
 
     def _read(self, name: str) -> tuple[bytes, Any]:
-        """The first line of a file, and what follows. One that is not what was written is a ValueError."""
+        """The first line of a file, and what follows. One that is not what was written there is a ValueError."""
         head, _, body = self._place(name).read_bytes().partition(b"\n")
         if head != _head(body):
             raise ValueError(name)
-        return head, marshal.loads(body)
+        whose, *values = marshal.loads(body)
+        if whose != name:
+            raise ValueError(name)
+        return head, values
 
     def _place(self, name: str) -> Path:
         return self._directory / xxhash.xxh3_128_hexdigest(name.encode("utf-8", "surrogatepass"))
@@ -119,7 +131,8 @@ class KeptGraphs:
         """The newest first."""
         if not self._directory.is_dir():
             return []
-        return sorted(self._directory.iterdir(), key=lambda one: -one.stat().st_mtime_ns)
+        times = {one: _written_ns(one) for one in self._directory.iterdir()}
+        return sorted(times, key=lambda one: -times[one])
 
 
 class _Pickler(pickle.Pickler):
@@ -128,12 +141,10 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Enum) and type(obj) in _KNOWN:
             return type(obj), (obj.value,)  # some versions of Python write a call of getattr
-        if (obj if isinstance(obj, type) else type(obj)) in _KNOWN:
+        if obj is _text or (obj if isinstance(obj, type) else type(obj)) in _KNOWN:
             return NotImplemented
-        if isinstance(obj, str) and not isinstance(
-            obj, Enum
-        ):  # a path that an expression gave: nobody asks it for more than its text any more
-            return str, (str(obj),)
+        if isinstance(obj, str) and not isinstance(obj, Enum):
+            return _text, (str(obj),)  # a path that an expression gave: nobody asks it for more than its text any more
         raise pickle.PicklingError(f"{type(obj)} is no part of a graph")
 
 
@@ -142,6 +153,21 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         return _BY_NAME[module, name]
+
+
+def _text(value: str) -> str:
+    """The text itself. `str` would look up a codec, by any name."""
+    return value
+
+
+_BY_NAME[__name__, _text.__name__] = _text
+
+
+def _written_ns(path: Path) -> int:
+    """When a file was written; of one that another build removed meanwhile, long ago."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0
 
 
 def _sources(graph: StateGraph) -> Iterator[str]:
@@ -162,7 +188,7 @@ def _sealed(values: Any) -> bytes:
 
 
 def _head(body: bytes) -> bytes:
-    return f"flowbuild graph 1 {_maker()} {xxhash.xxh3_64_hexdigest(body)}".encode()
+    return f"flowbuild graph 2 {_maker()} {xxhash.xxh3_64_hexdigest(body)}".encode()
 
 
 @cache

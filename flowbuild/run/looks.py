@@ -2,6 +2,7 @@
 
 Knows nothing of graphs. `Looks` stands between the catalog and whoever else is told what it reads. It notes each file
 by its digest, each file that was not there, the names in each directory, and which imports are of something installed.
+What a kept `doc` says is no look of its own: what is lowered anew looks for itself.
 
 Shapes:  `doc` is plain values, as marshal takes them. Paths are from the workspace's root, or absolute.
 Errors:  none. What can't be looked at is not what it was.
@@ -10,7 +11,7 @@ Errors:  none. What can't be looked at is not what it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +28,21 @@ Doc = dict[str, Any]
 
 
 class Looks:
-    """The looks of one session. All are told to `seen` too, those that are only taken over from a `doc` as well."""
+    """The looks of one session. All are told to `seen` too, those that are only taken over from a `doc` as well.
 
-    def __init__(self, root: Path, seen: SeenRows, stamps: Stamps, distributions: Distributions) -> None:
+    `read` are files that were read before, with the digest of what they said then.
+    """
+
+    def __init__(
+        self, root: Path, seen: SeenRows, stamps: Stamps, distributions: Distributions, read: Mapping[str, str]
+    ) -> None:
         self._root = root
         self._seen = seen
         self._stamps = stamps
         self._distributions = distributions
-        self._files: dict[str, str | None] = {}
-        self._absent: dict[str, None] = {}
+        self._files: dict[str, str | None] = {**read}
+        self._absent: dict[str, bool] = {}
+        self._named: dict[str, None] = {}
         self._directories: dict[str, tuple[list[str], frozenset[str]] | None] = {}
         self._imports: dict[str, bool] = {}
 
@@ -48,8 +55,12 @@ class Looks:
     def absent(self, path: str) -> None:
         """A file that was looked for, and is not there."""
         if path not in self._absent:
-            self._absent[path] = None
+            self._absent[path] = os.path.lexists(os.path.join(self._root, path))  # a link to nothing
             self._seen.absent(path)
+
+    def source(self, path: str) -> None:
+        """A file that a target names: it is there."""
+        self._named[path] = None
 
     def directory(self, path: str) -> None:
         """A directory that is about to be listed."""
@@ -65,44 +76,61 @@ class Looks:
         return found
 
     def doc(self, sources: Iterable[str], modules: Iterable[str]) -> Doc:
-        """All of it, with files of which only that they are there was asked, and modules that were looked for."""
+        """All of it, with files of which only that they are there was asked, and modules that were looked for.
+
+        A file that a target names and no state takes is told to `seen` here: nobody binds it.
+        """
+        taken = dict.fromkeys(sources)
+        named = [path for path in self._named if path not in taken]
+        for path in named:
+            self._seen.source(path)
         return {
             "files": self._files,
             "places": {path: self._real(path) for path in {os.path.dirname(path) for path in self._files}},
-            "absent": list(self._absent),
+            "absent": self._absent,
             "directories": self._directories,
             "imports": self._imports,
-            "sources": list(dict.fromkeys(sources)),
+            "sources": list(taken),
+            "named": named,
             "modules": {name: self._module(name) for name in dict.fromkeys(modules)},
         }
 
     def take(self, doc: Doc) -> bool:
-        """Whether every look would be the same today. If so, they count as looks of this session."""
-        if any(map(self._is_there, doc["absent"])) or not all(map(self._is_there, doc["files"])):
+        """Whether every look would be the same today. If so, `seen` is told of them."""
+        there = (*doc["files"], *doc["directories"], *doc["named"])
+        if any(map(self._is_there, doc["absent"])) or not all(map(self._is_there, there)):
             return False  # before anything is told: telling of such a file spoils the null table
+        if any(doc["files"].get(path, digest) != digest for path, digest in self._files.items()):
+            return False
         for path in doc["files"]:
-            self.file(path)
+            self._seen.file(path)
+        for path in doc["named"]:
+            self._seen.source(path)
         for path in doc["absent"]:
-            self.absent(path)
+            self._seen.absent(path)
         for path in doc["directories"]:
-            self.directory(path)
+            self._seen.directory(path)
         return self.stand(doc)
 
     def stand(self, doc: Doc) -> bool:
         """Whether every look would be the same now."""
         root = os.fspath(self._root)
         return (
-            not any(map(self._is_there, doc["absent"]))
+            all(self._is_absent(path, is_link) for path, is_link in doc["absent"].items())
             and all(digest is not None and self._digest(path) == digest for path, digest in doc["files"].items())
             and all(self._real(path) == place for path, place in doc["places"].items())
             and all(row is not None and self._names(p, row[1]) == row[0] for p, row in doc["directories"].items())
-            and all(os.path.isfile(f"{root}/{path}") for path in doc["sources"])
+            and all(os.path.isfile(f"{root}/{path}") for path in (*doc["sources"], *doc["named"]))
             and all(self._module(name) == place for name, place in doc["modules"].items())
-            and all(self.is_installed(name) is found for name, found in doc["imports"].items())
+            and all(self._distributions.is_installed(name) is found for name, found in doc["imports"].items())
         )
 
     def _is_there(self, path: str) -> bool:
         return os.path.exists(os.path.join(self._root, path))
+
+    def _is_absent(self, path: str, is_link: bool) -> bool:
+        place = os.path.join(self._root, path)
+        return os.path.lexists(place) is is_link and not (is_link and os.path.exists(place))
 
     def _digest(self, path: str) -> str | None:
         try:
@@ -115,10 +143,18 @@ class Looks:
         return os.path.realpath(os.path.join(self._root, path))
 
     def _names(self, path: str, hidden: frozenset[str]) -> list[str] | None:
+        """As `listing` has them. Of a link to a file also where it really leads: another may stand on its way."""
+        place = os.path.join(self._root, path)
         try:
-            return listing(os.path.join(self._root, path), hidden)
+            names = listing(place, hidden)
         except OSError:
             return None
+        return [self._led(place, one) if "/" in one[:-1] else one for one in names]
+
+    @staticmethod
+    def _led(directory: str, name: str) -> str:
+        place = os.path.join(directory, name.partition("/")[0])
+        return f"{name} {os.path.realpath(place)}" if os.path.isfile(place) else name
 
     @staticmethod
     def _module(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import xxhash
 
 from flowbuild.core.canonical import Digest
+from flowbuild.core.errors import FlowError
 from flowbuild.load.document import Parsed
 from flowbuild.store.files import atomic_write, ensure_directory
 from flowbuild.store.stamps import Stamps
@@ -39,9 +40,12 @@ class ParsedTable:
 
     def get(self, path: str) -> Parsed | None:
         row = self._rows.get(path)
-        if row is None or self._stamps.digest(Path(path))[0] != row[0]:
-            return None
-        return Parsed(row[1], Digest(row[0]))
+        try:
+            if row is not None and self._stamps.digest(Path(path))[0] == row[0]:
+                return Parsed(row[1], Digest(row[0]))
+        except FlowError:  # whoever reads it says what it is now
+            pass
+        return None
 
     def put(self, path: str, parsed: Parsed) -> None:
         self._rows[path] = (parsed.digest, parsed.doc)

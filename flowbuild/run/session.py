@@ -20,6 +20,7 @@ from flowbuild.engine.engine import Engine
 from flowbuild.engine.python import PythonEngine
 from flowbuild.engine.reaper import Reaper
 from flowbuild.load.distributions import Distributions
+from flowbuild.load.glob import WORKSPACE_FILE
 from flowbuild.load.ignore import Ignore
 from flowbuild.load.path import RESERVED
 from flowbuild.load.workspace import bare_workspace, open_workspace
@@ -28,6 +29,7 @@ from flowbuild.run.checkouts import checkouts, register
 from flowbuild.run.facts import HostFacts
 from flowbuild.run.kept import KeptGraphs
 from flowbuild.run.last import LastTable
+from flowbuild.run.looks import Looks
 from flowbuild.run.parsed import ParsedTable
 from flowbuild.run.signals import Signals
 from flowbuild.store.cas import Cas
@@ -60,6 +62,9 @@ class SeenRows:
         if ("file", path) not in self._told:
             self._told.add(("file", path))
             self.rows.file(os.path.join(self.root, path))
+
+    def source(self, path: str) -> None:
+        self.file(path)
 
     def absent(self, path: str) -> None:
         self.rows.absent(os.path.join(self.root, path))
@@ -168,6 +173,11 @@ class Session:
         for table in tables if self._saves else ():
             with suppress(DiskRefused):  # derived: a full or read-only disk costs the next command time
                 table.save()
+
+    def looks(self) -> Looks:
+        """What this session looks at for a graph. The settings were read when it was opened."""
+        read = {WORKSPACE_FILE: self.workspace.config.digest}
+        return Looks(self.workspace.root, self.seen, self.stamps, self.distributions, read)
 
     def run_directory(self, run_id: str) -> Path:
         """Where a run keeps its stage and logs, and its journal if it commits no bundle."""

@@ -125,7 +125,8 @@ def _lists_the_same(
 
 
 def listing(path: str, ignored: "Collection[str]") -> list[str]:
-    """The names in a directory, sorted: `name`, `name/` for a directory, `name/target` for a symbolic link."""
+    """The names in a directory, sorted: `name`, `name/` for a directory, `name/target` for a symbolic link, `name//`
+    for what is none of these and no file."""
     with os.scandir(path) as entries:
         return sorted(_marked(entry) for entry in entries if entry.name not in ignored)
 
@@ -133,7 +134,9 @@ def listing(path: str, ignored: "Collection[str]") -> list[str]:
 def _marked(entry: "os.DirEntry[str]") -> str:
     if entry.is_symlink():
         return f"{entry.name}/{os.readlink(entry.path)}"
-    return f"{entry.name}/" if entry.is_dir() else entry.name
+    if entry.is_dir():
+        return f"{entry.name}/"
+    return entry.name if entry.is_file() else f"{entry.name}//"
 
 
 def tally(top: int, row: "Callable[[os.stat_result], object]", directory: bytes, names: bytes) -> int:

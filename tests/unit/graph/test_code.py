@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -78,3 +79,11 @@ def test_what_is_wrong_has_a_place(
     errors = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
     assert any(isinstance(error, kind) and message in str(error) for error in errors), errors
     assert all(isinstance(error, FlowError) and error.location is not None for error in errors)
+
+
+def test_a_pipe_is_no_handler(workshop: Workshop) -> None:
+    code(workshop)
+    workshop.remove("p/h.py")
+    os.mkfifo(workshop.root / "p/h.py")
+    with pytest.raises((FlowError, ExceptionGroup), match="not a file|sub-exception"):
+        lowered(workshop, "//p:t")

@@ -169,3 +169,10 @@ def test_odd_globs_find_nothing_soon(root: Path, find: Find, glob: str) -> None:
     start = time.process_time()
     assert find(glob) == []
     assert time.process_time() - start < 1
+
+
+def test_a_link_to_nothing_is_told(root: Path, find: Find, visits: list[str]) -> None:
+    (root / "p/nothing.lnk").symlink_to("not-there")
+    (root / "p/circle.lnk").symlink_to("circle.lnk")
+    assert find("*.lnk") == []
+    assert {"p/nothing.lnk", "p/circle.lnk"} <= {*visits}

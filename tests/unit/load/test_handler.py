@@ -102,3 +102,7 @@ def test_a_fault_of_syntax_has_its_place() -> None:
 def test_a_handler_asks_for_what_it_names() -> None:
     assert check("def f(a, io, *, emit): ...", "words/top.py", "f", ["a"]) == Checked([], ("emit", "io"))
     assert check("def f(a): ...", "words/top.py", "f", ["a"]).doors == ()
+
+
+def test_a_warning_of_pythons_is_no_fault() -> None:  # in these tests a warning is an error, as with `python -W error`
+    assert check("def f(): return '\\d'  # once\n", "top.py", "f", []).faults == []

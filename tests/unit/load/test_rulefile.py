@@ -195,9 +195,11 @@ def test_faults_of_every_rule_file_come_at_once(loading: Loading) -> None:
     loading.write("rules/one.rule.yaml", "rule: two\nx: 1\nlower: a:b\n")
     loading.write("rules/two.rule.yaml", "rule: !x two\n")
     loading.write("rules/exec.rule.yaml", "rule: exec\nlower: a:b\n")
+    (loading.root / "rules/gone.rule.yaml").symlink_to("nowhere")
     found = loading.faults(lambda: load_rules(loading.open(), lambda directory: None))
     assert [line.split(": ")[0] for line in found] == [
-        "rules/exec.rule.yaml", "rules/one.rule.yaml:1:7", "rules/one.rule.yaml:2:1", "rules/two.rule.yaml:1:7",
+        "rules/exec.rule.yaml", "rules/gone.rule.yaml is a link to nothing; remove it, or mend it",
+        "rules/one.rule.yaml:1:7", "rules/one.rule.yaml:2:1", "rules/two.rule.yaml:1:7",
     ]  # fmt: skip
 
 

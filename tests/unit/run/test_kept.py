@@ -16,6 +16,7 @@ from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.errors import Faults, FlowError, SecretsDetected
 from flowbuild.run import kept
 from flowbuild.run.kept import KEPT, Lowered
+from flowbuild.run.session import Session
 from flowbuild.testing import ScriptedEngine
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -29,8 +30,16 @@ states:
     with: {content: "${{ attr.text }}${{ attr.text }}"}
     outputs: {said: said.txt}
 """
+TOLD = """
+rule: told
+attributes: {text: {type: file, required: true}}
+outputs: {}
+states:
+  note: {kind: write, with: {content: "${{ attr.text }}"}, outputs: {said: said.txt}}
+"""
 MORE = """
 targets:
+  told: {rule: told, text: told.txt}
   noted: {rule: twice, text: ab}
   handled:
     rule: python
@@ -43,6 +52,7 @@ targets:
     outputs: {said: said.txt}
   golden: {rule: golden, actual: //more:noted, expected: golden.txt}
 """
+LINKS = "targets: {linked: {rule: filegroup, files: {glob: '*'}}}\n"
 SECRET = """
 targets:
   told:
@@ -54,8 +64,8 @@ targets:
 
 
 EVERYTHING = ("//...",)
-NAMED = ("//more:handled", "//more:copied", "//more:golden", "//words:top")
-"""For these no directory is listed but by a glob."""
+NAMED = ("//more:handled", "//more:copied", "//more:golden", "//more:told", "//links:linked", "//words:top")
+"""For these no directory is listed but by a glob, and that of the rules."""
 
 
 @pytest.fixture
@@ -64,7 +74,14 @@ def space(workshop: Workshop) -> Workshop:
     workshop.words()
     workshop.write("rules/twice.rule.yaml", RULE)
     workshop.write("more/BUILD.yaml", MORE)
+    workshop.write("rules/told.rule.yaml", TOLD)
     workshop.write("more/plain.txt", "")
+    workshop.write("more/told.txt", "")
+    workshop.write("links/BUILD.yaml", LINKS)
+    (workshop.root / "links/led").symlink_to("../apart/led")
+    (workshop.root / "links/late").symlink_to("../apart/late")
+    os.mkfifo(workshop.root / "links/pipe")
+    workshop.write("apart/led", "")
     workshop.write("more/h.py", "import helper_that_may_be\n\ndef shout(said):\n    said.write_text('a')\n")
     for request in (EVERYTHING, NAMED):
         assert read(workshop, *request, is_kept=False)
@@ -125,6 +142,18 @@ def link(space: Workshop) -> None:
     (space.root / "more").symlink_to(space.root.parent / "elsewhere")
 
 
+def pipe(space: Workshop) -> None:
+    """What was a pipe is a file."""
+    space.remove("links/pipe")
+    space.write("links/pipe", "")
+
+
+def led_away(space: Workshop) -> None:
+    """The end of a link is a link itself, and leads out of the workspace."""
+    (space.root / "apart/led").rename(space.root.parent / "led")
+    (space.root / "apart/led").symlink_to(space.root.parent / "led")
+
+
 CHANGES: dict[str, Callable[[Workshop], object]] = {
     "a target": lambda space: same_second(space, "more/BUILD.yaml", "text: ab", "text: cd"),
     "a rule": lambda space: same_second(space, "rules/twice.rule.yaml", "said.txt", "told.txt"),
@@ -143,6 +172,11 @@ CHANGES: dict[str, Callable[[Workshop], object]] = {
     "a workspace in the workspace": lambda space: space.write("more/flowbuild.yaml", ""),
     "a package in the package": lambda space: space.write("words/texts/BUILD.yaml", "targets: {}\n"),
     "a link to the same files": link,
+    "a file that only an attribute names": lambda space: space.remove("more/told.txt"),
+    "a link to nothing that leads to a file now": lambda space: space.write("apart/late", ""),
+    "a link that leaves the workspace now": led_away,
+    "a pipe that is a file now": pipe,
+    "a link to no settings": lambda space: (space.root / "more/flowbuild.yaml").symlink_to("nowhere"),
 }
 
 
@@ -231,6 +265,41 @@ def test_a_bad_table_is_none(space: Workshop, damage: str) -> None:
     read(space, "//...", is_kept=True)
 
 
+def test_a_graph_of_another_name_is_none(space: Workshop) -> None:
+    directory = space.root / ".flowbuild/graphs"
+    before = {one: one.read_bytes() for one in directory.iterdir()}
+    read(space, "//words:top", "--set", "limit=3", is_kept=False)
+    (made, pointer) = sorted(set(directory.iterdir()) - set(before), key=lambda one: -one.stat().st_size)
+    read(space, "//words:top", "--set", "limit=4", is_kept=False)
+    other = sorted(set(directory.iterdir()) - {made, pointer, *before}, key=lambda one: -one.stat().st_size)
+    other[0].write_bytes(made.read_bytes())
+    read(space, "//words:top", "--set", "limit=4", is_kept=False)
+
+
+def test_a_directory_that_is_gone_is_forgotten(space: Workshop) -> None:
+    (space.root / "empty").mkdir()
+    read(space, "//...", is_kept=False)
+    (space.root / "empty").rmdir()
+    read(space, "//...", is_kept=False)
+    read(space, "//...", is_kept=True)
+
+
+def test_settings_that_moved_since_they_were_read_make_no_graph(space: Workshop) -> None:
+    session = Session(space.root, world=dict)
+    space.write("flowbuild.yaml", "ignore: [b.txt]\n")
+    looks = session.looks()
+    looks.file("flowbuild.yaml")
+    assert not looks.stand(looks.doc((), ()))
+
+
+def test_another_build_may_remove_graphs_meanwhile(space: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = space.root / ".flowbuild/graphs/gone"
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: [*listed(self), *([gone] if self == gone.parent else [])])
+    for limit in range(KEPT + 1):
+        read(space, "//words:top", "--set", f"limit={limit}", is_kept=False)
+
+
 def test_a_graph_of_other_code_is_none(space: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "_maker", lambda: "another")
     read(space, "//...", is_kept=False)
@@ -240,6 +309,8 @@ def test_no_bytes_call_just_anything() -> None:
     bad = pickle.dumps(os.getcwd)
     with pytest.raises(LookupError):
         kept._Unpickler(io.BytesIO(bad)).load()
+    with pytest.raises(LookupError):
+        kept._Unpickler(io.BytesIO(b"c__builtin__\nstr\n(C\x01aX\x08\x00\x00\x00punycodetR.")).load()
     with pytest.raises(pickle.PicklingError):
         kept._Pickler(io.BytesIO()).dump({"a": os.getcwd})
 

@@ -63,3 +63,11 @@ def test_files_that_are_gone_are_dropped(tmp_path: Path, file: Path) -> None:
 def test_nothing_new_is_not_written(tmp_path: Path) -> None:
     table(tmp_path).save()
     assert not (tmp_path / "state").exists()
+
+
+def test_what_is_no_file_any_more_is_not_known(tmp_path: Path, file: Path) -> None:
+    keep(tmp_path, file)
+    file.unlink()
+    assert table(tmp_path).get(str(file)) is None
+    file.mkdir()
+    assert table(tmp_path).get(str(file)) is None
