@@ -21,6 +21,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,9 @@ KEPT = 8
 """How many files a workspace keeps: four graphs, about as many as somebody goes back and forth between."""
 
 _STATE = (state.Source, state.Product, state.Held, state.Input, state.Code, state.State, state.Golden, state.Fold)
-_KNOWN = frozenset((*_STATE, state.Built, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str))
+_KNOWN = frozenset(
+    (*_STATE, state.Built, state.SnapshotPolicy, StateGraph, step.Way, step.On, step.Step, Cell, Label, Retry, str)
+)
 _BY_NAME = {(one.__module__, one.__name__): one for one in _KNOWN}
 
 
@@ -126,7 +129,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if (obj if isinstance(obj, type) else type(obj)) in _KNOWN:
             return NotImplemented
-        if isinstance(obj, str):  # a path that an expression gave: nobody asks it for more than its text any more
+        if isinstance(obj, str) and not isinstance(obj, Enum):  # a path of an expression, and only its text counts now
             return str, (str(obj),)
         raise pickle.PicklingError(f"{type(obj)} is no part of a graph")
 
@@ -156,7 +159,7 @@ def _sealed(values: Any) -> bytes:
 
 
 def _head(body: bytes) -> bytes:
-    return f"flowbuild graph 1 {_maker()} {xxhash.xxh3_64_hexdigest(body)}".encode()
+    return f"flowbuild graph 2 {_maker()} {xxhash.xxh3_64_hexdigest(body)}".encode()
 
 
 @cache
