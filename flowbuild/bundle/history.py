@@ -105,9 +105,10 @@ def _last(label: Label, entries: Sequence[Entry]) -> Entry:
     evaluations = [entry for entry in mine if not entry.is_bundle]
     if latest or evaluations:
         return (latest or evaluations)[-1]
+    if mine:
+        raise UnknownName(f"{label} has no committed run", remedy=f"name one by its id, such as {mine[-1].run_id[:8]}")
     known = {name for entry in entries for name in entry.label.split(" ") if name}
-    problem = f"{label} has no run" if not mine else f"{label} has no committed run"
-    raise UnknownName(problem, remedy=did_you_mean(str(label), known) or "build it first")
+    raise UnknownName(f"{label} has no run", remedy=did_you_mean(str(label), known) or "build it first")
 
 
 def told(entry: Entry) -> Story:

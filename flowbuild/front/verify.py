@@ -60,7 +60,7 @@ def compare(build: Build, before: Mapping[str, Last | None], result: Result, run
 
 def _found(state: State, last: Last | None, number: int, result: Result, others: Mapping[int, Found]) -> Found | None:
     """What a state is beside its last time; None for one that was not performed."""
-    if result.status[number] is StateStatus.REUSED and state.applies:
+    if result.status[number] in (StateStatus.REUSED, StateStatus.COMPLETED) and state.applies:  # a join of what stands
         return Found(UNVERIFIED, None, {})
     if result.status[number] is not StateStatus.COMPLETED:
         return None

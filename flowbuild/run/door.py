@@ -139,14 +139,14 @@ class Door:
         return {"response": self._json(key), "payload_id": self.facts[key]}
 
     def _first(
-        self, asks: Replying, action: Action, namespace: str, request: Any, key: str, *, is_exact: bool = False
+        self, asks: Replying, action: Action, namespace: str, request: Any, key: str
     ) -> Generator[Event | Wait, Ready, None]:
         """Ask, and bind what is said. Another state may ask under this key meanwhile."""
-        asked = self._requests.check(action, key, namespace, request, is_exact=is_exact)
+        asked = self._requests.check(action, key, namespace, request)
         self._requests.claim(key, asked)
         try:
             data = self._payload(action, (yield from asks))
-            self._requests.check(action, key, namespace, request, is_exact=is_exact)
+            self._requests.check(action, key, namespace, request)
             self._requests.claim(key, asked)
             yield from self._bind(action, key, data, {"namespace": namespace, "request": asked.request})
         finally:
@@ -163,10 +163,10 @@ class Door:
         known = self._json(key) if key in self.facts else None
         asks = self._children.call(action, namespace, request, key, known)
         if key not in self.facts:
-            yield from self._first(asks, action, namespace, request, key, is_exact=True)
+            yield from self._first(asks, action, namespace, request, key)
         else:
             if key in self._requests:
-                self._requests.check(action, key, namespace, request, is_exact=True)
+                self._requests.check(action, key, namespace, request)
             if not isinstance(known, dict):
                 raise Refused("child_run_conflict", f"the fact {key!r} is of no child run", "Storage")
             yield from asks

@@ -26,7 +26,7 @@ from flowbuild.core.secrets import hide_lines, looks_secret
 from flowbuild.core.text import is_unicode
 from flowbuild.engine.transport import Refused
 from flowbuild.load.secret import excuses
-from flowbuild.run.child_request import meant
+from flowbuild.run.child_request import AWAIT, SPAWN, meant
 
 LIMITS = frozenset({"max_bytes", "redirects", "timeout_ms"})
 _NAMES = frozenset({"credential"})  # what it says is a name, also where that looks like a secret's
@@ -59,16 +59,16 @@ class Requests:
         """An attempt at an action begins: it may put what the one before it asked into other words."""
         self._attempts[action.own_id] = self._attempts.get(action.own_id, -1) + 1
 
-    def check(self, action: Action, key: str, namespace: str, request: Any, *, is_exact: bool = False) -> Asked:
-        """What is asked; refused where the key stands for something else, unless an earlier attempt asked that. An
-        exact question is what it was then too."""
+    def check(self, action: Action, key: str, namespace: str, request: Any) -> Asked:
+        """What is asked; refused where the key stands for something else, unless an earlier attempt asked that. A child
+        run is the one that is meant in each attempt."""
         counting = _reduced(meant(action, namespace, request), excuses(action.doc))
         data = _canonical({"namespace": namespace, "request": counting})
         for place in self._places:
             data = data.replace(place, _PLACE)
         attempt = self._attempts.get(action.own_id, 0)
         asked = Asked(sha256(self._mask.hide(data)), action.label, action.state_id, attempt)
-        known = self._known.get(key)
+        known, is_exact = self._known.get(key), namespace in (SPAWN, AWAIT)
         if known is not None and known.state_id == action.state_id and known.attempt != attempt and not is_exact:
             known = self._again.get(key)
             if known is None or known.attempt != attempt:

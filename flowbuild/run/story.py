@@ -178,6 +178,7 @@ def _entered(told: Story, event: StateEntered) -> None:
         open=True,
         facts=before.facts,
         deed=before.deed,
+        document=before.document,
         items=before.items,
     )
 

@@ -143,6 +143,15 @@ def test_a_key_means_one_thing(space: Space) -> None:
     assert place.read_text() == "me\n"
 
 
+def test_a_key_of_a_second_attempt_means_one_thing_after_a_lost_memo_too(space: Space) -> None:
+    flaky(space, good=2, retry="{attempts: 2}, side_effects: apply_side_effect, idempotency_key: once")
+    assert space.run("//:t").code == 0
+    space.write("flaky.py", space.read("flaky.py") + "# another action\n")
+    space.remove(".flowbuild/memo")
+    again = space.run("//:t")
+    assert (again.code, "was used with other inputs" in again.err) == (2, True), again
+
+
 def test_a_key_without_a_deed_is_refused(space: Space) -> None:
     deed(space, KEY)
     text = space.read("BUILD.yaml").replace("    side_effects: apply_side_effect\n", "")

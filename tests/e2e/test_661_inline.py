@@ -276,3 +276,38 @@ def test_context_is_kept(space: Space) -> None:
     space.write("BUILD.yaml", head + tail)
     assert space.run("//:b").code == 0
     assert space.read("out/bin/b/o") == "5"
+
+
+def test_who_belongs_to_an_action_beside_it_is_left_alone(space: Space, tmp_path: Path) -> None:
+    """Its parent ended, so it is a child of the build, born while the handler ran."""
+    born, go = tmp_path / "born", tmp_path / "go"
+    space.write(
+        "BUILD.yaml",
+        f"""
+        targets:
+          a:
+            rule: exec
+            script: |
+              sh -c 'sleep 60 & echo $! > {tmp_path}/pid'
+              touch {born}
+              while ! test -e {go}; do sleep 0.01; done
+              kill -0 $(cat {tmp_path}/pid)
+              echo alive > ${{{{ outputs.o }}}}
+            outputs: {{o: o}}
+          b: {{rule: python, handler: "b.py:b", outputs: {{o: o}}, inline: true}}
+          c: {{rule: exec, script: "touch {go}; touch ${{{{ outputs.o }}}}", inputs: {{b: ":b"}}, outputs: {{o: o}}}}
+        """,
+    )
+    space.write(
+        "b.py",
+        f"""
+        import os, time
+
+        def b(o):
+            while not os.path.exists({str(born)!r}):
+                time.sleep(0.01)
+            o.write_text("b")
+        """,
+    )
+    ran = space.run("//:a", "//:c", "-j2")
+    assert ran.code == 0, ran

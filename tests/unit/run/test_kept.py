@@ -51,6 +51,7 @@ targets:
     inputs: {text: plain.txt}
     outputs: {said: said.txt}
   golden: {rule: golden, actual: //more:noted, expected: golden.txt}
+  quiet: {rule: python, handler: q.py:quiet, outputs: {said: said.txt}, writes: [seen], snapshot: never}
 """
 LINKS = "targets: {linked: {rule: filegroup, files: {glob: '*'}}}\n"
 SECRET = """
@@ -82,6 +83,7 @@ def space(workshop: Workshop) -> Workshop:
     (workshop.root / "links/late").symlink_to("../apart/late")
     os.mkfifo(workshop.root / "links/pipe")
     workshop.write("apart/led", "")
+    workshop.write("more/q.py", "def quiet(said, context):\n    context.write('seen', 1)\n")
     workshop.write("more/h.py", "import helper_that_may_be\n\ndef shout(said):\n    said.write_text('a')\n")
     for request in (EVERYTHING, NAMED):
         assert read(workshop, *request, is_kept=False)
