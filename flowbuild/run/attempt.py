@@ -46,7 +46,7 @@ def attempted(
         outcome = yield from before(deadline, perform())
         if outcome is None:
             return _late(step)
-        if outcome.error is None or number >= step.retry_max or _is_final(outcome.error):
+        if outcome.error is None or number >= step.retry_max or is_final(outcome.error.details):
             break
         yield from _pause(step.backoff_ms, deadline)
         if _is_over(deadline):
@@ -90,9 +90,9 @@ def retried(
         number += 1
 
 
-def _is_final(error: ErrorInfo) -> bool:
-    """Whether an executor says that another try is useless."""
-    data = error.details.get("data") if isinstance(error.details, Mapping) else None
+def is_final(details: Any) -> bool:
+    """Whether an executor says that another try is useless, in the details of an error."""
+    data = details.get("data") if isinstance(details, Mapping) else None
     return isinstance(data, Mapping) and data.get("retriable") is False
 
 

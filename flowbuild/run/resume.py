@@ -16,7 +16,7 @@ from flowbuild.core.errors import RunStale
 from flowbuild.core.event import Event, StateFailed, StateStatus
 from flowbuild.core.retry import ONCE, Retry
 from flowbuild.graph.state import State, StateGraph
-from flowbuild.run.attempt import allowed
+from flowbuild.run.attempt import allowed, is_final
 from flowbuild.run.result import Result
 from flowbuild.run.story import SKIPPED, Story, Told
 from flowbuild.store.tree import Artifact
@@ -41,6 +41,8 @@ def failed_for_good(told: Told, state: State, default: Retry) -> bool:
     """Whether a state's last attempt failed, and no other follows it. After an orphan one does, whatever is allowed."""
     if told.error is None or told.open or told.error["code"] == ORPHAN.code:
         return False
+    if state.step is not None:
+        return told.attempt >= state.step.retry_max or is_final(told.error.get("details"))
     return not told.error.get("retryable") or told.attempt + 1 >= allowed(state, default).attempts
 
 

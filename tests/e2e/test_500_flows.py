@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -193,6 +194,15 @@ def test_a_step_that_a_kill_cut_off_counts_on(plant: Space) -> None:
     (journal,) = plant.root.glob("out/plant/report/*/journal.jsonl")
     told = story(read(journal))  # one that contradicts itself tells none
     assert [one.attempt for one in told.states.values() if one.state_id.endswith(".try")] == [2]
+    # The same where the power went between the end of an attempt and the beginning of the next one.
+    lines = journal.read_bytes().splitlines(keepends=True)
+    failed = max(number for number, line in enumerate(lines) if b'"StateFailed"' in line)
+    status = {**json.loads((journal.parent / "run_status.json").read_text()), "state": "in_progress"}
+    shutil.rmtree(journal.parent)
+    plant.write(f"{journal.parent.relative_to(plant.root)}/run_status.json", json.dumps(status))
+    journal.write_bytes(b"".join(lines[: failed + 1]))
+    ran = plant.run("runs", "resume", journal.parent.name)
+    assert ran.code == 0 and story(read(journal)).status == "Completed", ran
 
 
 def test_a_step_is_tried_no_more_often_than_it_says(plant: Space) -> None:
