@@ -256,6 +256,10 @@ class RunDesk:
             notes.append(Domain("state_timed", timed))
         return notes
 
+    def tidy(self) -> None:
+        """Nothing more is performed: of the directories only those stay that failed actions left."""
+        self._io.tidy()
+
     def ended(self, number: int, products: Mapping[int, Mapping[str, Artifact]]) -> Digest:
         found = self.contexts.after(number, products)
         self._snapshot(found)

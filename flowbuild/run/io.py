@@ -60,6 +60,10 @@ class RunIo:
         else:
             self._pool.remove(name)
 
+    def tidy(self) -> None:
+        """Remove the directories that no action uses any more, nor will."""
+        self._pool.tidy()
+
     def scrub(self, action: Action) -> None:
         """Remove what holds the value of a secret from what is left of an action; all where that can't be told."""
         if not self.mask:

@@ -230,7 +230,9 @@ class Run:
             self.end()
         with suppress(OSError):
             (self._directory / PID).unlink()
-        if not result.errors:
+        if result.errors:
+            self.desk.tidy()
+        else:
             self._clear_stage()
         return events
 

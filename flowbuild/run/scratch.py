@@ -54,6 +54,11 @@ class ScratchPool:
         self._forget(name)
         remove_tree(f"{self._directory}/{name}")
 
+    def tidy(self) -> None:
+        """Remove those that no action uses."""
+        while self._vacant:
+            remove_tree(f"{self._directory}/{self._vacant.popitem()[0]}")
+
     def _forget(self, name: str) -> None:
         self.given.difference_update([f"{self._directory}/{name}/{inner}" for inner in self._wanted.pop(name, ())])
 

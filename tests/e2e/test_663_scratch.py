@@ -105,6 +105,17 @@ def test_a_directory_serves_again(space: Space, road: str) -> None:
         assert output(space, 0) == output(space, 1) == output(space, 2)
 
 
+def test_of_a_run_that_failed_only_what_failed_is_left(space: Space) -> None:
+    space.write("p/BUILD.yaml", """
+targets:
+  good: {rule: exec, script: "echo > ${{ outputs.o }}", outputs: {o: o}}
+  bad:  {rule: exec, script: "false", outputs: {o: o}}
+""")  # fmt: skip
+    assert space.run("-j1", "--continue", "always", "//...").code == 1
+    (left,) = space.root.glob(".flowbuild/runs/*/stage/*")
+    assert left.name.startswith("p_bad_")
+
+
 @pytest.mark.parametrize("left", ["daemon", "child"])
 @pytest.mark.parametrize("road", ROADS)
 def test_who_was_left_behind_does_not_reach_the_next(space: Space, road: str, left: str) -> None:
