@@ -18,8 +18,8 @@ from workshop import Workshop
 
 from flowbuild.core.errors import Faults, FlowError
 
-EDITS = int(os.environ.get("FLOWBUILD_KEPT", "180"))
-SEEDS = (1, 2, 3)
+EDITS = int(os.environ.get("FLOWBUILD_KEPT", "300"))
+SEEDS = (1, 2, 8)
 ROUND = 25  # edits until the workspace is whole again
 GOOD = 3  # of so many edits that leave a fault, all but one are followed by a whole workspace
 
@@ -174,6 +174,7 @@ SWAPS = (
     ("b/sub/spread.py", "one, o", "two, o"),
 )
 PLACES = (
+    *["a/note.txt", "a/texts/one.txt", "apart/late.txt", "apart/kept.txt"] * 3,
     "maybe_here.py", "a/maybe_here.py", "a/maybe_here/__init__.py", "a/mod_two.py", "a/mod_one.py", "a/note.txt",
     "a/texts", "a/texts/one.txt", "a/texts/no.txt", "a/texts/three.txt", "a/texts/deep", "a/texts/deep/four.txt",
     "a/texts/BUILD.yaml", "a/texts/deep/BUILD.yaml", "a/texts/flowbuild.yaml", "a/flowbuild.yaml", "b/flowbuild.yaml",

@@ -14,9 +14,11 @@ from workshop import Workshop
 
 from flowbuild.core.action import Action, ErrorInfo, Outcome
 from flowbuild.core.errors import Faults, FlowError, SecretsDetected
+from flowbuild.front.arguments import key, parse
 from flowbuild.run import kept
 from flowbuild.run.kept import KEPT, Lowered
 from flowbuild.run.session import Session
+from flowbuild.store import null
 from flowbuild.testing import ScriptedEngine
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -339,3 +341,14 @@ def test_a_killed_run_leaves_its_graph(space: Workshop) -> None:
         build.session.engine = ScriptedEngine({"//more:handled": look})
         build.build()
     assert seen == [True]
+
+
+def test_the_null_table_knows_a_file_that_only_an_attribute_names(space: Workshop) -> None:
+    asked = parse(["-C", str(space.root), "//more:told"])
+    assert asked is not None
+    name = key(asked, ".")
+    for _ in range(2):
+        assert space.make("//more:told").code == 0
+    assert null.check(str(space.root), name)
+    space.remove("more/told.txt")
+    assert null.check(str(space.root), name) is None
