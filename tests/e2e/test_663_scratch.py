@@ -110,6 +110,7 @@ def test_of_a_run_that_failed_only_what_failed_is_left(space: Space) -> None:
 targets:
   good: {rule: exec, script: "echo > ${{ outputs.o }}", outputs: {o: o}}
   bad:  {rule: exec, script: "false", outputs: {o: o}}
+  last: {rule: exec, script: "echo > ${{ outputs.o }}", outputs: {o: o}}
 """)  # fmt: skip
     assert space.run("-j1", "--continue", "always", "//...").code == 1
     (left,) = space.root.glob(".flowbuild/runs/*/stage/*")
