@@ -74,7 +74,7 @@ class Place:
 
 
 def prepare(action: Action, io: Io, *, staged: bool = True) -> Place:
-    """Make the place of an action: inputs put, directory for outputs made, stale outputs gone."""
+    """Make the place of an action: inputs put, directories of outputs made, stale outputs gone."""
     directories = [_directory(action, path) for path in action.outputs.values()]
     if not staged:
         place = Place(io.scratch(action, _OWN), io.workspace, io.workspace / action.package, staged)

@@ -80,7 +80,7 @@ class RunIo:
         base = os.fspath(root)
         made: set[str] = {base}
         if base not in self._pool.given:
-            _make_root(base)
+            ensure_directory(root)
         for item in {item.path.rstrip("/"): item for item in staged}.values():  # one file may have two names
             target = f"{base}/{item.path.rstrip('/')}"
             if os.path.dirname(target) not in self._pool.given:
@@ -124,15 +124,6 @@ class RunIo:
             **declared,
             **self._door.secrets.given(action),
         }
-
-
-def _make_root(directory: str) -> None:
-    """Make a directory, and only if that cannot be done in one step its parents."""
-    with refused(directory):
-        try:
-            os.mkdir(directory)
-        except (FileExistsError, FileNotFoundError):
-            os.makedirs(directory, exist_ok=True)
 
 
 def _make(directory: str, made: set[str]) -> None:
